@@ -1,0 +1,153 @@
+"""Collect: pop a batch, make it safe, understand it, store it."""
+
+import contextlib
+import logging
+import time
+from typing import NamedTuple
+
+from ingest.management import Management
+from ingest.parse import parse
+from ingest.proxies import Collection
+from ingest.source import CutOff, Source
+from ingest.spool import Batch, Spool
+from ingest.store import Store
+from ledger import Unavailable
+from worker.errors import Refused
+from worker.heartbeat import now
+from worker.refusals import Refusals
+
+log = logging.getLogger(__name__)
+
+NOTE_EVERY_SECONDS = 5.0
+ASK_EVERY_SECONDS = 60.0
+
+
+class Parts(NamedTuple):
+    """What a collector is made of."""
+
+    source: Source
+    management: Management
+    spool: Spool
+    store: Store
+    collection: Collection
+    refusals: Refusals
+
+
+class Trouble(NamedTuple):
+    """Why nothing is collected: the gap's cause, the sentence, and whether a batch may be lost."""
+
+    cause: str
+    detail: str | None
+    at_risk: bool
+
+
+class Collector:
+    """The job of the ingest worker. Nothing is popped while the last batch is not committed."""
+
+    def __init__(self, parts: Parts, *, batch_size: int) -> None:
+        self._parts = parts
+        self._batch_size = batch_size
+        self._number = parts.collection.last_batch()
+        self._pending: Batch | None = None
+        self._spooled = False
+        self._trouble: Trouble | None = None
+        self._trouble_kept = False
+        self._note_due = self._ask_due = 0.0
+
+    def recover(self, *, was_killed: bool) -> None:
+        """Take up what an earlier run left: its spooled batch, and the gap since its last pop."""
+        batch, torn = self._parts.spool.read()
+        if batch and batch.number > self._number:
+            log.info("replaying a spooled batch of %d records", len(batch.records))
+            self._pending, self._spooled = batch, True
+        else:
+            self._parts.spool.clear()
+        cause = "collector killed" if was_killed else "collector stopped"
+        detail = "the last batch was cut off while it was written to the spool" if torn else None
+        self._begin_gap(Trouble(cause, detail, at_risk=was_killed and batch is None))
+
+    def step(self) -> int:
+        """Collect one batch; 0 when the queue is empty now. Raises `Unavailable`, `Refused`."""
+        if self._pending:
+            self._keep(self._pending)
+            if self._trouble:
+                self._begin_gap(self._trouble)
+            return 1
+        batch = self._pop()
+        if batch:
+            self._keep(batch)
+        self._note()
+        self._ask()
+        return len(batch.records) if batch and len(batch.records) >= self._batch_size else 0
+
+    def failed(self, error: Unavailable | Refused) -> None:
+        """Begin a gap, on record as soon as the ledger can be written."""
+        cause = "proxy away"
+        if self._pending:
+            cause = "ledger not writable"
+        elif isinstance(error, Refused):
+            cause = "key refused"
+        elif isinstance(error, CutOff):
+            cause = "connection lost"
+        trouble = Trouble(cause, str(error), at_risk=isinstance(error, CutOff))
+        with contextlib.suppress(Unavailable):
+            self._begin_gap(trouble)
+
+    def _pop(self) -> Batch | None:
+        """Take a batch out of the queue; from here on it exists nowhere else."""
+        self._parts.refusals.check()
+        try:
+            records = self._parts.source.pop(self._batch_size)
+        except Refused as error:
+            self._parts.refusals.keep(error, told="ingest")
+            raise
+        if records:
+            name = self._parts.source.name
+            self._pending = Batch(self._number + 1, name, now(), records)
+        return self._pending
+
+    def _keep(self, batch: Batch) -> None:
+        """Make a batch safe, then store it."""
+        if not self._spooled:
+            self._parts.spool.put(batch)
+            self._spooled = True
+        counts = self._parts.store.keep(batch, map(parse, batch.records))
+        self._number, self._pending, self._spooled = batch.number, None, False
+        self._parts.spool.clear()
+        log.debug("batch %d: %s", batch.number, counts)
+
+    def _begin_gap(self, trouble: Trouble) -> None:
+        """Begin a gap, unless this one is on record already."""
+        self._trouble = self._trouble or trouble
+        if not self._trouble_kept or trouble.at_risk:
+            self._parts.collection.open_gap(*trouble)
+            self._trouble_kept = True
+
+    def _note(self) -> None:
+        """Put the good pop on record now and then, and at once where it ends a gap."""
+        if not self._trouble and time.monotonic() < self._note_due:
+            return
+        self._parts.collection.note_pop(now(), self._parts.source.name)
+        self._parts.refusals.lift()
+        self._trouble, self._trouble_kept = None, False
+        self._note_due = time.monotonic() + NOTE_EVERY_SECONDS
+
+    def _ask(self) -> None:
+        """Ask the proxy now and then how it is set; an answer that does not come is asked again."""
+        if time.monotonic() < self._ask_due:
+            return
+        self._ask_due = time.monotonic() + ASK_EVERY_SECONDS
+        try:
+            status = self._parts.management.status()
+        except Unavailable as error:
+            log.debug("status not told: %s", error)
+            return
+        if status.statistics_enabled is False:
+            log.warning("the proxy collects nothing: set usage-statistics-enabled: true in it")
+        self._parts.collection.keep_status(status, now())
+
+    def close(self) -> None:
+        """End the connections; a batch that could not be stored stays in the spool."""
+        self._parts.source.close()
+        self._parts.management.close()
+        self._parts.spool.close()

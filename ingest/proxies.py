@@ -1,0 +1,96 @@
+"""The row of the proxy that we collect from, and the gaps in its collection."""
+
+import sqlite3
+
+from ingest.management import Status
+from ledger import transaction
+
+# What a proxy keeps when it does not say otherwise.
+DEFAULT_RETENTION_SECONDS = 60
+KEEP_STATUS = """
+  update proxies set
+    version = :version,
+    statistics_enabled = :statistics_enabled,
+    retention_seconds = coalesce(:retention_seconds, retention_seconds),
+    asked_at = :asked_at
+  where id = :id
+"""
+NOTE_POP = """
+  update proxies set
+    first_pop_at = coalesce(first_pop_at, :at),
+    last_pop_at = max(coalesce(last_pop_at, 0), :at),
+    source = :source
+  where id = :id
+"""
+OPEN_GAP = """
+  insert into gaps (proxy_id, started_at, cause, detail)
+  select id, last_pop_at, :cause, :detail
+  from proxies
+  where id = :id
+    and last_pop_at is not null
+    and not exists (select 1 from gaps where proxy_id = :id and ended_at is null)
+"""
+ADD_RISK = """
+  update gaps set batches_at_risk = batches_at_risk + 1, detail = coalesce(:detail, detail)
+  where proxy_id = :id and ended_at is null
+"""
+CLOSE_GAP = """
+  update gaps set
+    ended_at = max(:at, started_at),
+    retention_exceeded = :at - started_at > 1000 * (
+      select coalesce(retention_seconds, :default_retention) from proxies where id = :id
+    )
+  where proxy_id = :id and ended_at is null
+"""
+
+
+def find(conn: sqlite3.Connection, name: str) -> int:
+    """Give the id of the proxy of that name (`host:port`), adding it when it is new."""
+    with transaction(conn):
+        conn.execute("insert into proxies (name) values (?) on conflict do nothing", (name,))
+    return conn.execute("select id from proxies where name = ?", (name,)).fetchone()[0]
+
+
+def was_killed(conn: sqlite3.Connection) -> bool:
+    """Tell whether the last collector ended without a word."""
+    row = conn.execute("select state from heartbeats where worker = 'ingest'").fetchone()
+    return row is not None and row[0] != "stopped"
+
+
+class Collection:
+    """What the ledger knows of the collection from one proxy."""
+
+    def __init__(self, conn: sqlite3.Connection, proxy_id: int) -> None:
+        self._conn = conn
+        self._id = proxy_id
+
+    def last_batch(self) -> int:
+        """Give the number of the last batch that was committed."""
+        sql = "select last_batch from proxies where id = ?"
+        return self._conn.execute(sql, (self._id,)).fetchone()[0]
+
+    def keep_status(self, status: Status, asked_at: int) -> None:
+        """Keep what the proxy said of itself."""
+        with transaction(self._conn):
+            values = {"id": self._id, "asked_at": asked_at, **status._asdict()}
+            self._conn.execute(KEEP_STATUS, values)
+
+    def note_pop(self, at: int, source: str) -> None:
+        """Note that a pop succeeded, though it may have brought nothing; this ends a gap."""
+        values = {
+            "id": self._id,
+            "at": at,
+            "source": source,
+            "default_retention": DEFAULT_RETENTION_SECONDS,
+        }
+        with transaction(self._conn):
+            self._conn.execute(CLOSE_GAP, values)
+            self._conn.execute(NOTE_POP, values)
+
+    def open_gap(self, cause: str, detail: str | None, at_risk: bool) -> None:
+        """Begin a gap at the last good pop, unless one is open; before the first pop there is none."""
+        values = {"id": self._id, "cause": cause, "detail": detail}
+        with transaction(self._conn):
+            self._conn.execute(OPEN_GAP, values)
+            if at_risk:
+                self._conn.execute(ADD_RISK, values)

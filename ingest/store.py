@@ -1,0 +1,154 @@
+"""Write a batch into the ledger: its events, its rejected records and its counts, or nothing."""
+
+import sqlite3
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from ingest.names import Names
+from ingest.parse import Rejected, Usage
+from ingest.scrub import kept_record
+from ingest.spool import Batch
+from ledger import transaction, zones
+from ledger.keys import Salt
+
+HOUR_MS = 3_600_000
+KEEP_EVENTS = """
+  insert into usage_events (
+    occurred_at, event_hash, credential_id, model_id, alias_id, client_id,
+    endpoint_id, executor_id, effort_id, tier_id,
+    failed, warm_up, status_code, latency_ms, ttft_ms,
+    input_tokens, cached_tokens, cache_write_tokens,
+    output_tokens, reasoning_tokens, unclassified_tokens, total_tokens, request_id
+  ) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+  on conflict (occurred_at, event_hash) do nothing
+"""
+KEEP_FAILURE = """
+  insert into failures (event_id, code, message)
+  select id, ?, ? from usage_events where occurred_at = ? and event_hash = ?
+  on conflict (event_id) do nothing
+"""
+KEEP_REJECTED = """
+  insert into rejected_events (proxy_id, received_at, reason, form, record)
+  values (?, ?, ?, ?, ?)
+"""
+KEEP_COUNTS = """
+  insert into ingest_ledger
+    (hour_at, proxy_id, source, batches, received, stored, duplicate, rejected)
+  values (:hour_at, :proxy_id, :source, 1, :received, :stored, :duplicate, :rejected)
+  on conflict (hour_at, proxy_id, source) do update set
+    batches = batches + 1,
+    received = received + excluded.received,
+    stored = stored + excluded.stored,
+    duplicate = duplicate + excluded.duplicate,
+    rejected = rejected + excluded.rejected
+"""
+KEEP_POP = """
+  update proxies set
+    last_batch = max(last_batch, :number),
+    first_pop_at = coalesce(first_pop_at, :popped_at),
+    last_pop_at = max(coalesce(last_pop_at, 0), :popped_at),
+    source = :source
+  where id = :proxy_id
+"""
+
+
+class Counts(NamedTuple):
+    """What became of a batch; the first is the sum of the others."""
+
+    received: int
+    stored: int
+    duplicate: int
+    rejected: int
+
+
+class Store:
+    """Writes the batches of one proxy."""
+
+    def __init__(self, conn: sqlite3.Connection, proxy_id: int, salt: Salt) -> None:
+        self._conn = conn
+        self._proxy_id = proxy_id
+        self._salt = salt
+        self._names = Names(conn, proxy_id, salt)
+
+    def keep(self, batch: Batch, records: Iterable[Usage | Rejected]) -> Counts:
+        """Write a batch, its number and its counts in one transaction.
+
+        Raises `Unavailable` when the file cannot be written now; nothing of the batch is in then.
+        """
+        try:
+            with transaction(self._conn):
+                return self._keep(batch, records)
+        except BaseException:
+            self._names.forget()
+            raise
+
+    def _keep(self, batch: Batch, records: Iterable[Usage | Rejected]) -> Counts:
+        usages: list[Usage] = []
+        rejected: list[Rejected] = []
+        for record in records:
+            (usages if isinstance(record, Usage) else rejected).append(record)
+        stored = self._keep_usages(usages)
+        self._conn.executemany(
+            KEEP_REJECTED, [self._rejected_row(batch, record) for record in rejected]
+        )
+        counts = Counts(
+            len(usages) + len(rejected), stored, len(usages) - stored, len(rejected)
+        )
+        where = {"proxy_id": self._proxy_id, **batch._asdict(), **counts._asdict()}
+        del where["records"]
+        where["hour_at"] = batch.popped_at // HOUR_MS * HOUR_MS
+        if counts.received:
+            self._conn.execute(KEEP_COUNTS, where)
+        self._conn.execute(KEEP_POP, where)
+        return counts
+
+    def _keep_usages(self, usages: list[Usage]) -> int:
+        if not usages:
+            return 0
+        times = [usage.occurred_at for usage in usages]
+        zones.cover(self._conn, min(times), max(times))
+        rows = [self._event_row(usage) for usage in usages]
+        stored = self._conn.executemany(KEEP_EVENTS, rows).rowcount
+        self._conn.executemany(
+            KEEP_FAILURE,
+            [
+                (usage.failure.code, usage.failure.message, usage.occurred_at, usage.hash)
+                for usage in usages
+                if usage.failure
+            ],
+        )
+        return stored
+
+    def _event_row(self, usage: Usage) -> tuple[object, ...]:
+        payload, tokens, named = usage.payload, usage.tokens, self._names.named
+        model_id = named("known_models", payload.model or "unknown")
+        alias_id = named("known_models", payload.alias)
+        return (
+            usage.occurred_at,
+            usage.hash,
+            self._names.credential(payload),
+            model_id,
+            None if alias_id == model_id else alias_id,
+            self._names.client(payload.api_key),
+            named("known_endpoints", payload.endpoint),
+            named("known_executors", payload.executor_type),
+            named("known_efforts", payload.reasoning_effort),
+            named("known_tiers", payload.response_service_tier or payload.service_tier),
+            payload.failed,
+            payload.generate is False,
+            usage.failure.status if usage.failure else None,
+            payload.latency_ms,
+            payload.ttft_ms or None,
+            tokens.input,
+            tokens.cached,
+            tokens.cache_write,
+            tokens.output,
+            tokens.reasoning,
+            tokens.unclassified,
+            tokens.total,
+            payload.request_id or None,
+        )
+
+    def _rejected_row(self, batch: Batch, record: Rejected) -> tuple[object, ...]:
+        form, kept = kept_record(record.raw, self._salt.replaced)
+        return (self._proxy_id, batch.popped_at, record.reason, form, kept)

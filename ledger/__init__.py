@@ -1,0 +1,13 @@
+"""The ledger: one SQLite file that every process meets in."""
+
+from ledger.errors import NewerLedger, Unavailable
+from ledger.file import connect, connect_read_only, prepare, transaction
+
+__all__ = [
+    "NewerLedger",
+    "Unavailable",
+    "connect",
+    "connect_read_only",
+    "prepare",
+    "transaction",
+]

@@ -1,0 +1,63 @@
+"""Raw settings: `config.json` with the environment laid over it, not yet checked."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+# The original script's users have these three in their environment.
+PROXY_VARIABLES = {
+    "CLIPROXY_HOST": "cliproxy_host",
+    "CLIPROXY_PORT": "cliproxy_port",
+    "CLIPROXY_MANAGEMENT_KEY": "management_key",
+}
+PREFIX = "LEDGER_"
+# Names with our prefix that are not settings: where the file is, and who started us.
+RESERVED = {"LEDGER_CONFIG", "LEDGER_PARENT_PID"}
+
+
+def path() -> Path:
+    """Tell where `config.json` lies: in the checkout, unless `LEDGER_CONFIG` names another file."""
+    return Path(os.environ.get("LEDGER_CONFIG") or ROOT / "config.json").expanduser().absolute()
+
+
+def from_file(file: Path) -> dict[str, Any]:
+    """Read the settings file; a missing one is empty.
+
+    Raises `SystemExit` with a sentence when it is not a JSON object or cannot be read.
+    """
+    try:
+        found = json.loads(file.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise SystemExit(f"{file} cannot be read: {error.strerror}.") from error
+    except ValueError as error:
+        raise SystemExit(f"{file} is not valid JSON.") from error
+    if not isinstance(found, dict):
+        raise SystemExit(f"{file} must hold a JSON object.")
+    return found
+
+
+def from_environment() -> dict[str, str]:
+    """Give the settings that the environment names, as text."""
+    found = {
+        name.removeprefix(PREFIX).lower(): value
+        for name, value in os.environ.items()
+        if name.startswith(PREFIX) and name not in RESERVED
+    }
+    # An empty variable is what an unset one becomes in a unit or compose file.
+    named = {PROXY_VARIABLES[name]: os.environ[name] for name in PROXY_VARIABLES if os.environ.get(name)}
+    return {name: value for name, value in found.items() if value} | named
+
+
+def data_dir() -> Path:
+    """Tell the folder that holds the ledger, relative to the checkout when not absolute."""
+    raw = from_file(path()) | from_environment()
+    return folder(str(raw.get("data_dir") or "data"))
+
+
+def folder(text: str) -> Path:
+    """Resolve a folder as written in the settings."""
+    return (ROOT / Path(text).expanduser()).absolute()

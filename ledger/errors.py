@@ -1,0 +1,35 @@
+"""What can stand between a process and the ledger."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Unavailable(Exception):
+    """Something is away and will come back: wait and try again; its text is one plain sentence."""
+
+
+class NewerLedger(Exception):
+    """The file was written by a newer version of this program."""
+
+
+SENTENCES = {
+    sqlite3.SQLITE_BUSY: "the ledger is locked by another process",
+    sqlite3.SQLITE_LOCKED: "the ledger is locked by another process",
+    sqlite3.SQLITE_FULL: "the disk is full",
+    sqlite3.SQLITE_READONLY: "the ledger or its folder is read-only",
+    sqlite3.SQLITE_CANTOPEN: "the ledger file cannot be opened",
+    sqlite3.SQLITE_IOERR: "the disk refuses to read or write",
+}
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn SQLite's passing troubles into `Unavailable`; leave every other error as it is."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        sentence = SENTENCES.get(error.sqlite_errorcode & 0xFF)
+        if sentence is None:
+            raise
+        raise Unavailable(sentence) from error

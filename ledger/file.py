@@ -1,0 +1,98 @@
+"""Open the ledger file, in WAL mode, with its schema, views and time zone up to date."""
+
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ledger import schema, zones
+from ledger.errors import Unavailable, translated
+
+MINIMUM_SQLITE = (3, 40, 0)
+NAME = "ledger.db"
+WAL_SECONDS = 10.0
+PRAGMAS = """
+  pragma busy_timeout = 5000;
+  pragma synchronous = full;
+  pragma foreign_keys = on;
+  pragma journal_size_limit = 67108864;
+"""
+
+
+def prepare(folder: Path, *, timezone: str) -> sqlite3.Connection:
+    """Create or upgrade the ledger in `folder` and open it for writing.
+
+    `timezone` is an IANA name; local days are rewritten when it changed.
+    Raises `Unavailable` while the file is locked, `NewerLedger` when it is from the future.
+    """
+    make_private(folder)
+    path = folder / NAME
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    path.chmod(0o600)
+    conn = connect(path)
+    with translated():
+        schema.migrate(conn, path)
+        with transaction(conn):
+            zones.keep(conn, timezone)
+    return conn
+
+
+def make_private(folder: Path) -> None:
+    """Create a folder that only its owner can enter, or tighten it.
+
+    Raises `Unavailable` when it cannot be created.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
+    except OSError as error:
+        raise Unavailable(f"the data folder cannot be used: {error.strerror}") from error
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open an existing file for reading and writing; every statement commits by itself."""
+    if sqlite3.sqlite_version_info < MINIMUM_SQLITE:
+        raise SystemExit(
+            f"This Python brings SQLite {sqlite3.sqlite_version}; cliproxy-ledger needs 3.40 or newer."
+        )
+    conn = sqlite3.connect(path, isolation_level=None, timeout=5)
+    with translated():
+        conn.executescript(PRAGMAS)
+        switch_to_wal(conn)
+    return conn
+
+
+def connect_read_only(path: Path) -> sqlite3.Connection:
+    """Open an existing file for reading."""
+    return sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None, timeout=5)
+
+
+def switch_to_wal(conn: sqlite3.Connection) -> None:
+    """Put the file into WAL mode."""
+    deadline = time.monotonic() + WAL_SECONDS
+    while True:
+        try:
+            conn.execute("pragma journal_mode = wal").fetchone()
+            return
+        except sqlite3.OperationalError as error:
+            # SQLite refuses this switch at once, whatever the busy timeout, when others open it too.
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+
+
+@contextmanager
+def transaction(conn: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    """Write all or nothing. Raises `Unavailable` when the file is locked or the disk is full."""
+    with translated():
+        conn.execute("begin immediate")
+        try:
+            yield conn
+            conn.execute("commit")
+        except BaseException:
+            # A full disk may have rolled back already.
+            if conn.in_transaction:
+                conn.execute("rollback")
+            raise

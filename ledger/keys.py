@@ -1,0 +1,63 @@
+"""Keys as the ledger keeps them: a salted hash and a label, never the key."""
+
+import contextlib
+import hashlib
+import os
+import re
+import secrets
+from pathlib import Path
+from typing import NamedTuple
+
+SALT_NAME = "salt"
+SHORTEST_WITH_TAIL = 12
+# How a key stands in a kept record, so that replaying it finds the same client again.
+HASHED = re.compile(r"hash:([0-9a-f]{32}):(.{0,4})", re.DOTALL)
+
+
+class Key(NamedTuple):
+    """A key's salted hash (16 bytes) and the last characters that may be shown."""
+
+    hash: bytes
+    tail: str
+
+    @property
+    def label(self) -> str:
+        """Give what a person sees instead of the key."""
+        return f"…{self.tail}"
+
+
+class Salt:
+    """The secret that makes a stored hash useless for guessing keys; it lies beside the ledger."""
+
+    def __init__(self, value: bytes) -> None:
+        self._value = value
+
+    def key(self, text: str) -> Key:
+        """Give the kept form of a key, or of one that was replaced before."""
+        if match := HASHED.fullmatch(text):
+            return Key(bytes.fromhex(match[1]), match[2])
+        digest = hashlib.blake2b(text.encode(), digest_size=16, key=self._value).digest()
+        return Key(digest, text[-4:] if len(text) >= SHORTEST_WITH_TAIL else "")
+
+    def replaced(self, text: str) -> str:
+        """Give the text that stands for a secret in a kept record."""
+        key = self.key(text)
+        return f"hash:{key.hash.hex()}:{key.tail}"
+
+
+def load_salt(folder: Path) -> Salt:
+    """Read the salt of a data folder, creating it (32 bytes, mode 600) when there is none."""
+    file = folder / SALT_NAME
+    if not file.exists():
+        write_once(file, secrets.token_bytes(32))
+    return Salt(file.read_bytes())
+
+
+def write_once(file: Path, content: bytes) -> None:
+    """Create a private file with its whole content at once; the first of several writers wins."""
+    draft = file.with_name(f"{file.name}.{os.getpid()}")
+    with open(os.open(draft, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "wb") as opened:
+        opened.write(content)
+    with contextlib.suppress(FileExistsError):
+        os.link(draft, file)
+    draft.unlink()

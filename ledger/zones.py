@@ -1,0 +1,112 @@
+"""Local days and offsets of the configured time zone, as small tables that views can join."""
+
+import sqlite3
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
+from zoneinfo import ZoneInfo
+
+FIRST_DAY = date(2024, 1, 1)
+DAYS_AHEAD = 800
+DAYS_TO_SPARE = 400
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MILLISECOND = timedelta(milliseconds=1)
+
+
+def keep(conn: sqlite3.Connection, zone_name: str) -> None:
+    """Rewrite both tables when the zone changed or their end comes near."""
+    today = datetime.now(UTC).date()
+    first, last = kept_range(conn) or (FIRST_DAY, today)
+    if kept_zone(conn) == zone_name and last >= today + timedelta(days=DAYS_TO_SPARE):
+        return
+    write(conn, zone_name, first=first, last=max(last, today + timedelta(days=DAYS_AHEAD)))
+
+
+def cover(conn: sqlite3.Connection, earliest_at: int, latest_at: int) -> None:
+    """Extend both tables to instants (ms, UTC) outside of them, as a wrong clock sends them."""
+    first, last = kept_range(conn) or (FIRST_DAY, FIRST_DAY)
+    earliest, latest = utc_day(earliest_at), utc_day(latest_at)
+    if earliest > first and latest < last:
+        return
+    margin = timedelta(days=2)
+    wider = {"first": min(first, earliest - margin), "last": max(last, latest + margin)}
+    write(conn, kept_zone(conn) or "UTC", **wider)
+
+
+def kept_zone(conn: sqlite3.Connection) -> str | None:
+    """Tell the IANA name of the zone that the tables were written for."""
+    row = conn.execute("select value from settings where name = 'timezone'").fetchone()
+    return row and row[0]
+
+
+def kept_range(conn: sqlite3.Connection) -> tuple[date, date] | None:
+    """Tell the first and the last day of the tables."""
+    first, last = conn.execute("select min(day), max(day) from local_days").fetchone()
+    return (date.fromisoformat(first), date.fromisoformat(last)) if first else None
+
+
+def write(conn: sqlite3.Connection, zone_name: str, *, first: date, last: date) -> None:
+    """Replace both tables by the days from `first` to `last`."""
+    zone = ZoneInfo(zone_name)
+    days = list(local_days(zone, first, last))
+    conn.execute("delete from local_days")
+    conn.execute("delete from zone_offsets")
+    conn.executemany("insert into local_days (day, starts_at, ends_at) values (?, ?, ?)", days)
+    conn.executemany(
+        "insert into zone_offsets (starts_at, ends_at, offset_ms) values (?, ?, ?)",
+        offsets(zone, days[0][1], days[-1][2]),
+    )
+    conn.execute(
+        "insert or replace into settings (name, value) values ('timezone', ?)", (zone_name,)
+    )
+
+
+def local_days(zone: ZoneInfo, first: date, last: date) -> Iterator[tuple[str, int, int]]:
+    """Give (day, starts_at, ends_at) for each local day; a day that a zone skipped is left out."""
+    days = [first + timedelta(days=n) for n in range((last - first).days + 2)]
+    for (day, starts_at), (_, ends_at) in pairwise((day, midnight(zone, day)) for day in days):
+        if ends_at > starts_at:
+            yield day.isoformat(), starts_at, ends_at
+
+
+def midnight(zone: ZoneInfo, day: date) -> int:
+    """Give the instant (ms) at which a local day begins, also where midnight does not exist."""
+    return milliseconds(datetime(day.year, day.month, day.day, tzinfo=zone))
+
+
+def offsets(zone: ZoneInfo, starts_at: int, ends_at: int) -> Iterator[tuple[int, int, int]]:
+    """Give (starts_at, ends_at, offset_ms) for each stretch between two changes of the offset."""
+    step, begun, at = 6 * 3_600_000, starts_at, starts_at
+    while at < ends_at:
+        after = min(at + step, ends_at)
+        if offset(zone, after) != offset(zone, begun):
+            change = first_change(zone, at, after)
+            yield begun, change, offset(zone, begun)
+            begun = after = change
+        at = after
+    yield begun, ends_at, offset(zone, begun)
+
+
+def first_change(zone: ZoneInfo, before: int, after: int) -> int:
+    """Find the minute (ms) at which the offset changes between two instants."""
+    old = offset(zone, before)
+    while after - before > 60_000:
+        middle = (before + after) // 120_000 * 60_000
+        before, after = (middle, after) if offset(zone, middle) == old else (before, middle)
+    return after
+
+
+def offset(zone: ZoneInfo, at: int) -> int:
+    """Give the zone's offset from UTC (ms) at an instant."""
+    local = (EPOCH + timedelta(milliseconds=at)).astimezone(zone)
+    return (local.utcoffset() or timedelta()) // MILLISECOND
+
+
+def utc_day(at: int) -> date:
+    """Give the UTC day of an instant (ms)."""
+    return datetime.fromtimestamp(at / 1000, UTC).date()
+
+
+def milliseconds(moment: datetime) -> int:
+    """Give an aware datetime as milliseconds since 1970, UTC."""
+    return (moment - EPOCH) // MILLISECOND

@@ -1,0 +1,60 @@
+"""The one loop of a worker: it alone knows time, back-off and when to beat."""
+
+from typing import Protocol
+
+from worker.errors import Refused, Unavailable
+from worker.heartbeat import Heartbeat, now
+from worker.stop import Stop
+
+FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
+
+
+class Job(Protocol):
+    """What a worker does."""
+
+    def step(self) -> int:
+        """Do one piece of work; tell how much was done, 0 meaning that there is nothing to do.
+
+        Raises `Unavailable` or `Refused`.
+        """
+
+    def failed(self, error: Unavailable | Refused) -> None:
+        """Take note that the last step could not be done."""
+
+    def close(self) -> None:
+        """Let go of files and connections."""
+
+
+def run(job: Job, *, stop: Stop, heartbeat: Heartbeat, rest: float, once: bool = False) -> int:
+    """Repeat the job's step until it is time to stop; rest for `rest` seconds when it did nothing.
+
+    With `once`, end at the first step that does nothing or fails. Returns an exit status.
+    """
+    wait = FIRST_WAIT
+    heartbeat.beat("working")
+    while not stop.look():
+        try:
+            done = job.step()
+        except (Unavailable, Refused) as error:
+            job.failed(error)
+            heartbeat.beat("refused" if isinstance(error, Refused) else "waiting", str(error))
+            if once:
+                return 1
+            stop.rest(pause(error, wait))
+            wait = min(wait * 2, LONGEST_WAIT)
+            continue
+        wait = FIRST_WAIT
+        heartbeat.beat("working")
+        if not done and once:
+            break
+        if not done:
+            stop.rest(rest)
+    return 0
+
+
+def pause(error: Unavailable | Refused, wait: float) -> float:
+    """Tell how many seconds to wait before the next try."""
+    if isinstance(error, Refused):
+        # Wake up now and then: another process may have lifted the refusal.
+        return min(max((error.retry_at - now()) / 1000, FIRST_WAIT), LONGEST_WAIT)
+    return wait
