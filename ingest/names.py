@@ -80,7 +80,7 @@ class Names:
         return self._conn.execute(ADD_CLIENT, (key.hash, label)).lastrowid or 0
 
     def credential(self, payload: Payload) -> int:
-        """Give the id of the credential that made the attempt, with an account of its own at first."""
+        """Give the id of the credential of an attempt; a new one has an account of its own."""
         at = (payload.auth_index, payload.provider, payload.source)
         found = self._known.get(at)
         if found is None:

@@ -88,7 +88,7 @@ class Collection:
             self._conn.execute(NOTE_POP, values)
 
     def open_gap(self, cause: str, detail: str | None, at_risk: bool) -> None:
-        """Begin a gap at the last good pop, unless one is open; before the first pop there is none."""
+        """Begin a gap at the last good pop, if there was one, unless a gap is open."""
         values = {"id": self._id, "cause": cause, "detail": detail}
         with transaction(self._conn):
             self._conn.execute(OPEN_GAP, values)

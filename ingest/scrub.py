@@ -23,7 +23,10 @@ REPLACED = [
         ),
         "<secret>",
     ),
-    (re.compile(r"\b(?:\d{1,3}\.){3}\d{1,3}(?::\d+)?\b|\[[0-9a-fA-F:]{3,}\](?::\d+)?"), "<address>"),
+    (
+        re.compile(r"\b(?:\d{1,3}\.){3}\d{1,3}(?::\d+)?\b|\[[0-9a-fA-F:]{3,}\](?::\d+)?"),
+        "<address>",
+    ),
     (re.compile(r"(?=[\w+/=.-]*\d)(?=[\w+/=.-]*[A-Za-z])[\w+/=.-]{24,}"), "<secret>"),
 ]
 TITLE = re.compile(r"(?is)<title[^>]*>(.*?)</title>")
@@ -141,7 +144,7 @@ def kept_record(raw: bytes, replace: Replace) -> tuple[str, str]:
         return "excerpt", scrubbed(text)[:EXCERPT_LENGTH]
 
 
-def without_secrets(value: Any, field: str, replace: Replace) -> Any:  # noqa: ANN401 - any JSON
+def without_secrets(value: Any, field: str, replace: Replace) -> Any:
     """Replace every text that is not known to be harmless; keep shape, numbers and flags."""
     if isinstance(value, dict):
         return {
@@ -161,4 +164,6 @@ def is_harmless(text: str, field: str) -> bool:
         return bool(TIME.fullmatch(text))
     if field == "source":
         return bool(EMAIL.fullmatch(text))
-    return field in NAMES and bool(NAME.fullmatch(text)) and scrubbed(text) == " ".join(text.split())
+    return (
+        field in NAMES and bool(NAME.fullmatch(text)) and scrubbed(text) == " ".join(text.split())
+    )

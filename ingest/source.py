@@ -51,7 +51,7 @@ class Resp:
 
     def __init__(self, host: str, port: int, key: str) -> None:
         self._where = f"the proxy at {host}:{port}"
-        # The proxy counts any word before AUTH as a failed login, so: no HELLO, no CLIENT, no retry.
+        # The proxy counts any word before AUTH as a failed login: no HELLO, no CLIENT, no retry.
         self._connection = Connection(
             host=host,
             port=port,
@@ -100,9 +100,8 @@ class Resp:
             return Unavailable(f"{self._where} says: {error}")
         if "closed by server" in str(error):
             return NotServed(f"{self._where} closes RESP connections without an answer")
-        cause = error.__context__
-        reason = f" ({cause.strerror.lower()})" if isinstance(cause, OSError) and cause.strerror else ""
-        return Unavailable(f"{self._where} is not there{reason}")
+        reason = getattr(error.__context__, "strerror", None)
+        return Unavailable(f"{self._where} is not there ({(reason or str(error)).lower()})")
 
     def _notice_end(self) -> None:
         """Notice a connection that ended while we rested, before anything is asked on it."""

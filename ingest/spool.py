@@ -41,7 +41,7 @@ class Spool:
         os.fchmod(self._descriptor, 0o600)
 
     def put(self, batch: Batch) -> None:
-        """Make a batch safe from our own death, in one write; raises `Unavailable` on a full disk."""
+        """Make a batch safe from our own death, in one write. Raises `Unavailable`."""
         content = encoded(batch)
         try:
             self.clear()

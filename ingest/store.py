@@ -23,7 +23,7 @@ KEEP_EVENTS = """
   on conflict (occurred_at, event_hash) do nothing
 """
 KEEP_FAILURE = """
-  insert into failures (event_id, code, message)
+  insert into failure_details (event_id, code, message)
   select id, ?, ? from usage_events where occurred_at = ? and event_hash = ?
   on conflict (event_id) do nothing
 """
@@ -91,9 +91,7 @@ class Store:
         self._conn.executemany(
             KEEP_REJECTED, [self._rejected_row(batch, record) for record in rejected]
         )
-        counts = Counts(
-            len(usages) + len(rejected), stored, len(usages) - stored, len(rejected)
-        )
+        counts = Counts(len(usages) + len(rejected), stored, len(usages) - stored, len(rejected))
         where = {"proxy_id": self._proxy_id, **batch._asdict(), **counts._asdict()}
         del where["records"]
         where["hour_at"] = batch.popped_at // HOUR_MS * HOUR_MS

@@ -56,8 +56,7 @@ def adds_up(given: Breakdown) -> bool:
     """Tell whether the parts of a breakdown give its totals."""
     read, written = given.input, given.output
     return (
-        read.total_tokens
-        == read.uncached_tokens + read.cache_read_tokens + read.cache_write_tokens
+        read.total_tokens == read.uncached_tokens + read.cache_read_tokens + read.cache_write_tokens
         and written.total_tokens == written.non_reasoning_tokens + written.reasoning_tokens
         and given.total_tokens
         == read.total_tokens + written.total_tokens + given.unclassified_tokens

@@ -1,7 +1,8 @@
 """The ledger: one SQLite file that every process meets in."""
 
 from ledger.errors import NewerLedger, Unavailable
-from ledger.file import connect, connect_read_only, prepare, transaction
+from ledger.file import connect, connect_read_only, prepare
+from ledger.writing import transaction
 
 __all__ = [
     "NewerLedger",

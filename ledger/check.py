@@ -15,8 +15,10 @@ QUESTIONS = {
     "rejected = rejected records kept": """
         select (select sum(rejected) from ingest_ledger), (select count(*) from rejected_events)
     """,
-    "failed events = failures kept": """
-        select (select count(*) from usage_events where failed = 1), (select count(*) from failures)
+    "failed events = failure details kept": """
+        select
+          (select count(*) from usage_events where failed = 1),
+          (select count(*) from failure_details)
     """,
     "no event without its credential, model or client": """
         select 0, (select count(*) from pragma_foreign_key_check)

@@ -48,7 +48,11 @@ def from_environment() -> dict[str, str]:
         if name.startswith(PREFIX) and name not in RESERVED
     }
     # An empty variable is what an unset one becomes in a unit or compose file.
-    named = {PROXY_VARIABLES[name]: os.environ[name] for name in PROXY_VARIABLES if os.environ.get(name)}
+    named = {
+        setting: os.environ[name]
+        for name, setting in PROXY_VARIABLES.items()
+        if os.environ.get(name)
+    }
     return {name: value for name, value in found.items() if value} | named
 
 

@@ -3,12 +3,11 @@
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from ledger import schema, zones
 from ledger.errors import Unavailable, translated
+from ledger.writing import transaction
 
 MINIMUM_SQLITE = (3, 40, 0)
 NAME = "ledger.db"
@@ -55,7 +54,8 @@ def connect(path: Path) -> sqlite3.Connection:
     """Open an existing file for reading and writing; every statement commits by itself."""
     if sqlite3.sqlite_version_info < MINIMUM_SQLITE:
         raise SystemExit(
-            f"This Python brings SQLite {sqlite3.sqlite_version}; cliproxy-ledger needs 3.40 or newer."
+            f"This Python brings SQLite {sqlite3.sqlite_version}; "
+            "cliproxy-ledger needs 3.40 or newer."
         )
     conn = sqlite3.connect(path, isolation_level=None, timeout=5)
     with translated():
@@ -77,22 +77,7 @@ def switch_to_wal(conn: sqlite3.Connection) -> None:
             conn.execute("pragma journal_mode = wal").fetchone()
             return
         except sqlite3.OperationalError as error:
-            # SQLite refuses this switch at once, whatever the busy timeout, when others open it too.
+            # SQLite refuses this at once, whatever the busy timeout, when others open the file.
             if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                 raise
             time.sleep(0.02)
-
-
-@contextmanager
-def transaction(conn: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    """Write all or nothing. Raises `Unavailable` when the file is locked or the disk is full."""
-    with translated():
-        conn.execute("begin immediate")
-        try:
-            yield conn
-            conn.execute("commit")
-        except BaseException:
-            # A full disk may have rolled back already.
-            if conn.in_transaction:
-                conn.execute("rollback")
-            raise

@@ -35,7 +35,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     def __repr__(self) -> str:
         """Show every setting, the key masked."""
-        shown = {**msgspec.structs.asdict(self), "management_key": MASK if self.management_key else ""}
+        masked = MASK if self.management_key else ""
+        shown = {**msgspec.structs.asdict(self), "management_key": masked}
         return f"Settings({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
     @property
@@ -120,6 +121,7 @@ def require_key(settings: Settings) -> None:
     """End with a sentence when there is no management key."""
     if not settings.management_key:
         raise SystemExit(
-            f"No management key: set management_key in {config.path()} (or CLIPROXY_MANAGEMENT_KEY) "
-            "to the proxy's remote-management.secret-key. `make demo` needs no key and no proxy."
+            f"No management key: set management_key in {config.path()} (or the variable "
+            "CLIPROXY_MANAGEMENT_KEY) to the proxy's remote-management.secret-key. "
+            "`make demo` needs no key and no proxy."
         )

@@ -29,9 +29,7 @@ def start(name: str, make: Make, *, rest: Callable[[Settings], float]) -> None:
         sys.exit(work(name, make, chosen, stop=stop, once=once, rest=rest(chosen)))
 
 
-def work(
-    name: str, make: Make, chosen: Settings, *, stop: Stop, once: bool, rest: float
-) -> int:
+def work(name: str, make: Make, chosen: Settings, *, stop: Stop, once: bool, rest: float) -> int:
     """Hold the lock, open the ledger and run the loop; returns an exit status."""
     conn = opened(chosen, name, stop=stop, once=once)
     if conn is None:

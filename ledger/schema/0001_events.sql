@@ -119,7 +119,7 @@ create index events_by_credential on usage_events (credential_id, occurred_at);
 create index failed_events_by_time on usage_events (occurred_at) where failed = 1;
 
 -- What a failed attempt said: its code and one scrubbed line.
-create table failures (
+create table failure_details (
   event_id integer primary key references usage_events (id) on delete cascade,
   code     text,
   message  text

@@ -7,6 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from ledger.errors import NewerLedger
+from ledger.writing import transaction
 
 VIEWS = Path(__file__).parents[2] / "views.sql"
 
@@ -35,7 +36,8 @@ def migrate(conn: sqlite3.Connection, path: Path) -> None:
     if current > newest:
         raise NewerLedger(
             f"The ledger has schema version {current}, this program knows {newest}: "
-            "it was written by a newer cliproxy-ledger. Upgrade the program, or use another data folder."
+            "it was written by a newer cliproxy-ledger. "
+            "Upgrade the program, or use another data folder."
         )
     if 0 < current < newest:
         copy(conn, path.with_name(f"ledger-before-{newest:04d}.db"))
@@ -56,16 +58,10 @@ def copy(conn: sqlite3.Connection, target: Path) -> None:
 
 def apply(conn: sqlite3.Connection, number: int, script: str) -> None:
     """Run one step with its record in one transaction, unless another process was faster."""
-    conn.execute("begin immediate")
-    try:
+    with transaction(conn):
         if version(conn) < number:
-            for statement in statements(script):
-                conn.execute(statement)
+            run(conn, script)
             conn.execute(f"pragma user_version = {number}")
-        conn.execute("commit")
-    except BaseException:
-        conn.execute("rollback")
-        raise
 
 
 def keep_views(conn: sqlite3.Connection, script: str) -> None:
@@ -74,17 +70,18 @@ def keep_views(conn: sqlite3.Connection, script: str) -> None:
     row = conn.execute("select value from settings where name = 'views'").fetchone()
     if row == (digest,):
         return
-    conn.execute("begin immediate")
-    try:
-        for (name,) in conn.execute("select name from sqlite_schema where type = 'view'").fetchall():
+    with transaction(conn):
+        views = conn.execute("select name from sqlite_schema where type = 'view'").fetchall()
+        for (name,) in views:
             conn.execute(f'drop view "{name}"')
-        for statement in statements(script):
-            conn.execute(statement)
+        run(conn, script)
         conn.execute("insert or replace into settings (name, value) values ('views', ?)", (digest,))
-        conn.execute("commit")
-    except BaseException:
-        conn.execute("rollback")
-        raise
+
+
+def run(conn: sqlite3.Connection, script: str) -> None:
+    """Run a script's statements inside the transaction that is open."""
+    for statement in statements(script):
+        conn.execute(statement)
 
 
 def statements(script: str) -> Iterator[str]:

@@ -1,0 +1,60 @@
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+READY := $(VENV)/.installed
+RANGE ?= 24h
+FORMAT ?= table
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+export PYTHONPATH := $(CURDIR)
+
+.PHONY: help run demo ingest serve init check report test lint lock clean
+
+help: ## List what make can do
+	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "  make %-8s %s\n", $$1, $$2 }'
+
+$(READY): requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "cliproxy-ledger needs Python 3.11 or newer; try: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import sqlite3, sys; sys.exit(sqlite3.sqlite_version_info < (3, 40))' || { echo "cliproxy-ledger needs a Python with SQLite 3.40 or newer" >&2; exit 1; }
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	@echo "Installing the packages of requirements.lock into $(VENV)"
+	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	@touch $@
+
+run: $(READY) ## Collect from the proxy and serve the dashboard
+	@$(PY) -m worker.ready && LEDGER_PARENT_PID=$$$$ exec honcho start
+
+demo: $(READY) ## Try it: a stand-in proxy with 30 days of traffic, no key needed
+	@LEDGER_PARENT_PID= exec $(PY) -m demo
+
+ingest: $(READY) ## Run only the collector
+	@exec $(PY) -m ingest
+
+serve: $(READY) ## Run only the dashboard
+	@exec $(PY) -m worker.serve
+
+init: $(READY) ## Create or upgrade the ledger
+	@$(PY) -m ledger init
+
+check: $(READY) ## Prove that the ledger adds up
+	@$(PY) -m ledger check
+
+report: $(READY) ## Print a report: RANGE=today|1h|5h|24h|7d|30d|90d FORMAT=table|json|csv
+	@$(PY) -m ledger.report $(RANGE) --format $(FORMAT)
+
+test: $(READY) ## Run the tests
+	@$(PY) -m pytest
+
+lint: $(READY) ## Check style and format
+	@ruff check . && ruff format --check .
+
+lock: ## Resolve pyproject.toml anew into requirements.lock
+	@rm -rf build/lock && $(PYTHON) -m venv build/lock
+	@build/lock/bin/pip install --quiet --disable-pip-version-check '.[dev]'
+	@build/lock/bin/pip freeze --exclude cliproxy-ledger --exclude pip --exclude setuptools > requirements.lock
+	@rm -rf build && wc -l requirements.lock
+
+clean: ## Remove what make installed and caches; data stays
+	@rm -rf $(VENV) build .pytest_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

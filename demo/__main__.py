@@ -1,0 +1,73 @@
+"""Run the demo's parts: `python -m demo proxy`."""
+
+import argparse
+import signal
+import time
+from datetime import UTC, datetime
+from threading import Event
+
+from demo import live
+from demo.proxy import DEFAULT_RETENTION, Proxy
+from demo.serving import serving
+from demo.traffic import BUSIEST, Traffic
+
+KEY = "demo-management-key"
+SEED = 2026
+
+
+def main() -> None:
+    """Run the command that was asked for until it is told to stop."""
+    options = _parser().parse_args()
+    options.run(options)
+
+
+def run_proxy(options: argparse.Namespace) -> None:
+    """Serve the stand-in alone; raises SystemExit when the port is taken."""
+    proxy = Proxy(
+        key=options.key,
+        port=options.port,
+        version=options.version,
+        retention=options.retention,
+        records=False,
+    )
+    stop = _stop_on_signals()
+    try:
+        with serving(proxy):
+            print(f"{proxy.version} at http://127.0.0.1:{proxy.port}, key {proxy.key}", flush=True)
+            _work(proxy, options.rate, stop)
+    except OSError as error:
+        raise SystemExit(f"cannot listen on port {options.port}: {error.strerror}") from error
+
+
+def _work(proxy: Proxy, rate: float, stop: Event) -> None:
+    if rate <= 0:
+        stop.wait()
+        return
+    zone = datetime.now().astimezone().tzinfo or UTC
+    traffic = Traffic(seed=SEED, anchor=time.time(), zone=zone, busiest=rate)
+    live.stream(proxy, traffic, stop)
+
+
+def _stop_on_signals() -> Event:
+    stop = Event()
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(name, lambda *_: stop.set())
+    return stop
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
+    parser.set_defaults(run=lambda _options: parser.print_help())
+    commands = parser.add_subparsers(title="commands")
+    proxy = commands.add_parser("proxy", help="run the stand-in proxy alone")
+    proxy.set_defaults(run=run_proxy)
+    proxy.add_argument("--port", type=int, default=0, help="0 takes any free one")
+    proxy.add_argument("--key", default=KEY, help="management key (default: %(default)s)")
+    proxy.add_argument("--version", default=Proxy.version, help="tag to stand in for")
+    proxy.add_argument("--retention", type=float, default=DEFAULT_RETENTION, help="seconds")
+    proxy.add_argument("--rate", type=float, default=BUSIEST, help="busiest events a second")
+    return parser
+
+
+if __name__ == "__main__":
+    main()

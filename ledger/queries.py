@@ -1,0 +1,38 @@
+"""The canned queries of `metadata.yml`, for whoever asks them without Datasette."""
+
+import re
+from functools import cache
+from typing import Any, NamedTuple
+
+import sqlite_utils
+import yaml
+
+from ledger.config import ROOT
+
+PARAMETER = re.compile(r":([a-z_]+)\b")
+
+
+class Query(NamedTuple):
+    """A canned query."""
+
+    title: str
+    sql: str
+
+    @property
+    def parameters(self) -> list[str]:
+        """The names of its parameters, in the order of their first use."""
+        return list(dict.fromkeys(PARAMETER.findall(self.sql)))
+
+
+@cache
+def queries() -> dict[str, Query]:
+    """Read every canned query by its name."""
+    metadata = yaml.safe_load((ROOT / "metadata.yml").read_text("utf-8"))
+    found = metadata["databases"]["ledger"]["queries"]
+    return {name: Query(query["title"], query["sql"]) for name, query in found.items()}
+
+
+def ask(database: sqlite_utils.Database, name: str, **given: str) -> list[dict[str, Any]]:
+    """Run a canned query; parameters that are not given are empty, as Datasette has them."""
+    query = queries()[name]
+    return list(database.query(query.sql, {**dict.fromkeys(query.parameters, ""), **given}))

@@ -1,0 +1,22 @@
+"""The one way to write."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ledger.errors import translated
+
+
+@contextmanager
+def transaction(conn: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    """Write all or nothing. Raises `Unavailable` when the file is locked or the disk is full."""
+    with translated():
+        conn.execute("begin immediate")
+        try:
+            yield conn
+            conn.execute("commit")
+        except BaseException:
+            # A full disk may have rolled back already.
+            if conn.in_transaction:
+                conn.execute("rollback")
+            raise

@@ -1,0 +1,80 @@
+"""Refuse what a hostile web page could send to a server on this machine.
+
+A foreign `Host` is how DNS rebinding looks; a POST with a foreign `Origin` is a forged form.
+Datasette's own protection lets a POST without a cookie pass. Pages that show where files lie and
+how the server is set are closed.
+"""
+
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+from datasette import hookimpl
+
+from ledger import config
+
+Scope = dict[str, Any]
+Channel = Callable[..., Awaitable[Any]]
+App = Callable[[Scope, Channel, Channel], Awaitable[None]]
+
+LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+CLOSED = re.compile(r"/+-/+(?:databases|settings|threads|plugins)(?:[./].*)?")
+READING = {"GET", "HEAD", "OPTIONS"}
+
+
+def refusal(scope: Scope, own_names: set[str]) -> tuple[int, str] | None:
+    """Give the status and sentence that refuse a request; None for one that may pass."""
+    headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
+    host = headers.get(b"host", "")
+    if name_of(host) not in own_names:
+        return 421, "This ledger does not answer under that host name."
+    if scope["method"] not in READING and is_foreign(headers, host):
+        return 403, "This request comes from another site."
+    if CLOSED.fullmatch(scope["path"]):
+        return 403, "This page is closed."
+    return None
+
+
+def name_of(host: str) -> str:
+    """Give the name in a Host header, without port; empty when there is none."""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def is_foreign(headers: dict[bytes, str], host: str) -> bool:
+    """Tell whether a browser says that a request was made by another site's page."""
+    if headers.get(b"sec-fetch-site", "none") not in ("same-origin", "none"):
+        return True
+    origin = headers.get(b"origin")
+    return origin is not None and urlsplit(origin).netloc != host
+
+
+def own_names() -> set[str]:
+    """Give the host names that the dashboard is meant to be reached by."""
+    raw = config.from_file(config.path()) | config.from_environment()
+    return LOOPBACK | {str(raw.get("dashboard_host") or "127.0.0.1").lower()}
+
+
+def guarded(app: App, names: set[str]) -> App:
+    """Put the guard before an ASGI application."""
+
+    async def guard(scope: Scope, receive: Channel, send: Channel) -> None:
+        refused = refusal(scope, names) if scope["type"] == "http" else None
+        if refused is None:
+            await app(scope, receive, send)
+            return
+        status, sentence = refused
+        headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"cache-control", b"no-store")]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": sentence.encode()})
+
+    return guard
+
+
+@hookimpl(trylast=True)
+def asgi_wrapper() -> Callable[[App], App]:
+    """Let no request past the guard."""
+    return lambda app: guarded(app, own_names())

@@ -1,0 +1,1 @@
+"""What accounts have left: provider answers and quota headers, read into windows and verdicts."""

@@ -1,0 +1,123 @@
+"""What tests share: recorded events, a data folder of their own, and real processes."""
+
+import os
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from demo.proxy import Proxy
+from demo.serving import serving
+
+ROOT = Path(__file__).parents[1]
+EVENTS = Path(__file__).parent / "data" / "events"
+KEY = "test-management-key"
+PATIENCE = 20.0
+
+
+def eventually(true: Callable[[], Any], *, within: float = PATIENCE) -> Any:
+    """Wait until something holds, and give it; fail when it never does."""
+    until = time.monotonic() + within
+    while not (found := true()):
+        assert time.monotonic() < until, "waited in vain"
+        time.sleep(0.02)
+    return found
+
+
+class Home:
+    """A data folder with its settings, and the processes started on it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.data = folder / "data"
+        self.env = {
+            **{name: value for name, value in os.environ.items() if "LEDGER" not in name},
+            "LEDGER_CONFIG": str(folder / "config.json"),
+            "LEDGER_DATA_DIR": str(self.data),
+            "LEDGER_AUTH_DIR": str(folder / "auth"),
+            "LEDGER_TIMEZONE": "Asia/Shanghai",
+            "LEDGER_POLL_INTERVAL_SECONDS": "0.1",
+            "CLIPROXY_MANAGEMENT_KEY": KEY,
+            "PYTHONPATH": str(ROOT),
+            "PYTHONWARNINGS": "error::ResourceWarning",
+        }
+        self.started: list[subprocess.Popen[str]] = []
+
+    def use(self, proxy: Proxy, **more: str) -> None:
+        """Point the settings at a stand-in proxy."""
+        self.env |= {"CLIPROXY_PORT": str(proxy.port), **more}
+
+    def start(self, *module: str) -> subprocess.Popen[str]:
+        """Start `python -m …` and remember it."""
+        process = subprocess.Popen(
+            [sys.executable, "-m", *module],
+            cwd=ROOT,
+            env=self.env,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        self.started.append(process)
+        return process
+
+    def run(self, *module: str, status: int | None = 0) -> str:
+        """Run `python -m …` to its end and give what it said."""
+        process = self.start(*module)
+        said, _ = process.communicate(timeout=60)
+        assert status is None or process.returncode == status, said
+        return said
+
+    def query(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
+        """Ask the ledger; nothing while there is none."""
+        file = self.data / "ledger.db"
+        if not file.exists():
+            return []
+        with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=10)) as conn:
+            return conn.execute(sql, parameters).fetchall()
+
+    def count(self, table: str = "usage_events") -> int:
+        """Count a table's rows; 0 while there is none."""
+        exists = self.query("select 1 from sqlite_schema where name = ?", table)
+        return self.query(f"select count(*) from {table}")[0][0] if exists else 0
+
+    def end(self) -> None:
+        """End what is still running."""
+        for process in self.started:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+            process.stdout.close()
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Home]:
+    """A data folder of the test's own."""
+    home = Home(tmp_path)
+    yield home
+    home.end()
+
+
+@pytest.fixture
+def proxy() -> Iterator[Proxy]:
+    """A stand-in proxy that keeps its events for an hour."""
+    with serving(Proxy(key=KEY, retention=3600)) as served:
+        yield served
+
+
+def recorded(name: str) -> list[bytes]:
+    """Give the payloads of one recording."""
+    return (EVENTS / f"{name}.jsonl").read_bytes().splitlines()
+
+
+RECORDINGS = ("recorded-v7.1.10", "recorded-v7.2.140", "written-from-source")
+
+
+@pytest.fixture(scope="session")
+def all_recorded() -> list[bytes]:
+    """Every recorded payload."""
+    return [payload for name in RECORDINGS for payload in recorded(name)]
