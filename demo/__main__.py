@@ -1,12 +1,14 @@
 """Run the demo's parts: `python -m demo proxy`."""
 
 import argparse
+import os
 import signal
 import time
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from threading import Event
 
-from demo import live
+from demo import live, versions
 from demo.proxy import DEFAULT_RETENTION, Proxy
 from demo.serving import serving
 from demo.traffic import BUSIEST, Traffic
@@ -31,12 +33,20 @@ def run_proxy(options: argparse.Namespace) -> None:
         records=False,
     )
     stop = _stop_on_signals()
-    try:
-        with serving(proxy):
-            print(f"{proxy.version} at http://127.0.0.1:{proxy.port}, key {proxy.key}", flush=True)
-            _work(proxy, options.rate, stop)
-    except OSError as error:
-        raise SystemExit(f"cannot listen on port {options.port}: {error.strerror}") from error
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(serving(proxy))
+        except OSError as error:
+            reason = os.strerror(error.errno or 0).lower()
+            raise SystemExit(f"cannot listen on port {options.port}: {reason}") from error
+        print(f"{proxy.version} at http://127.0.0.1:{proxy.port}, key {proxy.key}", flush=True)
+        _work(proxy, options.rate, stop)
+
+
+def version(text: str) -> str:
+    """Check that a text names a version of the proxy; raises ValueError otherwise."""
+    versions.parse(text)
+    return text
 
 
 def _work(proxy: Proxy, rate: float, stop: Event) -> None:
@@ -63,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     proxy.set_defaults(run=run_proxy)
     proxy.add_argument("--port", type=int, default=0, help="0 takes any free one")
     proxy.add_argument("--key", default=KEY, help="management key (default: %(default)s)")
-    proxy.add_argument("--version", default=Proxy.version, help="tag to stand in for")
+    proxy.add_argument("--version", type=version, default=Proxy.version, help="tag to stand in for")
     proxy.add_argument("--retention", type=float, default=DEFAULT_RETENTION, help="seconds")
     proxy.add_argument("--rate", type=float, default=BUSIEST, help="busiest events a second")
     return parser

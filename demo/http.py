@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from asyncio import StreamReader, StreamWriter
 from email.utils import formatdate
+from http.client import responses
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlsplit
 
@@ -35,7 +36,8 @@ async def converse(
     try:
         while (request := await _read(connection, reader, peer)) is not None:
             await proxy.delay()
-            writer.write(_encode(connection, _answer(proxy, request)))
+            reply = _answer(proxy, request)
+            writer.write(_encode(connection, reply, bare=request.method == "HEAD"))
             await writer.drain()
             if connection.our_state is not h11.DONE:
                 return
@@ -78,16 +80,17 @@ def _request(head: h11.Request, body: bytes, peer: str) -> Request:
     return Request(head.method.decode(), url.path, query, headers, body, address)
 
 
-def _encode(connection: h11.Connection, reply: Reply) -> bytes:
+def _encode(connection: h11.Connection, reply: Reply, *, bare: bool) -> bytes:
     headers = [
         ("Content-Type", reply.kind),
         ("Content-Length", str(len(reply.body))),
         ("Date", formatdate(usegmt=True)),
         *reply.headers,
     ]
+    reason = responses.get(reply.status, "")
     pieces = [
-        connection.send(h11.Response(status_code=reply.status, headers=headers)),
-        connection.send(h11.Data(data=reply.body)),
+        connection.send(h11.Response(status_code=reply.status, headers=headers, reason=reason)),
+        connection.send(h11.Data(data=b"" if bare else reply.body)),
         connection.send(h11.EndOfMessage()),
     ]
     return b"".join(piece for piece in pieces if piece)

@@ -37,7 +37,7 @@ class Proxy:
     `retention`, `latest`, `routes` may be changed at any time, from any thread.
     """
 
-    key: str | None
+    key: str | None = field(repr=False)
     port: int = 0
     version: str = "v7.2.140"
     retention: float = DEFAULT_RETENTION
@@ -45,7 +45,7 @@ class Proxy:
     home: bool = False
     allow_remote: bool = False
     latest: str | None = "v7.2.140"
-    accounts: Sequence[pool.Account] = pool.ACCOUNTS
+    accounts: Sequence[pool.Account] = field(default=pool.ACCOUNTS, repr=False)
     first_byte_seconds: float = 10.0
     records: bool = True
     clock: Callable[[], float] = time.monotonic
@@ -54,13 +54,14 @@ class Proxy:
     http_fault: int | None = None
     cut_pops: int = 0
 
-    heard: list[Heard] = field(default_factory=list, init=False)
-    popped: list[tuple[bytes, ...]] = field(default_factory=list, init=False)
+    heard: list[Heard] = field(default_factory=list, init=False, repr=False)
+    popped: list[tuple[bytes, ...]] = field(default_factory=list, init=False, repr=False)
     auth_attempts: int = field(default=0, init=False)
     discarded: int = field(default=0, init=False)
     loop: asyncio.AbstractEventLoop | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
+        versions.parse(self.version)
         self.started_at = time.time()
         self.routes = management.routes()
         self.tally = Tally()

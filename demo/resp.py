@@ -1,6 +1,6 @@
 """RESP frames as the proxy reads and writes them."""
 
-from asyncio import StreamReader
+from asyncio import IncompleteReadError, StreamReader
 from collections.abc import Sequence
 
 FIRST_BYTES = b"*$+-:"
@@ -15,11 +15,12 @@ class ProtocolError(Exception):
 async def read_command(reader: StreamReader, first: bytes = b"") -> list[bytes] | None:
     """Read one command, `first` being what was read of it already; None at the end.
 
-    Raises ProtocolError.
+    Raises ProtocolError, and IncompleteReadError when the client leaves in the middle.
     """
     line = first + await reader.readline()
     if not line:
         return None
+    _whole(line)
     return [await _string(reader) for _ in range(_count(line, b"*", least=0))]
 
 
@@ -79,8 +80,14 @@ def head(reply: bytes) -> str:
     return reply[: reply.index(b"\r\n")].decode()
 
 
+def _whole(line: bytes) -> bytes:
+    if not line.endswith(b"\n"):
+        raise IncompleteReadError(line, None)
+    return line
+
+
 def _count(line: bytes, prefix: bytes, *, least: int) -> int:
-    if not line.startswith(prefix) or not line.endswith(b"\n"):
+    if not line.startswith(prefix):
         raise ProtocolError
     try:
         count = int(line[1:].rstrip(b"\r\n"))
@@ -92,7 +99,7 @@ def _count(line: bytes, prefix: bytes, *, least: int) -> int:
 
 
 async def _string(reader: StreamReader) -> bytes:
-    line = await reader.readline()
+    line = _whole(await reader.readline())
     if line[:1] in (b"+", b":"):
         return line[1:].rstrip(b"\r\n")
     length = _count(line, b"$", least=-1)

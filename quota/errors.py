@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 
 from quota.answers import dated, decoded, is_html
-from quota.fields import field, mapping, text
+from quota.fields import field, has, mapping, text
 from quota.model import Answer, Reading
 from quota.scrub import line
 
@@ -40,7 +40,7 @@ def opened(answer: Answer, *known: str) -> tuple[Answer, dict[str, object]] | Re
     """
     answer = dated(answer)
     body = decoded(answer.body)
-    if 200 <= answer.status < 300 and any(field(body, key) is not None for key in known):
+    if 200 <= answer.status < 300 and has(body, *known):
         return answer, dict(mapping(body))
     codes = list(_codes(answer, body))
     told = [code for code in codes if code in CODES]

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 
 CAMEL = re.compile(r"_([a-z0-9])")
+CAPITAL = re.compile(r"(?<=[a-z0-9])([A-Z])")
 NOT_SLUG = re.compile(r"[^a-z0-9._]+")
 
 
@@ -25,6 +26,16 @@ def field(source: object, *names: str) -> object:
             if known.get(spelling) is not None:
                 return known[spelling]
     return None
+
+
+def has(source: object, *names: str) -> bool:
+    """Tell whether an object has one of these keys, in snake_case or camelCase, null or not."""
+    return not {snake(name) for name in mapping(source)}.isdisjoint(names)
+
+
+def snake(name: str) -> str:
+    """Spell a camelCase key in snake_case."""
+    return CAPITAL.sub(r"_\1", name).lower()
 
 
 def text(value: object, limit: int = 100) -> str | None:

@@ -129,6 +129,8 @@ def test_a_visitor_without_the_key_fails_once(proxy: Proxy, sent: bytes, expecte
     [
         pytest.param(LOGIN, b"+OK\r\n", id="key"),
         pytest.param(command("AUTH", "anybody", KEY), b"+OK\r\n", id="any-user"),
+        pytest.param(b"*10", b"", id="left-in-a-number"),
+        pytest.param(b"*2\r\n$4\r\nAUTH\r\n$9\r\nabc", b"", id="left-in-a-string"),
         pytest.param(command(" auth ", KEY), b"+OK\r\n", id="name-trimmed-any-case"),
         pytest.param(b"*0\r\n", b"-ERR empty command\r\n", id="empty"),
         pytest.param(b"*-1\r\n", PROTOCOL, id="negative-array"),
@@ -502,6 +504,14 @@ def test_http_asks_for_the_key(
     answer = httpx.get(url, headers=headers, trust_env=False)
     assert (answer.status_code, answer.json().get("error")) == (status, error)
     assert answer.headers["X-CPA-VERSION"] == proxy.version
+
+
+def test_an_unknown_path_never_reaches_the_key_check(proxy: Proxy) -> None:
+    with browser(proxy, "wrong") as stranger:
+        answers = [stranger.get("nothing"), stranger.get("/"), stranger.head("config")]
+    assert [answer.status_code for answer in answers] == [404] * 3
+    assert not any("X-CPA-VERSION" in answer.headers for answer in answers)
+    assert proxy.auth_attempts == 0
 
 
 def test_the_configuration_shows_retention_and_keys_in_clear(http: httpx.Client) -> None:

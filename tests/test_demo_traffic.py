@@ -14,6 +14,8 @@ import httpx
 import pytest
 
 from demo import payload, pool
+from demo.proxy import Proxy
+from demo.serving import serving
 from demo.traffic import ZONE, Traffic, history
 
 Event = dict[str, Any]
@@ -343,6 +345,14 @@ def test_timestamps_are_written_as_go_writes_them(
 def test_html_is_escaped_in_the_bytes(raw: list[bytes]) -> None:
     assert any(b"\\u003chtml\\u003e" in line for line in raw)
     assert not any(b"<" in line for line in raw)
+
+
+def test_a_taken_port_is_said_in_a_sentence() -> None:
+    with serving(Proxy(key=None)) as proxy:
+        command = [sys.executable, "-m", "demo", "proxy", "--port", str(proxy.port)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    sentence = f"cannot listen on port {proxy.port}: address already in use\n"
+    assert (done.returncode, done.stderr) == (1, sentence)
 
 
 @pytest.mark.parametrize("name", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from quota.durations import FIVE_HOURS, WEEK, name, settled
 from quota.errors import opened
-from quota.fields import field, items, mapping, slug, text
+from quota.fields import field, items, mapping, slug, snake, text, word
 from quota.identity import Credential
 from quota.model import TOKEN, Answer, Reading, Request, Window
 from quota.numbers import instant, percent
@@ -50,7 +50,7 @@ def parse(answer: Answer, expected_account_id: str | None = None) -> Reading:
         observed_at=answer.observed_at,
         http_status=answer.status,
         windows=settled(windows, answer.observed_at),
-        complete=True,
+        complete=all(isinstance(field(body, key), dict | list | None) for key in KNOWN),
     )
 
 
@@ -71,22 +71,22 @@ def _preferred(body: Mapping[str, object]) -> Iterator[Window]:
 def _listed(body: Mapping[str, object]) -> Iterator[Window]:
     """Read `limits`: the newer list, and the only one that is right about models."""
     for limit in items(field(body, "limits")):
-        kind = field(limit, "kind")
+        kind = word(field(limit, "kind")) or ""
         scope = field(limit, "scope")
         model = text(field(field(scope, "model"), "display_name", "id"))
         surface = field(scope, "surface")
         surface = text(field(surface, "display_name", "id")) or text(surface)
         used, at = percent(field(limit, "percent")), instant(field(limit, "resets_at"))
         if kind in KINDS:
-            yield _window("account", "", KINDS[str(kind)], used, at)
+            yield _window("account", "", KINDS[kind], used, at)
         elif kind == "weekly_scoped" and (model or surface):
             yield _window("model" if model else "feature", model or surface or "", WEEK, used, at)
 
 
 def _named(body: Mapping[str, object]) -> Iterator[Window]:
     """Read the named windows, those under code names as well as long as they are not null."""
-    for key, value in body.items():
-        if "utilization" not in mapping(value) or key in ("extra_usage", "extraUsage"):
+    for key, value in ((snake(key), value) for key, value in body.items()):
+        if "utilization" not in mapping(value) or key == "extra_usage":
             continue
         used, at = percent(field(value, "utilization")), instant(field(value, "resets_at"))
         rest = key.removeprefix("seven_day_")

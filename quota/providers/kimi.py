@@ -45,7 +45,7 @@ def parse(answer: Answer, expected_account_id: str | None = None) -> Reading:
         plan_raw=plan,
         plan_source="endpoint" if plan else None,
         windows=settled(rows, answer.observed_at),
-        complete=True,
+        complete=all(isinstance(field(body, key), dict | list | None) for key in KNOWN),
     )
 
 

@@ -38,10 +38,8 @@ def claude_plan(answer: Answer) -> Reading:
 
 def antigravity_request(credential: Credential) -> Request:
     """Ask which tier the account is on."""
-    asked = antigravity.request(credential)
-    return Request(
-        "POST", ASSIST, asked.headers, json.dumps({"metadata": {"ideType": "ANTIGRAVITY"}})
-    )
+    client = json.dumps({"metadata": {"ideType": "ANTIGRAVITY"}})
+    return Request("POST", ASSIST, antigravity.request(credential).headers, client)
 
 
 def antigravity_plan(answer: Answer) -> Reading:

@@ -1,0 +1,67 @@
+"""The house rules that a machine can hold."""
+
+import ast
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+PRODUCT = ("ingest", "ledger", "worker", "plugins")
+ROOMS = (*PRODUCT, "quota", "demo", "bench")
+MAY_IMPORT = {
+    "ledger": {"ledger"},
+    "worker": {"worker", "ledger"},
+    "ingest": {"ingest", "worker", "ledger"},
+    "quota": {"quota", "worker", "ledger"},
+    "plugins": {"plugins", "worker", "ledger"},
+}
+LONGEST_FUNCTION, LONGEST_MODULE, MOST_PARAMETERS = 40, 200, 5
+
+
+def modules(*rooms: str) -> list[Path]:
+    """Give the Python files of the rooms that are there."""
+    return sorted(file for room in rooms for file in (ROOT / room).rglob("*.py"))
+
+
+def functions(file: Path) -> list[ast.FunctionDef]:
+    """Give a file's functions."""
+    tree = ast.parse(file.read_text("utf-8"))
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+    return [node for node in ast.walk(tree) if isinstance(node, kinds)]
+
+
+def imported(file: Path) -> set[str]:
+    """Give the top-level names that a file imports."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add((node.module or "").split(".")[0])
+    return found
+
+
+@pytest.mark.parametrize("room", MAY_IMPORT)
+def test_imports_point_downwards_only(room):
+    for file in modules(room):
+        assert imported(file) & set(ROOMS) <= MAY_IMPORT[room], file
+
+
+def test_no_function_is_too_long_or_takes_too_much():
+    for file in modules(*ROOMS):
+        for function in functions(file):
+            where = f"{file.name}:{function.name}"
+            assert function.end_lineno - function.lineno < LONGEST_FUNCTION, where
+            assert len(function.args.args) <= MOST_PARAMETERS + 1, where
+
+
+def test_no_module_is_too_long():
+    for file in modules(*ROOMS):
+        assert len(file.read_text("utf-8").splitlines()) <= LONGEST_MODULE, file
+
+
+def test_every_module_says_what_it_is_and_every_function_is_typed():
+    for file in modules(*PRODUCT):
+        assert ast.get_docstring(ast.parse(file.read_text("utf-8"))) or not file.stat().st_size, file
+        for function in functions(file):
+            assert function.returns is not None, f"{file.name}:{function.name}"
