@@ -1,4 +1,4 @@
-"""Run the demo's parts: `python -m demo proxy`."""
+"""`python -m demo` runs the whole demo, `python -m demo proxy` the stand-in proxy alone."""
 
 import argparse
 import os
@@ -8,13 +8,12 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from threading import Event
 
-from demo import live, versions
+from demo import fill, live, versions
+from demo.pool import KEY, SEED
 from demo.proxy import DEFAULT_RETENTION, Proxy
 from demo.serving import serving
 from demo.traffic import BUSIEST, Traffic
-
-KEY = "demo-management-key"
-SEED = 2026
+from worker.serve import end_with_starter
 
 
 def main() -> None:
@@ -33,6 +32,7 @@ def run_proxy(options: argparse.Namespace) -> None:
         records=False,
     )
     stop = _stop_on_signals()
+    end_with_starter()
     with ExitStack() as stack:
         try:
             stack.enter_context(serving(proxy))
@@ -67,7 +67,7 @@ def _stop_on_signals() -> Event:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
-    parser.set_defaults(run=lambda _options: parser.print_help())
+    parser.set_defaults(run=lambda _options: fill.main())
     commands = parser.add_subparsers(title="commands")
     proxy = commands.add_parser("proxy", help="run the stand-in proxy alone")
     proxy.set_defaults(run=run_proxy)

@@ -14,8 +14,7 @@ from pathlib import Path
 import msgspec
 from rich.progress import Progress
 
-from demo.__main__ import KEY as DEMO_KEY
-from demo.__main__ import SEED
+from demo.pool import KEY, SEED
 from demo.proxy import Proxy
 from demo.serving import serving
 from demo.traffic import Traffic
@@ -64,7 +63,7 @@ def point_at_demo() -> None:
         "LEDGER_CONFIG": str(here / "config.json"),
         "LEDGER_AUTH_DIR": str(here / "auth"),
         "CLIPROXY_HOST": "127.0.0.1",
-        "CLIPROXY_MANAGEMENT_KEY": DEMO_KEY,
+        "CLIPROXY_MANAGEMENT_KEY": KEY,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
         "PYTHONPATH": str(ROOT),
     }
@@ -100,18 +99,18 @@ def marked(chosen: Settings) -> Mark:
 
 def keep(chosen: Settings, mark: Mark) -> None:
     """Write the ledger's mark."""
-    with closing(prepare(chosen.data_folder, timezone=chosen.zone_name)) as conn:
-        with transaction(conn):
-            conn.execute(
-                "insert or replace into settings (name, value) values ('demo', ?)",
-                (msgspec.json.encode(mark).decode(),),
-            )
+    value = msgspec.json.encode(mark).decode()
+    with (
+        closing(prepare(chosen.data_folder, timezone=chosen.zone_name)) as conn,
+        transaction(conn),
+    ):
+        conn.execute("insert or replace into settings (name, value) values ('demo', ?)", (value,))
 
 
 def free_port(favourite: int) -> int:
     """Give the favourite port, or any free one when it is taken."""
     for port in (favourite, 0):
-        with suppress(OSError), serving(Proxy(key=DEMO_KEY, port=port)) as proxy:
+        with suppress(OSError), serving(Proxy(key=KEY, port=port)) as proxy:
             return proxy.port
     raise SystemExit("The demo's proxy finds no port to listen on.")
 
@@ -121,7 +120,7 @@ def fill(mark: Mark) -> None:
     zone = datetime.now().astimezone().tzinfo or UTC
     traffic = Traffic(seed=SEED, anchor=mark.end, zone=zone)
     events = traffic.history(mark.start, mark.end, count=EVENTS)
-    proxy = Proxy(key=DEMO_KEY, port=mark.port, retention=3600, records=False)
+    proxy = Proxy(key=KEY, port=mark.port, retention=3600, records=False)
     with serving(proxy), collecting() as collector, Progress() as progress:
         bar = progress.add_task(f"{DAYS} days of history", total=EVENTS)
         for chunk in batched_payloads(events):

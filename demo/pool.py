@@ -5,6 +5,8 @@ import uuid
 from dataclasses import dataclass
 from functools import cache, cached_property
 
+KEY = "demo-management-key"
+SEED = 2026
 AUTH_DIR = "/srv/proxy/auths"
 CLIENT_KEYS = (
     "sk-demo-client-alpha",

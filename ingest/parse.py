@@ -12,7 +12,7 @@ from ingest.scrub import Failure, failure
 from ingest.tokens import Tokens, normalised
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-LAST_YEAR = 2199
+AFTER = datetime(2200, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)
 decoder = msgspec.json.Decoder(Payload)
 
@@ -71,9 +71,9 @@ def instant(text: str) -> int:
         raise ValueError("timestamp: not a time") from None
     if moment.tzinfo is None:
         raise ValueError("timestamp: no time zone")
-    if not EPOCH.year <= moment.year <= LAST_YEAR:
+    if not EPOCH <= moment < AFTER:
         raise ValueError("timestamp: out of range")
-    return max((moment - EPOCH) // MILLISECOND, 0)
+    return (moment - EPOCH) // MILLISECOND
 
 
 def worded(error: msgspec.ValidationError) -> str:

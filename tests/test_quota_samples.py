@@ -9,7 +9,7 @@ import pytest
 
 from quota.answers import first_values
 from quota.envelope import filled, unwrapped, wrapped
-from quota.identity import Credential, from_file
+from quota.identity import Credential
 from quota.model import Account, Answer, Reading, Window
 from quota.providers import PROVIDERS, plans
 from quota.providers.codex_resets import ResetCredits
@@ -945,21 +945,3 @@ def test_banked_resets_tell_when_the_first_lapses() -> None:
         1, AT + 20 * 86_400_000
     )
     assert isinstance(parse_resets(sample("codex-401-token-expired")), Reading)
-
-
-def jwt(claims: dict[str, Any]) -> str:
-    """Give a token with these claims and no signature worth the name."""
-    import base64
-
-    middle = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
-    return f"eyJhbGciOiJub25lIn0.{middle}.c2ln"
-
-
-def test_a_sample_asked_with_its_own_account_is_its_own() -> None:
-    auth = {"chatgpt_account_id": TEAM, "chatgpt_user_id": "user-1", "chatgpt_plan_type": "Team"}
-    file = {"type": "codex", "access_token": jwt({"https://api.openai.com/auth": auth})}
-    found = from_file("codex-x.json", file)
-    assert found is not None
-    assert (found.account_id, found.plan_raw, found.plan_source) == (TEAM, "team", "token")
-    given = sample("codex-business-usage-based")
-    assert PROVIDERS["codex"].parse(given, found.account_id).state == "ok"

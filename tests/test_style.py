@@ -62,6 +62,8 @@ def test_no_module_is_too_long():
 
 def test_every_module_says_what_it_is_and_every_function_is_typed():
     for file in modules(*PRODUCT):
-        assert ast.get_docstring(ast.parse(file.read_text("utf-8"))) or not file.stat().st_size, file
+        assert ast.get_docstring(ast.parse(file.read_text("utf-8"))) or not file.stat().st_size, (
+            file
+        )
         for function in functions(file):
             assert function.returns is not None, f"{file.name}:{function.name}"

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from quota.durations import DAY, HOUR, WEEK, name, settled
 from quota.errors import opened
-from quota.fields import field, items, mapping, word
+from quota.fields import field, items, mapping, snake, word
 from quota.identity import Credential
 from quota.model import TOKEN, Answer, Reading, Request, Window
 from quota.numbers import amount, instant, number, percent_of, seconds, share
@@ -50,7 +50,7 @@ def parse(answer: Answer, expected_account_id: str | None = None) -> Reading:
 
 
 def _ratios(pools: object) -> Iterator[Window]:
-    for pool, told in mapping(pools).items():
+    for pool, told in ((snake(pool), told) for pool, told in mapping(pools).items()):
         used = percent_of(field(told, "used_ratio"))
         row = Window(
             scope="account",
