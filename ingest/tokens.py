@@ -6,18 +6,6 @@ from typing import NamedTuple
 from ingest.payload import Breakdown, Payload
 from ingest.payload import Tokens as Raw
 
-INDEPENDENT = {"claude"}
-SEPARATE = {"gemini", "gemini-cli", "gemini-interactions", "vertex", "aistudio", "antigravity"}
-INDEPENDENT_EXECUTORS = {"ClaudeExecutor"}
-SEPARATE_EXECUTORS = {
-    "AIStudioExecutor",
-    "AntigravityExecutor",
-    "GeminiCLIExecutor",
-    "GeminiExecutor",
-    "GeminiInteractionsExecutor",
-    "GeminiVertexExecutor",
-}
-
 
 class Tokens(NamedTuple):
     """Counts without overlap: input holds cached and cache_write, output holds reasoning."""
@@ -76,13 +64,10 @@ def taken(given: Breakdown) -> Tokens:
 
 
 def family_of(payload: Payload) -> Callable[[Raw], Tokens]:
-    """Choose the rule by executor where there is one, else by provider."""
-    executor, provider = payload.executor_type, payload.provider.lower()
-    if executor in INDEPENDENT_EXECUTORS or provider in INDEPENDENT:
-        return independent
-    if executor in SEPARATE_EXECUTORS or provider in SEPARATE:
-        return separate
-    return subset
+    """Choose the rule by executor where it is a known one, else by provider."""
+    # An OpenAI-compatible upstream may be called "claude" or "gemini" by its owner.
+    by_provider = BY_PROVIDER.get(payload.provider.lower(), subset)
+    return BY_EXECUTOR.get(payload.executor_type, by_provider)
 
 
 def subset(raw: Raw) -> Tokens:
@@ -113,12 +98,12 @@ def independent(raw: Raw) -> Tokens:
     """Count cached input beside the input; the total of older versions leaves it out."""
     # Before v7.0.3 there is only cached_tokens, the read count unless that is 0.
     cached = raw.cached_tokens if raw.cache_read_tokens is None else raw.cache_read_tokens
-    written, said = raw.cache_creation_tokens, raw.output_tokens
-    if raw.reasoning_tokens > said:
-        return unclassified(raw.total_tokens)
-    return Tokens(
-        raw.input_tokens + cached + written, cached, written, said, raw.reasoning_tokens, 0
-    )
+    written, said, thought = raw.cache_creation_tokens, raw.output_tokens, raw.reasoning_tokens
+    read = raw.input_tokens + cached + written
+    total = max(raw.total_tokens, read + said)
+    if thought > said:
+        return unclassified(total)
+    return completed(Tokens(read, cached, written, said, thought, 0), total)
 
 
 def completed(parts: Tokens, total: int) -> Tokens:
@@ -133,3 +118,24 @@ def completed(parts: Tokens, total: int) -> Tokens:
 def unclassified(total: int) -> Tokens:
     """Keep a total whose parts cannot be believed."""
     return Tokens(0, 0, 0, 0, 0, max(total, 0))
+
+
+BY_PROVIDER = {
+    "claude": independent,
+    "gemini": separate,
+    "gemini-cli": separate,
+    "gemini-interactions": separate,
+    "vertex": separate,
+    "aistudio": separate,
+    "antigravity": separate,
+}
+BY_EXECUTOR = {
+    "ClaudeExecutor": independent,
+    "AIStudioExecutor": separate,
+    "AntigravityExecutor": separate,
+    "GeminiCLIExecutor": separate,
+    "GeminiExecutor": separate,
+    "GeminiInteractionsExecutor": separate,
+    "GeminiVertexExecutor": separate,
+    "OpenAICompatExecutor": subset,
+}

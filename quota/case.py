@@ -19,7 +19,7 @@ class Case:
 
     def blocking(self) -> list[Window]:
         """Return the windows that are used up and have not reset."""
-        return [w for w in self.windows if is_blocking(w, self.windows, self.now)]
+        return [w for w in self.windows if is_blocking(w, self.windows, now=self.now)]
 
     def current(self) -> list[Window]:
         """Return the windows whose percentage still applies."""

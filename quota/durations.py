@@ -43,7 +43,7 @@ def spelled(length: int) -> str:
     return " ".join(parts[:2]) or "0 s"
 
 
-def reset(at: object, after: object, observed_at: int) -> int | None:
+def reset(at: object, after: object, *, observed_at: int) -> int | None:
     """Place a reset: the instant if one is told, else so many seconds after the observation."""
     wait = seconds(after)
     return instant(at) or (plausible(observed_at + wait * 1000) if wait else None)

@@ -45,7 +45,7 @@ class Forecast:
 def forecast(cycle: Cycle, now: int) -> Forecast:
     """Project the newest observation to the reset."""
     points = sorted(cycle.points, key=lambda point: point.observed_at)
-    silence = _silence(cycle, points, now)
+    silence = _silence(cycle, points, now=now)
     if silence:
         return Forecast("none", silence)
     last, resets_at = points[-1], cycle.resets_at or 0
@@ -70,7 +70,7 @@ def horizon_ms(window_seconds: int | None) -> int:
     return length * 1000 // parts
 
 
-def _silence(cycle: Cycle, points: list[Point], now: int) -> str | None:
+def _silence(cycle: Cycle, points: list[Point], *, now: int) -> str | None:
     length, resets_at = cycle.window_seconds, cycle.resets_at
     if cycle.started is False:
         return "not_started"

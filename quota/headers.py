@@ -53,5 +53,5 @@ def read(signal: Signal) -> Reading | None:
     if reader is None or (signal.failed and signal.status_code != 429):
         return None
     error = signal.error if signal.failed else None
-    reading = reader(first_values(signal.headers), error, signal.observed_at)
+    reading = reader(first_values(signal.headers), error, observed_at=signal.observed_at)
     return None if reading == Reading(state=None, observed_at=signal.observed_at) else reading

@@ -17,6 +17,12 @@ DAY_MS = 86_400_000
 # Where a provider's files name the workspace, and the person in case there is no e-mail.
 WORKSPACES = {"codex": "account_id", "claude": "organization_uuid", "antigravity": "project_id"}
 PERSONS = ("account_uuid", "user_id", "sub")
+CLAIMS = {
+    "account": "chatgpt_account_id",
+    "email": "email",
+    "plan": "chatgpt_plan_type",
+    "until": "chatgpt_subscription_active_until",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,14 +54,12 @@ def from_file(file_name: str, content: object) -> Credential | None:
     provider = word(file.get("type"))
     if provider is None:
         return None
-    account = text(told(file, WORKSPACES.get(provider, "account_id")))
-    account = account or _claim(provider, file, "chatgpt_account_id")
-    email = text(file.get("email")) or _claim(provider, file, "email")
-    plan = word(_claim(provider, file, "chatgpt_plan_type"))
-    until = _claim(provider, file, "chatgpt_subscription_active_until")
-    person = _person(provider, file)
+    openai = _openai(provider, file)
+    account = text(told(file, WORKSPACES.get(provider, "account_id"))) or openai["account"]
+    email = text(file.get("email")) or openai["email"]
+    plan, person = word(openai["plan"]), _person(provider, file)
     return Credential(
-        account_key=key(provider, account, email or person, file_name),
+        account_key=key(provider, account=account, person=email or person, file_name=file_name),
         provider=provider,
         display_name=email or text(file.get("note")) or file_name,
         file_name=file_name,
@@ -66,7 +70,7 @@ def from_file(file_name: str, content: object) -> Credential | None:
         plan_raw=plan,
         plan_source="token" if plan else None,
         token_expires_at=expires_at(file),
-        subscription_until=instant(until),
+        subscription_until=instant(openai["until"]),
         disabled=flag(file.get("disabled")) is True,
         kind="oauth" if access_token(file) else "api_key",
         proxy_url=text(told(file, "proxy_url", "proxy-url"), 500),
@@ -86,7 +90,7 @@ def from_listing(row: object) -> Credential | None:
     email, plan = text(entry.get("email")), word(told(decoded, "plan_type"))
     owner = project if provider == "antigravity" else account
     return Credential(
-        account_key=key(provider, owner, email, file_name),
+        account_key=key(provider, account=owner, person=email, file_name=file_name),
         provider=provider,
         display_name=email or text(entry.get("note")) or file_name,
         file_name=file_name,
@@ -102,7 +106,7 @@ def from_listing(row: object) -> Credential | None:
     )
 
 
-def key(provider: str, account: str | None, person: str | None, file_name: str) -> str:
+def key(provider: str, *, account: str | None, person: str | None, file_name: str) -> str:
     """Return the stable key of an account; without a person the file stands for one."""
     parts = (account or "", person or file_name)
     named = "\n".join(part.strip().lower() for part in parts)
@@ -120,8 +124,9 @@ def token_state(credential: Credential, now: int) -> str | None:
     return "expiring" if credential.provider == "codex" and left < DAY_MS else None
 
 
-def _claim(provider: str, file: Mapping[str, object], name: str) -> str | None:
-    return text(openai_claim(file, name)) if provider == "codex" else None
+def _openai(provider: str, file: Mapping[str, object]) -> dict[str, str | None]:
+    known = file if provider == "codex" else {}
+    return {name: text(openai_claim(known, claim)) for name, claim in CLAIMS.items()}
 
 
 def _person(provider: str, file: Mapping[str, object]) -> str | None:

@@ -31,7 +31,7 @@ def is_spent(window: Window, siblings: Sequence[Window]) -> bool:
     return [w for w in siblings if w.limit_reached and (w.scope, w.scope_key) == limit] == [window]
 
 
-def is_blocking(window: Window, siblings: Sequence[Window], now: int) -> bool:
+def is_blocking(window: Window, siblings: Sequence[Window], *, now: int) -> bool:
     """Tell whether a window is used up and has not reset, with two minutes of grace."""
     over = window.resets_at is not None and window.resets_at + GRACE_MS <= now
     return is_spent(window, siblings) and not over

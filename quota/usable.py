@@ -26,14 +26,14 @@ class Verdict:
 
 
 def verdict(
-    account: Account, windows: Iterable[Window], now: int, *, stale_ms: int = STALE_MS
+    account: Account, windows: Iterable[Window], *, now: int, stale_ms: int = STALE_MS
 ) -> Verdict:
     """Judge an account as a whole: as good as the best of its groups, where it has groups."""
-    return min(verdicts(account, windows, now, stale_ms=stale_ms).values(), key=_badness)
+    return min(verdicts(account, windows, now=now, stale_ms=stale_ms).values(), key=_badness)
 
 
 def verdicts(
-    account: Account, windows: Iterable[Window], now: int, *, stale_ms: int = STALE_MS
+    account: Account, windows: Iterable[Window], *, now: int, stale_ms: int = STALE_MS
 ) -> dict[str, Verdict]:
     """Judge each group of models by itself; an account without groups is one, named ""."""
     windows = list(windows)

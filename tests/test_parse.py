@@ -1,6 +1,7 @@
 """Any bytes become a usage that adds up, or a rejection that says why."""
 
 import json
+from collections import ChainMap
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,14 @@ from ingest.payload import LARGEST
 FOLDER = Path(__file__).parent / "data" / "events"
 RECORDED = [line for file in sorted(FOLDER.iterdir()) for line in file.read_bytes().splitlines()]
 WHOLE = json.loads((FOLDER / "written-from-source.jsonl").read_bytes().splitlines()[0])
-WHOLE["response_service_tier"] = "default"
-del WHOLE["response_headers"]
+WHOLE = {**WHOLE, "response_service_tier": "default", "response_headers": {}}
 
 UNREAD = {
     *("access_token_sha256", "client_ip", "x_forwarded_for", "user_agent", "accounting_version"),
-    *("tokens.cache_read_tokens_present", "token_breakdown.quality"),
+    *("tokens.cache_read_tokens_present", "token_breakdown.quality", "response_headers"),
 }
+TOO_LARGE = "expected `int` <= 1000000000000"
+NO_EVENT = "not a usage event: Expected `object`, got "
 MAY_BE_NULL = {
     *("latency_ms", "ttft_ms", "fail", "generate", "token_breakdown", "tokens.cache_read_tokens"),
 }
@@ -37,34 +39,25 @@ def paths(value: Any, above: str = "") -> dict[str, Any]:
     """Give every field of a record by its dotted path."""
     if not isinstance(value, dict):
         return {}
-    found = {f"{above}{name}": inner for name, inner in value.items()}
-    for path, inner in list(found.items()):
-        found |= paths(inner, f"{path}.")
-    return found
+    here = {f"{above}{name}": inner for name, inner in value.items()}
+    return dict(ChainMap(here, *(paths(inner, f"{path}.") for path, inner in here.items())))
 
 
 def changed(path: str, value: Any, record: dict[str, Any] = WHOLE) -> bytes:
     """Give a record with another value at a dotted path."""
-    copy = json.loads(json.dumps(record))
-    *outer, last = path.split(".")
-    inner = copy
-    for name in outer:
-        inner = inner[name]
-    inner[last] = value
-    return json.dumps(copy).encode()
+    name, _, rest = path.partition(".")
+    inner = json.loads(changed(rest, value, record[name])) if rest else value
+    return json.dumps(record | {name: inner}).encode()
 
 
 def outcome(raw: bytes) -> str | int:
     """Give the instant of a record that is understood, the reason of another."""
-    record = parse(raw)
-    return record.reason if isinstance(record, Rejected) else record.occurred_at
+    found = parse(raw)
+    return found.reason if isinstance(found, Rejected) else found.occurred_at
 
 
 def test_every_recorded_payload_is_understood() -> None:
-    assert (len(RECORDED), [raw for raw in RECORDED if not isinstance(parse(raw), Usage)]) == (
-        370,
-        [],
-    )
+    assert [isinstance(parse(raw), Usage) for raw in RECORDED] == [True] * 370
 
 
 @pytest.mark.parametrize(
@@ -91,7 +84,6 @@ def test_every_recorded_payload_is_understood() -> None:
         pytest.param("2026-02-30T11:15:21Z", "timestamp: not a time", id="bad-date"),
         pytest.param("2026-08-22T25:15:21Z", "timestamp: not a time", id="bad-hour"),
         pytest.param("2026-08-22T11:15:21+24:00", "timestamp: not a time", id="bad-zone"),
-        pytest.param("yesterday", "timestamp: not a time", id="word"),
         pytest.param("", "timestamp: not a time", id="empty"),
     ],
 )
@@ -105,22 +97,20 @@ def test_a_time_is_exact_or_refused(text: str, expected: int | str) -> None:
         pytest.param(path, value, id=f"{path}-{json.dumps(value)}")
         for path, right in paths(WHOLE).items()
         for value in WRONG[type(right)]
-        if path not in UNREAD
-        if not (value is None and path in MAY_BE_NULL)
+        if path not in UNREAD and (value is not None or path not in MAY_BE_NULL)
     ],
 )
 def test_a_wrong_type_is_refused_by_the_name_of_its_field(path: str, value: Any) -> None:
     assert str(outcome(changed(path, value))).startswith(f"{path}: ")
 
 
-@pytest.mark.parametrize("path", sorted(MAY_BE_NULL))
-def test_null_is_harmless_where_a_field_may_be_missing(path: str) -> None:
-    assert isinstance(parse(changed(path, None)), Usage)
-
-
-@pytest.mark.parametrize("value", [None, "x", 1, [], {}, [{"Date": 1}]], ids=json.dumps)
-def test_headers_of_any_shape_are_harmless(value: Any) -> None:
-    assert isinstance(parse(changed("response_headers", value)), Usage)
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [(path, None) for path in sorted(MAY_BE_NULL)]
+    + [("response_headers", value) for value in (None, "x", 1, [], {}, [{"Date": 1}])],
+)
+def test_a_field_that_may_be_missing_may_be_null(path: str, value: Any) -> None:
+    assert isinstance(parse(changed(path, value)), Usage)
 
 
 @pytest.mark.parametrize("name", WHOLE)
@@ -134,23 +124,13 @@ def test_only_three_fields_must_be_there(name: str) -> None:
     ("path", "value", "reason"),
     [
         pytest.param("latency_ms", -1, "latency_ms: expected `int` >= 0", id="negative-duration"),
-        pytest.param(
-            "latency_ms", 10**30, f"latency_ms: expected `int` <= {LARGEST}", id="30-digits"
-        ),
+        pytest.param("latency_ms", 10**30, f"latency_ms: {TOO_LARGE}", id="30-digits"),
         pytest.param("model", "m" * 301, "model: expected `str` of length <= 300", id="long-name"),
-        pytest.param(
-            "tokens.input_tokens",
-            LARGEST + 1,
-            f"tokens.input_tokens: expected `int` <= {LARGEST}",
-            id="absurd-count",
-        ),
+        pytest.param("tokens.total_tokens", 10**13, f"tokens.total_tokens: {TOO_LARGE}", id="many"),
     ],
 )
 def test_a_number_out_of_range_is_refused(path: str, value: Any, reason: str) -> None:
     assert outcome(changed(path, value)) == reason
-
-
-NO_EVENT = "not a usage event: Expected `object`, got "
 
 
 @pytest.mark.parametrize(
@@ -165,12 +145,10 @@ NO_EVENT = "not a usage event: Expected `object`, got "
         pytest.param(changed("model", "X").replace(b"X", b"\xff"), "not JSON", id="invalid-utf-8"),
         pytest.param(b'{"a":' * 100_000, "JSON nested too deeply", id="deep"),
         pytest.param(b'{"refresh":true}', "timestamp: missing", id="control-message"),
-        pytest.param(b'{"support_refresh":true}', "timestamp: missing", id="control-greeting"),
         pytest.param(b"{}", "timestamp: missing", id="empty-object"),
         pytest.param(b'"no json"', f"{NO_EVENT}`str`", id="string"),
         pytest.param(b"1", f"{NO_EVENT}`int`", id="number"),
         pytest.param(b"[{}]", f"{NO_EVENT}`array`", id="array"),
-        pytest.param(b"null", f"{NO_EVENT}`null`", id="null"),
     ],
 )
 def test_what_is_no_event_is_kept_with_its_reason(raw: bytes, reason: str) -> None:
@@ -183,45 +161,39 @@ def test_of_a_key_given_twice_the_last_one_counts() -> None:
 
 
 def test_each_byte_counts_for_the_identity() -> None:
-    records = [parse(raw) for raw in (RECORDED[0], RECORDED[0] + b" ", RECORDED[0])]
-    first, other, again = (record.hash for record in records if isinstance(record, Usage))
-    assert (first == again, first == other, len(first)) == (True, False, 16)
+    once, again, longer = (parse(RECORDED[0] + more) for more in (b"", b"", b" "))
+    assert (once == again, once[0] == longer[0], once[1:] == longer[1:]) == (True, False, True)
 
 
-def adds_up(record: Usage) -> bool:
-    """Tell what the checks of the table demand."""
+def is_sound(record: Usage | Rejected) -> bool:
+    """Tell whether the table would take a usage; a rejected record is always sound."""
+    if isinstance(record, Rejected):
+        return True
     counts = record.tokens
     return (
-        min(counts) >= 0
+        min(*counts, record.occurred_at, record.payload.latency_ms or 0) >= 0
         and counts.cached + counts.cache_write <= counts.input
         and counts.reasoning <= counts.output
         and counts.total == counts.input + counts.output + counts.unclassified
-        and record.occurred_at >= 0
-        and (record.payload.latency_ms or 0) >= 0
     )
 
 
-ODD = st.one_of(
-    st.none(), st.booleans(), st.integers(-LARGEST, LARGEST), st.integers(), st.floats(), st.text()
-)
+COUNT = st.integers(-LARGEST, LARGEST)
+ODD = st.one_of(COUNT, st.none(), st.booleans(), st.integers(), st.floats(), st.text())
 
 
 @settings(max_examples=150, deadline=None)
 @given(st.sampled_from(RECORDED), st.data())
-def test_a_record_with_a_field_changed_adds_up_or_is_rejected(raw: bytes, data: Any) -> None:
-    record = json.loads(raw)
-    for _ in range(data.draw(st.integers(1, 3))):
+def test_a_record_with_fields_changed_is_sound(raw: bytes, data: Any) -> None:
+    for _ in range(data.draw(st.integers(1, 4))):
+        record = json.loads(raw)
         raw = changed(data.draw(st.sampled_from(list(paths(record)))), data.draw(ODD), record)
-    understood = parse(raw)
-    assert isinstance(understood, Rejected) or adds_up(understood)
+    assert is_sound(parse(raw))
 
 
 @settings(max_examples=150, deadline=None)
 @given(st.sampled_from(RECORDED), st.lists(st.tuples(st.integers(0, 2000), st.binary(max_size=3))))
-def test_a_record_with_bytes_changed_adds_up_or_is_rejected(
-    raw: bytes, changes: list[tuple[int, bytes]]
-) -> None:
+def test_a_record_with_bytes_changed_is_sound(raw: bytes, changes: list[tuple[int, bytes]]) -> None:
     for at, instead in changes:
         raw = raw[: at % len(raw)] + instead + raw[at % len(raw) + 1 :]
-    understood = parse(raw)
-    assert isinstance(understood, Rejected) or adds_up(understood)
+    assert is_sound(parse(raw))

@@ -74,10 +74,10 @@ def _group(group: object) -> Iterator[Window]:
     key = next((slug(found[1]) for found in names if found), None) or slug(title) or "unnamed"
     for bucket in buckets:
         if not flag(field(bucket, "disabled")):
-            yield _window(bucket, key, title or key)
+            yield _window(bucket, key, title=title or key)
 
 
-def _window(bucket: object, group: str, title: str) -> Window:
+def _window(bucket: object, group: str, *, title: str) -> Window:
     length = _length(bucket)
     key, span = name(length) if length else ("unknown", text(field(bucket, "display_name")) or "")
     left = field(bucket, "remaining_fraction")

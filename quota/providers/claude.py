@@ -54,18 +54,13 @@ def parse(answer: Answer, expected_account_id: str | None = None) -> Reading:
     )
 
 
-def _preferred(body: Mapping[str, object]) -> Iterator[Window]:
-    """Take the named windows for the account and the list for the rest, where they know."""
+def _preferred(body: Mapping[str, object]) -> list[Window]:
+    """Leave out a model's legacy window where the list has the model's own limit."""
     named, listed = list(_named(body)), list(_listed(body))
-    models = " ".join(row.scope_key for row in listed if row.scope == "model")
-    seen: set[tuple[str, str]] = set()
-    for row in [*(row for row in named if row.scope == "account"), *listed, *named]:
-        key = (row.scope, row.scope_key + row.window_key)
-        twin = row.scope == "model" and row not in listed and row.scope_key in models
-        if key not in seen and not twin:
-            yield row
-        if row.used_percent is not None:
-            seen.add(key)
+    models = [row.scope_key for row in listed if row.scope == "model"]
+    legacy = [row for row in named if row.scope == "model"]
+    outdated = [row for row in legacy if any(row.scope_key in model for model in models)]
+    return [*(row for row in named if row not in outdated), *listed]
 
 
 def _listed(body: Mapping[str, object]) -> Iterator[Window]:
@@ -78,9 +73,9 @@ def _listed(body: Mapping[str, object]) -> Iterator[Window]:
         surface = text(field(surface, "display_name", "id")) or text(surface)
         used, at = percent(field(limit, "percent")), instant(field(limit, "resets_at"))
         if kind in KINDS:
-            yield _window("account", "", KINDS[kind], used, at)
-        elif kind == "weekly_scoped" and (model or surface):
-            yield _window("model" if model else "feature", model or surface or "", WEEK, used, at)
+            yield _window("account", "", length=KINDS[kind], used=used, at=at)
+        elif kind == "weekly_scoped" and (title := model or surface):
+            yield _window("model" if model else "feature", title, length=WEEK, used=used, at=at)
 
 
 def _named(body: Mapping[str, object]) -> Iterator[Window]:
@@ -91,16 +86,16 @@ def _named(body: Mapping[str, object]) -> Iterator[Window]:
         used, at = percent(field(value, "utilization")), instant(field(value, "resets_at"))
         rest = key.removeprefix("seven_day_")
         if key in LENGTHS:
-            yield _window("account", "", LENGTHS[key], used, at)
+            yield _window("account", "", length=LENGTHS[key], used=used, at=at)
         elif rest != key:
             scope = "model" if rest in MODELS else "feature"
-            yield _window(scope, rest.replace("_", " "), WEEK, used, at)
+            yield _window(scope, rest.replace("_", " "), length=WEEK, used=used, at=at)
         else:
-            yield _window("feature", key.replace("_", " "), None, used, at)
+            yield _window("feature", key.replace("_", " "), length=None, used=used, at=at)
 
 
 def _window(
-    scope: str, title: str, length: int | None, used: float | None, at: int | None
+    scope: str, title: str, *, length: int | None, used: float | None, at: int | None
 ) -> Window:
     key, span = name(length) if length else ("unknown", "")
     title = title[:1].upper() + title[1:]

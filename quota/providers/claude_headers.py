@@ -19,7 +19,7 @@ TITLES = {"oi": "overage-included"}
 ORDINARY = ("five_hour", "seven_day")
 
 
-def read(headers: Mapping[str, str], error: object, observed_at: int) -> Reading:
+def read(headers: Mapping[str, str], error: object, *, observed_at: int) -> Reading:
     """Read lower-case headers into windows and flags; the body of a refusal adds nothing."""
     claims = {found[1]: found for found in map(CLAIM.fullmatch, headers) if found}
     read_windows = [_window(headers, found) for found in claims.values()]

@@ -38,7 +38,9 @@ def parse(answer: Answer, expected_account_id: str | None = None) -> Reading:
             state="wrong_workspace", observed_at=answer.observed_at, http_status=answer.status
         )
     rate_limit = field(body, "rate_limit", "rate_limits")
-    review = Limit(answer.observed_at, "api", "feature", "code_review", "Code review")
+    review = Limit(
+        answer.observed_at, scope="feature", scope_key="code_review", title="Code review"
+    )
     account = Limit(answer.observed_at)
     plan = word(field(body, "plan_type"))
     return Reading(

@@ -5,7 +5,7 @@ GET /backend-api/wham/usage gives `primary_window` with seconds, the stream even
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from quota.durations import FIVE_HOURS, WEEK, name, reset
 from quota.fields import field, items, mapping, slug, text
@@ -41,7 +41,7 @@ def windows(rate_limit: object, limit: Limit) -> Iterator[Window]:
     }
     for position, fallback in POSITIONS:
         told = mapping(field(rate_limit, f"{position}_window", position))
-        window = _window(told, limit, flags, fallback)
+        window = _window(told, limit, flags=flags, fallback=fallback)
         if window:
             yield window
 
@@ -54,7 +54,7 @@ def additional(extras: object, limit: Limit) -> Iterator[Window]:
         title = text(field(entry, "limit_name")) or text(told_name)
         feature = slug(field(entry, "metered_feature")) or feature_named(title)
         if feature:
-            own = Limit(limit.observed_at, limit.source, "feature", feature, title or feature)
+            own = replace(limit, scope="feature", scope_key=feature, title=title or feature)
             yield from windows(field(entry, "rate_limit", "rate_limits") or entry, own)
 
 
@@ -65,13 +65,13 @@ def feature_named(title: object) -> str | None:
 
 
 def _window(
-    told: Mapping[str, object], limit: Limit, flags: Mapping[str, bool | None], fallback: int
+    told: Mapping[str, object], limit: Limit, *, flags: Mapping[str, bool | None], fallback: int
 ) -> Window | None:
     used = percent(field(told, "used_percent"))
     length = seconds(field(told, "limit_window_seconds"))
     length = length or seconds(field(told, "window_minutes"), unit=60)
     resets_at = reset(
-        field(told, "reset_at"), field(told, "reset_after_seconds"), limit.observed_at
+        field(told, "reset_at"), field(told, "reset_after_seconds"), observed_at=limit.observed_at
     )
     if not (length or resets_at or used):
         return None

@@ -4,6 +4,7 @@ Both count credits, which are no dollars and no share of any window.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from quota.durations import reset
@@ -36,32 +37,26 @@ def spend(body: object, observed_at: int) -> Iterator[Window]:
     """Read the spend caps of the calendar month; a reached one that is not shown has its row."""
     control = field(body, "spend_control")
     reached = flag(field(control, "reached"))
-    kind_reached = text(field(control, "reached_limit_type"))
-    shown = False
-    for kind, key in CAPS.items():
-        hit = _hit(reached, kind, kind_reached)
-        for cap in _caps(body, control, key):
-            shown = shown or hit is True
-            yield _window(kind, cap, hit, observed_at)
-    if reached and not shown:
-        yield _window(kind_reached if kind_reached in CAPS else "unnamed", {}, True, observed_at)
+    named = text(field(control, "reached_limit_type"))
+    # Without a type, whatever cap there is must be the reached one.
+    hits = {kind: reached and (named is None or named == kind) for kind in CAPS}
+    shown = [(kind, cap) for kind in CAPS for cap in _caps(body, CAPS[kind])]
+    if reached and not any(hits[kind] for kind, _ in shown):
+        shown.append((named if named in CAPS else "unnamed", {}))
+    for kind, cap in shown:
+        yield replace(
+            _window(kind, cap, observed_at=observed_at), limit_reached=hits.get(kind, True)
+        )
 
 
-def _hit(reached: bool | None, kind: str, kind_reached: str | None) -> bool | None:
-    if not reached or kind_reached is None:
-        return reached
-    return kind == kind_reached
-
-
-def _caps(body: object, control: object, key: str) -> Iterator[object]:
+def _caps(body: object, key: str) -> list[object]:
     # The individual cap has been seen in three places.
-    told = field(control, key) or field(body, key) or field(field(body, "rate_limit"), key)
-    for cap in items(told) or [told]:
-        if mapping(cap):
-            yield cap
+    spots = (field(body, "spend_control"), body, field(body, "rate_limit"))
+    told = next((found for found in (field(spot, key) for spot in spots) if found), None)
+    return [cap for cap in items(told) or [told] if mapping(cap)]
 
 
-def _window(kind: str, told: object, hit: bool | None, observed_at: int) -> Window:
+def _window(kind: str, told: object, *, observed_at: int) -> Window:
     cap = mapping(field(told, "details")) or told
     used, limit = field(cap, "used"), field(cap, "limit")
     percent_used = percent(field(cap, "used_percent"))
@@ -75,7 +70,8 @@ def _window(kind: str, told: object, hit: bool | None, observed_at: int) -> Wind
         used_value=amount(used),
         limit_value=amount(limit),
         unit="credits",
-        resets_at=reset(field(cap, "reset_at"), field(cap, "reset_after_seconds"), observed_at),
-        limit_reached=hit,
+        resets_at=reset(
+            field(cap, "reset_at"), field(cap, "reset_after_seconds"), observed_at=observed_at
+        ),
         gating=True,
     )

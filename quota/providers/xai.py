@@ -4,7 +4,7 @@
 gives cents of a monthly limit. A limit of zero is a placeholder, not "nothing left".
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 
 from quota.durations import WEEK, name, settled
@@ -57,12 +57,22 @@ def _request(credential: Credential, path: str) -> Request:
 
 def _period(config: object) -> Iterator[Window]:
     used = percent(field(config, "credit_usage_percent"))
-    period = field(config, "current_period")
+    row = _row(field(config, "current_period"))
+    if used is not None:
+        yield replace(row, used_percent=used)
+    for product in items(field(config, "product_usage")):
+        title, part = text(field(product, "product")), percent(field(product, "usage_percent"))
+        if title and part is not None:
+            own = replace(row, scope="feature", scope_key=slug(title) or "", gating=False)
+            yield replace(own, label=f"{title} {row.label}", used_percent=part)
+
+
+def _row(period: object) -> Window:
     starts_at, resets_at = instant(field(period, "start")), instant(field(period, "end"))
     known = starts_at is not None and resets_at is not None and starts_at < resets_at
     length = (resets_at - starts_at) // 1000 if known else WEEK
     key, span = name(length)
-    row = Window(
+    return Window(
         scope="account",
         window_key=key,
         label=span,
@@ -71,45 +81,28 @@ def _period(config: object) -> Iterator[Window]:
         gating=True,
         assumed=not known,
     )
-    if used is not None:
-        yield replace(row, used_percent=used)
-    for product in items(field(config, "product_usage")):
-        title, share_used = (
-            text(field(product, "product")),
-            percent(field(product, "usage_percent")),
-        )
-        if title and share_used is not None:
-            yield replace(
-                row,
-                scope="feature",
-                scope_key=slug(title) or "",
-                label=f"{title} {span}",
-                used_percent=share_used,
-                gating=False,
-            )
 
 
 def _month(config: object) -> Iterator[Window]:
-    used, limit = field(field(config, "used"), "val"), field(field(config, "monthly_limit"), "val")
-    if number(limit):
-        yield _budget(config, used, limit, {"scope": "account", "label": "monthly", "gating": True})
+    for row in _budget(config, "used", limit="monthly_limit"):
+        yield replace(row, scope="account", label="monthly", gating=True)
 
 
 def _on_demand(config: object) -> Iterator[Window]:
-    used = field(field(config, "on_demand_used"), "val")
-    limit = field(field(config, "on_demand_cap"), "val")
-    if number(limit):
-        own = {"scope": "spend", "scope_key": "on_demand", "label": "on demand"}
-        yield _budget(config, used, limit, own)
+    for row in _budget(config, "on_demand_used", limit="on_demand_cap"):
+        yield replace(row, scope_key="on_demand", label="on demand")
 
 
-def _budget(config: object, used: object, limit: object, own: Mapping[str, object]) -> Window:
-    return Window(
-        window_key="month",
-        used_percent=share(used, limit),
-        used_value=amount(used, CENTS),
-        limit_value=amount(limit, CENTS),
-        unit="USD",
-        resets_at=instant(field(config, "billing_period_end")),
-        **own,
-    )
+def _budget(config: object, used: str, *, limit: str) -> Iterator[Window]:
+    spent, cap = (field(field(config, name), "val") for name in (used, limit))
+    if number(cap):
+        yield Window(
+            scope="spend",
+            window_key="month",
+            label="",
+            used_percent=share(spent, cap),
+            used_value=amount(spent, CENTS),
+            limit_value=amount(cap, CENTS),
+            unit="USD",
+            resets_at=instant(field(config, "billing_period_end")),
+        )
