@@ -1,7 +1,5 @@
 """`python -m ingest [--once]`: collect the proxy's usage events."""
 
-import sqlite3
-
 from ingest import proxies
 from ingest.job import Collector, Parts
 from ingest.management import Management, address
@@ -9,13 +7,15 @@ from ingest.source import source
 from ingest.spool import Spool
 from ingest.store import Store
 from ledger.keys import load_salt
+from ledger.prices import Prices
 from worker.refusals import Refusals
-from worker.settings import Settings, require_key
-from worker.start import start
+from worker.settings import require_key
+from worker.start import Given, start
 
 
-def collector(conn: sqlite3.Connection, settings: Settings) -> Collector:
+def collector(given: Given) -> Collector:
     """Wire the collector of the configured proxy."""
+    conn, settings = given.conn, given.settings
     require_key(settings)
     salt = load_salt(settings.data_folder)
     where = address(settings.cliproxy_host, settings.cliproxy_port)
@@ -25,7 +25,7 @@ def collector(conn: sqlite3.Connection, settings: Settings) -> Collector:
         source=source(settings),
         management=Management(where, settings.management_key),
         spool=Spool(settings.data_folder / "ingest.spool"),
-        store=Store(conn, proxy_id, salt),
+        store=Store(conn, proxy_id, salt, Prices(settings.prices)),
         collection=proxies.Collection(conn, proxy_id),
         refusals=Refusals(conn, proxy_id, salt.key(settings.management_key)),
     )

@@ -64,7 +64,7 @@ class Collector:
             self._parts.spool.clear()
         cause = "collector killed" if was_killed else "collector stopped"
         detail = "the last batch was cut off while it was written to the spool" if torn else None
-        self._begin_gap(Trouble(cause, detail, at_risk=was_killed and batch is None))
+        self._begin_gap(Trouble(cause, detail, at_risk=torn or (was_killed and not batch)))
 
     def step(self) -> int:
         """Collect one batch; 0 when the queue is empty now. Raises `Unavailable`, `Refused`."""
@@ -79,6 +79,10 @@ class Collector:
         self._note()
         self._ask()
         return len(batch.records) if batch and len(batch.records) >= self._batch_size else 0
+
+    def remark(self) -> str | None:
+        """Say nothing: what the proxy says of itself is on the state page."""
+        return None
 
     def failed(self, error: Unavailable | Refused) -> None:
         """Begin a gap, on record as soon as the ledger can be written."""

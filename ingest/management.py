@@ -4,6 +4,7 @@ Wire format: `internal/api/server_management.go` of CLIProxyAPI.
 """
 
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -11,6 +12,10 @@ from worker.errors import Unavailable
 from worker.refusals import refusal
 
 ANSWER_SECONDS = 4.0
+
+
+class NoAnswer(Unavailable):
+    """The proxy was asked, but no answer came, or not the whole of it."""
 
 
 class Status(NamedTuple):
@@ -24,24 +29,29 @@ class Status(NamedTuple):
 class Management:
     """The management API of one proxy, below `/v0/management`."""
 
-    def __init__(self, address: str, key: str) -> None:
+    def __init__(self, address: str, key: str, *, patience: float = ANSWER_SECONDS) -> None:
         self._where = f"the proxy at {address.removeprefix('http://')}"
         self._client = httpx.Client(
             base_url=f"{address}/v0/management/",
-            headers={"Authorization": f"Bearer {key}", "User-Agent": "cliproxy-ledger"},
-            timeout=ANSWER_SECONDS,
+            headers={"Authorization": f"Bearer {key}".encode(), "User-Agent": "cliproxy-ledger"},
+            timeout=patience,
             # A proxy for the outside world must not carry the key of a local one.
             trust_env=False,
         )
 
     def get(self, name: str, **parameters: int) -> httpx.Response:
-        """Ask one thing. Raises `Unavailable`, or `Refused` for a wrong key or a ban."""
+        """Ask one thing. Raises `Unavailable`, or `Refused` for a wrong key or a ban.
+
+        It is `NoAnswer` where the proxy may have done what it was asked.
+        """
         try:
             answer = self._client.get(name, params=parameters or None)
         except httpx.ConnectError as error:
             raise Unavailable(f"{self._where} is not there") from error
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise Unavailable(f"{self._where} does not answer") from error
+        except (httpx.ConnectTimeout, httpx.LocalProtocolError) as error:
+            raise Unavailable(f"{self._where} cannot be asked") from error
+        except httpx.HTTPError as error:
+            raise NoAnswer(f"{self._where} does not answer") from error
         if answer.status_code == 200:
             return answer
         raise self._told(answer)
@@ -52,7 +62,7 @@ class Management:
         if status in (401, 403) and (refused := refusal(text, self._where)):
             return refused
         if status in (401, 403):
-            return Unavailable(f"{self._where} says: {text}")
+            return Unavailable(f"{self._where} says: {field(answer, 'error') or status}")
         if status == 404:
             return Unavailable(
                 f"{self._where} serves no usage queue: set remote-management.secret-key in its "
@@ -95,6 +105,8 @@ def retention_seconds(found: object) -> int | None:
 
 def address(host: str, port: int) -> str:
     """Give the proxy's base URL; a host with a scheme may bring its own port."""
-    scheme, _, name = host.rpartition("://")
-    with_port = name.rstrip("/") if scheme and ":" in name else f"{name.rstrip('/')}:{port}"
-    return f"{scheme or 'http'}://{with_port}"
+    if "://" not in host:
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    given = urlsplit(host)
+    with_port = given.netloc if given.port else f"{given.netloc}:{port}"
+    return f"{given.scheme}://{with_port}{given.path.rstrip('/')}"

@@ -12,7 +12,7 @@ from redis.connection import Connection
 from redis.retry import Retry
 
 from ingest.listing import elements
-from ingest.management import Management, address
+from ingest.management import Management, NoAnswer, address
 from worker.errors import Refused, Unavailable
 from worker.refusals import refusal
 from worker.settings import Settings
@@ -49,7 +49,7 @@ class Resp:
 
     name = "resp"
 
-    def __init__(self, host: str, port: int, key: str) -> None:
+    def __init__(self, host: str, port: int, key: str, *, patience: float = ANSWER_SECONDS) -> None:
         self._where = f"the proxy at {host}:{port}"
         # The proxy counts any word before AUTH as a failed login: no HELLO, no CLIENT, no retry.
         self._connection = Connection(
@@ -59,8 +59,8 @@ class Resp:
             protocol=2,
             driver_info=None,
             retry=Retry(NoBackoff(), 0),
-            socket_timeout=ANSWER_SECONDS,
-            socket_connect_timeout=ANSWER_SECONDS,
+            socket_timeout=patience,
+            socket_connect_timeout=patience,
             socket_read_size=1 << 18,
         )
         self._connected = False
@@ -145,7 +145,10 @@ class Http:
 
     def pop(self, count: int) -> list[bytes]:
         """Take up to `count` records."""
-        return elements(self._management.get("usage-queue", count=count).text)
+        try:
+            return elements(self._management.get("usage-queue", count=count).content)
+        except NoAnswer as error:
+            raise CutOff(str(error)) from error
 
     def close(self) -> None:
         """End the connection."""

@@ -1,11 +1,13 @@
 """The spool: what was popped but is not yet committed, in one private file.
 
 A pop is destructive, so its raw payloads are safe here before anything is understood. The file
-holds one batch at most: a JSON line (number, source, popped_at, sizes, digest), then the payloads.
+holds one batch at most: a digest of the rest, a JSON line (number, source, popped_at, sizes), then
+the payloads.
 """
 
 import hashlib
 import os
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,7 +32,6 @@ class Head(msgspec.Struct):
     source: str
     popped_at: int
     sizes: list[int]
-    digest: str
 
 
 class Spool:
@@ -41,16 +42,17 @@ class Spool:
         os.fchmod(self._descriptor, 0o600)
 
     def put(self, batch: Batch) -> None:
-        """Make a batch safe from our own death, in one write. Raises `Unavailable`."""
+        """Make a batch safe from our own death, in one write.
+
+        Raises `Unavailable`; what is in the file then tells the next run that a batch was torn.
+        """
         content = encoded(batch)
         try:
             self.clear()
             written = os.pwrite(self._descriptor, content, 0)
         except OSError as error:
-            self.clear()
             raise Unavailable(f"the spool cannot be written: {error.strerror}") from error
         if written < len(content):
-            self.clear()
             raise Unavailable("the spool cannot be written: the disk is full")
 
     def clear(self) -> None:
@@ -70,28 +72,24 @@ class Spool:
 
 def encoded(batch: Batch) -> bytes:
     """Give a batch as the spool's content."""
-    body = b"".join(batch.records)
     sizes = [len(record) for record in batch.records]
-    head = Head(batch.number, batch.source, batch.popped_at, sizes, digest(body))
-    return msgspec.json.encode(head) + b"\n" + body
+    head = msgspec.json.encode(Head(batch.number, batch.source, batch.popped_at, sizes))
+    content = b"\n".join([head, b"".join(batch.records)])
+    return b" ".join([digest(content), content])
 
 
 def decoded(content: bytes) -> Batch | None:
     """Give the spool's batch, or None when it is empty or torn."""
+    given, _, content = content.partition(b" ")
+    if given != digest(content):
+        return None
     line, _, body = content.partition(b"\n")
-    try:
-        head = msgspec.json.decode(line, type=Head)
-    except msgspec.DecodeError:
-        return None
-    if len(body) != sum(head.sizes) or digest(body) != head.digest:
-        return None
-    ends, records = 0, []
-    for size in head.sizes:
-        records.append(body[ends : ends + size])
-        ends += size
+    head = msgspec.json.decode(line, type=Head)
+    ends = list(accumulate(head.sizes, initial=0))
+    records = [body[start:end] for start, end in pairwise(ends)]
     return Batch(head.number, head.source, head.popped_at, records)
 
 
-def digest(body: bytes) -> str:
+def digest(content: bytes) -> bytes:
     """Give the checksum that tells a whole batch from a torn one."""
-    return hashlib.blake2b(body, digest_size=16).hexdigest()
+    return hashlib.blake2b(content, digest_size=16).hexdigest().encode()

@@ -4,12 +4,14 @@ import sqlite3
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from ingest.kept import kept_record
 from ingest.names import Names
 from ingest.parse import Rejected, Usage
-from ingest.scrub import kept_record
+from ingest.rows import Rows
 from ingest.spool import Batch
-from ledger import transaction, zones
+from ledger import rollups, transaction, zones
 from ledger.keys import Salt
+from ledger.prices import Prices
 
 HOUR_MS = 3_600_000
 KEEP_EVENTS = """
@@ -18,8 +20,9 @@ KEEP_EVENTS = """
     endpoint_id, executor_id, effort_id, tier_id,
     failed, warm_up, status_code, latency_ms, ttft_ms,
     input_tokens, cached_tokens, cache_write_tokens,
-    output_tokens, reasoning_tokens, unclassified_tokens, total_tokens, request_id
-  ) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    output_tokens, reasoning_tokens, unclassified_tokens, total_tokens,
+    request_id, cost_microdollars, price_id
+  ) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
   on conflict (occurred_at, event_hash) do nothing
 """
 KEEP_FAILURE = """
@@ -64,11 +67,11 @@ class Counts(NamedTuple):
 class Store:
     """Writes the batches of one proxy."""
 
-    def __init__(self, conn: sqlite3.Connection, proxy_id: int, salt: Salt) -> None:
+    def __init__(self, conn: sqlite3.Connection, proxy_id: int, salt: Salt, prices: Prices) -> None:
         self._conn = conn
         self._proxy_id = proxy_id
         self._salt = salt
-        self._names = Names(conn, proxy_id, salt)
+        self._rows = Rows(Names(conn, proxy_id, salt), prices)
 
     def keep(self, batch: Batch, records: Iterable[Usage | Rejected]) -> Counts:
         """Write a batch, its number and its counts in one transaction.
@@ -79,7 +82,7 @@ class Store:
             with transaction(self._conn):
                 return self._keep(batch, records)
         except BaseException:
-            self._names.forget()
+            self._rows.forget()
             raise
 
     def _keep(self, batch: Batch, records: Iterable[Usage | Rejected]) -> Counts:
@@ -98,6 +101,8 @@ class Store:
         if counts.received:
             self._conn.execute(KEEP_COUNTS, where)
         self._conn.execute(KEEP_POP, where)
+        rollups.roll(self._conn)
+        rollups.prune(self._conn, batch.popped_at)
         return counts
 
     def _keep_usages(self, usages: list[Usage]) -> int:
@@ -105,7 +110,7 @@ class Store:
             return 0
         times = [usage.occurred_at for usage in usages]
         zones.cover(self._conn, min(times), max(times))
-        rows = [self._event_row(usage) for usage in usages]
+        rows = [self._rows.row(usage) for usage in usages]
         stored = self._conn.executemany(KEEP_EVENTS, rows).rowcount
         self._conn.executemany(
             KEEP_FAILURE,
@@ -116,36 +121,6 @@ class Store:
             ],
         )
         return stored
-
-    def _event_row(self, usage: Usage) -> tuple[object, ...]:
-        payload, tokens, named = usage.payload, usage.tokens, self._names.named
-        model_id = named("known_models", payload.model or "unknown")
-        alias_id = named("known_models", payload.alias)
-        return (
-            usage.occurred_at,
-            usage.hash,
-            self._names.credential(payload),
-            model_id,
-            None if alias_id == model_id else alias_id,
-            self._names.client(payload.api_key),
-            named("known_endpoints", payload.endpoint),
-            named("known_executors", payload.executor_type),
-            named("known_efforts", payload.reasoning_effort),
-            named("known_tiers", payload.response_service_tier or payload.service_tier),
-            payload.failed,
-            payload.generate is False,
-            usage.failure.status if usage.failure else None,
-            payload.latency_ms,
-            payload.ttft_ms or None,
-            tokens.input,
-            tokens.cached,
-            tokens.cache_write,
-            tokens.output,
-            tokens.reasoning,
-            tokens.unclassified,
-            tokens.total,
-            payload.request_id or None,
-        )
 
     def _rejected_row(self, batch: Batch, record: Rejected) -> tuple[object, ...]:
         form, kept = kept_record(record.raw, self._salt.replaced)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 SALT_NAME = "salt"
+SALT_SIZE = 32
 SHORTEST_WITH_TAIL = 12
 # How a key stands in a kept record, so that replaying it finds the same client again.
 HASHED = re.compile(r"hash:([0-9a-f]{32}):(.{0,4})", re.DOTALL)
@@ -36,7 +37,8 @@ class Salt:
         """Give the kept form of a key, or of one that was replaced before."""
         if match := HASHED.fullmatch(text):
             return Key(bytes.fromhex(match[1]), match[2])
-        digest = hashlib.blake2b(text.encode(), digest_size=16, key=self._value).digest()
+        content = text.encode("utf-8", "surrogatepass")
+        digest = hashlib.blake2b(content, digest_size=16, key=self._value).digest()
         return Key(digest, text[-4:] if len(text) >= SHORTEST_WITH_TAIL else "")
 
     def replaced(self, text: str) -> str:
@@ -46,11 +48,20 @@ class Salt:
 
 
 def load_salt(folder: Path) -> Salt:
-    """Read the salt of a data folder, creating it (32 bytes, mode 600) when there is none."""
+    """Read the salt of a data folder, creating it (mode 600) when there is none.
+
+    Raises `SystemExit` with a sentence when it is damaged.
+    """
     file = folder / SALT_NAME
     if not file.exists():
-        write_once(file, secrets.token_bytes(32))
-    return Salt(file.read_bytes())
+        write_once(file, secrets.token_bytes(SALT_SIZE))
+    value = file.read_bytes()
+    if len(value) != SALT_SIZE:
+        raise SystemExit(
+            f"{file} is damaged: put back a copy of it, or delete it, after which the ledger takes "
+            "every client for a new one."
+        )
+    return Salt(value)
 
 
 def write_once(file: Path, content: bytes) -> None:
@@ -58,6 +69,8 @@ def write_once(file: Path, content: bytes) -> None:
     draft = file.with_name(f"{file.name}.{os.getpid()}")
     with open(os.open(draft, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "wb") as opened:
         opened.write(content)
+        opened.flush()
+        os.fsync(opened.fileno())
     with contextlib.suppress(FileExistsError):
         os.link(draft, file)
     draft.unlink()

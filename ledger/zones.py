@@ -71,6 +71,7 @@ def local_days(zone: ZoneInfo, first: date, last: date) -> Iterator[tuple[str, i
 
 def midnight(zone: ZoneInfo, day: date) -> int:
     """Give the instant (ms) at which a local day begins, also where midnight does not exist."""
+    # Eastern Canada set clocks back at 00:01 until 2010: the hour that came twice is the new day's.
     return milliseconds(datetime(day.year, day.month, day.day, tzinfo=zone))
 
 
@@ -88,10 +89,10 @@ def offsets(zone: ZoneInfo, starts_at: int, ends_at: int) -> Iterator[tuple[int,
 
 
 def first_change(zone: ZoneInfo, before: int, after: int) -> int:
-    """Find the minute (ms) at which the offset changes between two instants."""
+    """Find the instant (ms) at which the offset changes between two instants."""
     old = offset(zone, before)
-    while after - before > 60_000:
-        middle = (before + after) // 120_000 * 60_000
+    while after - before > 1:
+        middle = (before + after) // 2
         before, after = (middle, after) if offset(zone, middle) == old else (before, middle)
     return after
 

@@ -8,7 +8,6 @@ how the server is set are closed.
 import re
 from collections.abc import Awaitable, Callable
 from typing import Any
-from urllib.parse import urlsplit
 
 from datasette import hookimpl
 
@@ -19,7 +18,9 @@ Channel = Callable[..., Awaitable[Any]]
 App = Callable[[Scope, Channel, Channel], Awaitable[None]]
 
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
-CLOSED = re.compile(r"/+-/+(?:databases|settings|threads|plugins)(?:[./].*)?")
+CLOSED = re.compile(r".*/-/+(?:databases|settings|threads|plugins)(?:[./].*)?", re.DOTALL)
+# A name or an address, and a port: what a browser sends, and nothing that merely can be parsed.
+HOST = re.compile(r"(?:([\w.-]+)|\[([0-9a-f:.]+)\])(?::\d*)?", re.IGNORECASE)
 READING = {"GET", "HEAD", "OPTIONS"}
 
 
@@ -38,10 +39,8 @@ def refusal(scope: Scope, own_names: set[str]) -> tuple[int, str] | None:
 
 def name_of(host: str) -> str:
     """Give the name in a Host header, without port; empty when there is none."""
-    try:
-        return urlsplit(f"//{host}").hostname or ""
-    except ValueError:
-        return ""
+    match = HOST.fullmatch(host)
+    return (match[1] or match[2]).lower() if match else ""
 
 
 def is_foreign(headers: dict[bytes, str], host: str) -> bool:
@@ -49,7 +48,7 @@ def is_foreign(headers: dict[bytes, str], host: str) -> bool:
     if headers.get(b"sec-fetch-site", "none") not in ("same-origin", "none"):
         return True
     origin = headers.get(b"origin")
-    return origin is not None and urlsplit(origin).netloc != host
+    return origin is not None and origin not in (f"http://{host}", f"https://{host}")
 
 
 def own_names() -> set[str]:

@@ -1,8 +1,8 @@
 """Which observations of a window belong together: a cycle runs from one reset to the next.
 
 Reset instants jitter by seconds between polls, resets happen off schedule (a banked reset, a
-gift), and answers have been seen to swing between two resets (openai/codex issue 44251): only
-two observations in a row that agree start a cycle before its time.
+gift), and Codex answers have been seen to swing between two resets: only two observations
+in a row that agree start a cycle before its time.
 """
 
 from collections.abc import Iterable
@@ -58,18 +58,25 @@ def follow(track: Track, seen: Point) -> Track:
     return Track(track.cycle, last, seen)
 
 
+def grown(before: Track, after: Track) -> tuple[Point, ...]:
+    """Return the observations that a step added: none while in doubt, two when doubt ends."""
+    if after.last is None or after.last is before.last:
+        return ()
+    doubt = before.candidate if after.cycle != before.cycle else None
+    confirmed = doubt is not None and _continues(doubt, after.last)
+    return (doubt, after.last) if doubt and confirmed else (after.last,)
+
+
 def split(points: Iterable[Point]) -> list[tuple[int, tuple[Point, ...]]]:
     """Sort a window's observations, oldest first, into cycles; swings are left out."""
     track, found = Track(), []
     for seen in points:
         before, track = track, follow(track, seen)
-        if track.last is not seen:
-            continue
-        if not found or track.cycle != before.cycle:
-            early = before.candidate is not None and _continues(before.candidate, seen)
-            found.append((track.cycle, [before.candidate, seen] if early else [seen]))
-        else:
-            found[-1][1].append(seen)
+        new = grown(before, track)
+        if new and (not found or track.cycle != before.cycle):
+            found.append((track.cycle, list(new)))
+        elif new:
+            found[-1][1].extend(new)
     return [(cycle, tuple(members)) for cycle, members in found]
 
 

@@ -18,6 +18,9 @@ class Job(Protocol):
         Raises `Unavailable` or `Refused`.
         """
 
+    def remark(self) -> str | None:
+        """Say in a sentence what is not as it should be while the work goes on."""
+
     def failed(self, error: Unavailable | Refused) -> None:
         """Take note that the last step could not be done."""
 
@@ -44,7 +47,7 @@ def run(job: Job, *, stop: Stop, heartbeat: Heartbeat, rest: float, once: bool =
             wait = min(wait * 2, LONGEST_WAIT)
             continue
         wait = FIRST_WAIT
-        heartbeat.beat("working")
+        heartbeat.beat("working", job.remark())
         if not done and once:
             break
         if not done:

@@ -1,9 +1,13 @@
 """The settings: one class, filled from `config.json` and the environment, which wins."""
 
+import contextlib
+import json
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -11,27 +15,34 @@ import tzlocal
 from msgspec import Meta
 
 from ledger import config
+from ledger.own_prices import Price
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Seconds = Annotated[float, Meta(ge=0.1, le=86400)]
+Text = Annotated[str, Meta(min_length=1)]
 MASK = "…"
+# A host name, an IPv4 address or an IPv6 address.
+HOST = re.compile(r"[\w.-]+|[0-9a-fA-F.]*(?::[0-9a-fA-F.]*){2,}")
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Every setting with its default; `config.json` and the environment use these names."""
 
-    cliproxy_host: str = "127.0.0.1"
+    cliproxy_host: Text = "127.0.0.1"
     cliproxy_port: Port = 8317
     management_key: str = ""
     poll_interval_seconds: Seconds = 1.0
     quota_refresh_seconds: Annotated[int, Meta(ge=60)] = 300
-    dashboard_host: str = "127.0.0.1"
+    dashboard_host: Text = "127.0.0.1"
     dashboard_port: Port = 8320
-    data_dir: str = "data"
-    auth_dir: str = "~/.cli-proxy-api"
+    data_dir: Text = "data"
+    auth_dir: Text = "~/.cli-proxy-api"
     timezone: str = ""
     batch_size: Annotated[int, Meta(ge=1, le=5000)] = 500
     usage_source: Literal["auto", "resp", "http"] = "auto"
+    prices: dict[str, Price] = {}
+    quota_source: Literal["auto", "files", "management", "off"] = "auto"
+    provider_urls: dict[str, str] = {}
 
     def __repr__(self) -> str:
         """Show every setting, the key masked."""
@@ -66,7 +77,7 @@ def load() -> Settings:
     name_unknown(from_file, f"in {file}")
     name_unknown(from_environment, "in the environment, with the prefix LEDGER_")
     settings = converted(from_file, strict=True, where=f"in {file}")
-    merged = {**msgspec.to_builtins(settings), **from_environment}
+    merged = {**msgspec.to_builtins(settings), **opened(from_environment)}
     settings = converted(merged, strict=False, where="in the environment")
     refuse_impossible(settings)
     return settings
@@ -76,11 +87,10 @@ def keep_private(file: Path) -> None:
     """Create the settings file with mode 600, or tighten it."""
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(file, os.O_CREAT | os.O_RDWR, 0o600)
-        with os.fdopen(descriptor, "r+") as opened:
+        with open(os.open(file, os.O_CREAT | os.O_RDWR, 0o600), "r+b") as opened:
             os.fchmod(opened.fileno(), 0o600)
             if not opened.read(1):
-                opened.write('{\n  "management_key": ""\n}\n')
+                opened.write(b'{\n  "management_key": ""\n}\n')
     except OSError as error:
         raise SystemExit(f"{file} cannot be used as settings file: {error.strerror}.") from error
 
@@ -92,6 +102,15 @@ def name_unknown(found: dict[str, Any], where: str) -> None:
         raise SystemExit(f"Unknown setting {', '.join(unknown)} {where}.")
 
 
+def opened(found: dict[str, Any]) -> dict[str, Any]:
+    """Read the mappings among the environment's settings, which are JSON there."""
+    mappings = [name for name in found if isinstance(getattr(Settings(), name), dict)]
+    for name in mappings:
+        with contextlib.suppress(ValueError):
+            found = {**found, name: json.loads(found[name])}
+    return found
+
+
 def converted(raw: dict[str, Any], *, strict: bool, where: str) -> Settings:
     """Check types and ranges; the sentence names the setting, never its value."""
     try:
@@ -99,22 +118,57 @@ def converted(raw: dict[str, Any], *, strict: bool, where: str) -> Settings:
     except msgspec.ValidationError as error:
         reason, _, place = str(error).partition(" - at `$.")
         name = re.sub(r"\W.*", "", place)
+        if reason.startswith("Invalid enum value"):
+            reason = f"it must be {' or '.join(get_args(Settings.__annotations__[name]))}"
         raise SystemExit(f"The setting {name} {where} is malformed: {reason}.") from None
 
 
 def refuse_impossible(settings: Settings) -> None:
     """Refuse what is well-formed but cannot work."""
+    for name, works, rule in demands(settings):
+        if not works:
+            raise SystemExit(f"The setting {name} is malformed: it must {rule}.")
+
+
+def demands(settings: Settings) -> Iterator[tuple[str, bool, str]]:
+    """Give (setting, whether it can work, what it must be); each relies on those before it."""
+    proxy, dashboard = settings.cliproxy_host, settings.dashboard_host
+    yield "cliproxy_host", is_host_or_url(proxy), "be a host name or address, or an http(s):// URL"
+    yield "dashboard_host", bool(HOST.fullmatch(dashboard)), "be a host name or address"
+    yield "timezone", has_zone(settings), "be an IANA name such as Europe/Berlin"
+    yield "auth_dir", is_path(settings.auth_dir), "be a path"
+    yield "data_dir", is_path(settings.data_dir), "be a path"
+    data, auth = settings.data_folder.resolve(), settings.auth_folder.resolve()
+    # The proxy scans its folder for JSON files and would take ours for credentials.
+    yield "data_dir", not data.is_relative_to(auth), "not lie inside the proxy's auth_dir"
+
+
+def is_host_or_url(text: str) -> bool:
+    """Tell whether a proxy can be reached there; a URL may bring port and path, but no password."""
+    if "://" not in text:
+        return bool(HOST.fullmatch(text))
     try:
-        ZoneInfo(settings.zone_name)
+        given = urlsplit(text)
+        is_web = given.scheme in ("http", "https") and given.port != 0 and "@" not in given.netloc
+    except ValueError:
+        return False
+    return is_web and bool(HOST.fullmatch(given.hostname or ""))
+
+
+def has_zone(settings: Settings) -> bool:
+    """Tell whether the time zone, the machine's own included, is a known one."""
+    try:
+        return bool(ZoneInfo(settings.zone_name))
     except (KeyError, ValueError, OSError):
-        raise SystemExit(
-            "The setting timezone is malformed: it must be an IANA name such as Europe/Berlin."
-        ) from None
-    if settings.data_folder.resolve().is_relative_to(settings.auth_folder.resolve()):
-        # The proxy scans its folder for JSON files and would take ours for credentials.
-        raise SystemExit(
-            "The setting data_dir is malformed: it must not lie inside the proxy's auth_dir."
-        )
+        return False
+
+
+def is_path(text: str) -> bool:
+    """Tell whether a text can be the path of a folder."""
+    try:
+        return bool(config.folder(text).resolve())
+    except (RuntimeError, ValueError, OSError):
+        return False
 
 
 def require_key(settings: Settings) -> None:

@@ -4,7 +4,8 @@ import argparse
 import logging
 import sqlite3
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from ledger import NewerLedger, Unavailable, prepare
 from ledger.file import make_private
@@ -17,34 +18,52 @@ from worker.stop import Stop
 
 log = logging.getLogger(__name__)
 
-Make = Callable[[sqlite3.Connection, Settings], Job]
+
+class Given(NamedTuple):
+    """What a job is made of: the open ledger, the settings, when to stop, the command line."""
+
+    conn: sqlite3.Connection
+    settings: Settings
+    stop: Stop
+    options: argparse.Namespace
 
 
-def start(name: str, make: Make, *, rest: Callable[[Settings], float]) -> None:
-    """Run the worker `name` whose job `make` gives, until a signal; exits with its status."""
-    once = arguments(name).once
+Make = Callable[[Given], Job]
+
+
+def start(
+    name: str,
+    make: Make,
+    *,
+    rest: Callable[[Settings], float],
+    flags: Mapping[str, str] | None = None,
+) -> None:
+    """Run the worker `name` whose job `make` gives, until a signal; exits with its status.
+
+    `flags` are options of this worker alone, each with its help.
+    """
+    options = arguments(name, flags or {})
     begin_logging()
     chosen = settings.load()
     with Stop() as stop:
-        sys.exit(work(name, make, chosen, stop=stop, once=once, rest=rest(chosen)))
+        conn = opened(chosen, name, stop=stop, once=options.once)
+        given = conn and Given(conn, chosen, stop, options)
+        sys.exit(work(name, make, given, rest=rest(chosen)) if given else 0)
 
 
-def work(name: str, make: Make, chosen: Settings, *, stop: Stop, once: bool, rest: float) -> int:
-    """Hold the lock, open the ledger and run the loop; returns an exit status."""
-    conn = opened(chosen, name, stop=stop, once=once)
-    if conn is None:
-        return 0
-    heartbeat = Heartbeat(conn, name)
-    job = make(conn, chosen)
-    status = run(job, stop=stop, heartbeat=heartbeat, rest=rest, once=once)
+def work(name: str, make: Make, given: Given, *, rest: float) -> int:
+    """Run the loop; returns an exit status."""
+    heartbeat = Heartbeat(given.conn, name)
+    job = make(given)
+    status = run(job, stop=given.stop, heartbeat=heartbeat, rest=rest, once=given.options.once)
     job.close()
     heartbeat.stop()
-    conn.close()
+    given.conn.close()
     return status
 
 
 def opened(chosen: Settings, name: str, *, stop: Stop, once: bool) -> sqlite3.Connection | None:
-    """Open the ledger, waiting for it if need be; None when it is time to stop."""
+    """Hold the lock and open the ledger, waiting for it; None when it is time to stop."""
     wait, locked = FIRST_WAIT, False
     while not stop.look():
         try:
@@ -62,10 +81,12 @@ def opened(chosen: Settings, name: str, *, stop: Stop, once: bool) -> sqlite3.Co
     return None
 
 
-def arguments(name: str) -> argparse.Namespace:
+def arguments(name: str, flags: Mapping[str, str]) -> argparse.Namespace:
     """Read the command line of a worker."""
     parser = argparse.ArgumentParser(prog=f"python -m {name}")
     parser.add_argument("--once", action="store_true", help="stop when there is nothing left to do")
+    for flag, meaning in flags.items():
+        parser.add_argument(f"--{flag}", action="store_true", help=meaning)
     return parser.parse_args()
 
 

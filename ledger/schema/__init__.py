@@ -2,11 +2,11 @@
 
 import hashlib
 import sqlite3
-from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 
 from ledger.errors import NewerLedger
+from ledger.statements import statements
 from ledger.writing import transaction
 
 VIEWS = Path(__file__).parents[2] / "views.sql"
@@ -82,15 +82,3 @@ def run(conn: sqlite3.Connection, script: str) -> None:
     """Run a script's statements inside the transaction that is open."""
     for statement in statements(script):
         conn.execute(statement)
-
-
-def statements(script: str) -> Iterator[str]:
-    """Split a script into its statements, since `executescript` would commit between them."""
-    pending = ""
-    for line in script.splitlines(keepends=True):
-        pending += line
-        if sqlite3.complete_statement(pending):
-            yield pending
-            pending = ""
-    if pending.strip():
-        yield pending

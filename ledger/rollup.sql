@@ -1,0 +1,316 @@
+-- Add the events after :after to every rollup, in the transaction that stored them.
+
+delete from temp.fresh;
+
+insert into temp.fresh
+select
+  usage_events.occurred_at                                    as occurred_at,
+  usage_events.occurred_at >= rollup_state.recent_from        as is_recent,
+  credentials.proxy_id                                        as proxy_id,
+  usage_events.credential_id                                  as credential_id,
+  usage_events.model_id                                       as model_id,
+  coalesce(usage_events.client_id, 0)                         as client_id,
+  1                                                           as requests,
+  failed                                                      as failed,
+  input_tokens                                                as input_tokens,
+  cached_tokens                                               as cached_tokens,
+  cache_write_tokens                                          as cache_write_tokens,
+  output_tokens                                               as output_tokens,
+  reasoning_tokens                                            as reasoning_tokens,
+  unclassified_tokens                                         as unclassified_tokens,
+  coalesce(cost_microdollars, 0)                              as cost_microdollars,
+  cost_microdollars is null                                   as unpriced,
+  iif(is_timed, latency_ms, 0)                                as timed_ms,
+  iif(is_timed, output_tokens, 0)                             as timed_tokens,
+  iif(is_timed and ttft_ms < latency_ms, latency_ms - ttft_ms, 0) as streamed_ms,
+  iif(is_timed and ttft_ms < latency_ms, output_tokens, 0)    as streamed_tokens,
+  iif(is_success, (
+    select max(from_ms) from latency_buckets where from_ms <= latency_ms
+  ), null)                                                    as latency_from,
+  iif(is_success, (
+    select max(from_ms) from latency_buckets where from_ms <= ttft_ms
+  ), null)                                                    as ttft_from
+from (
+  select
+    *,
+    not failed and not warm_up                                     as is_success,
+    not failed and not warm_up and latency_ms > 0 and output_tokens > 0 as is_timed
+  from usage_events
+  where id > :after and id <= :until
+) as usage_events
+join credentials on credentials.id = usage_events.credential_id
+cross join rollup_state;
+
+insert into total_rollup (
+  grain, bucket_at, proxy_id,
+  requests, failed, input_tokens, cached_tokens, cache_write_tokens,
+  output_tokens, reasoning_tokens, unclassified_tokens, cost_microdollars, unpriced
+)
+select
+  grains.grain,
+  occurred_at - occurred_at % length_ms,
+  proxy_id,
+  sum(requests),
+  sum(failed),
+  sum(input_tokens),
+  sum(cached_tokens),
+  sum(cache_write_tokens),
+  sum(output_tokens),
+  sum(reasoning_tokens),
+  sum(unclassified_tokens),
+  sum(cost_microdollars),
+  sum(unpriced)
+from temp.fresh
+join grains on grains.grain in (2, 4) or grains.grain = 1 and fresh.is_recent
+group by 1, 2, 3
+on conflict do update set
+  requests = requests + excluded.requests,
+  failed = failed + excluded.failed,
+  input_tokens = input_tokens + excluded.input_tokens,
+  cached_tokens = cached_tokens + excluded.cached_tokens,
+  cache_write_tokens = cache_write_tokens + excluded.cache_write_tokens,
+  output_tokens = output_tokens + excluded.output_tokens,
+  reasoning_tokens = reasoning_tokens + excluded.reasoning_tokens,
+  unclassified_tokens = unclassified_tokens + excluded.unclassified_tokens,
+  cost_microdollars = cost_microdollars + excluded.cost_microdollars,
+  unpriced = unpriced + excluded.unpriced;
+
+insert into model_rollup (
+  grain, bucket_at, proxy_id, model_id,
+  requests, failed, input_tokens, cached_tokens, cache_write_tokens,
+  output_tokens, reasoning_tokens, unclassified_tokens, cost_microdollars, unpriced,
+  timed_ms, timed_tokens, streamed_ms, streamed_tokens
+)
+select
+  grains.grain,
+  occurred_at - occurred_at % length_ms,
+  proxy_id,
+  model_id,
+  sum(requests),
+  sum(failed),
+  sum(input_tokens),
+  sum(cached_tokens),
+  sum(cache_write_tokens),
+  sum(output_tokens),
+  sum(reasoning_tokens),
+  sum(unclassified_tokens),
+  sum(cost_microdollars),
+  sum(unpriced),
+  sum(timed_ms),
+  sum(timed_tokens),
+  sum(streamed_ms),
+  sum(streamed_tokens)
+from temp.fresh
+join grains on grains.grain in (2, 4) or grains.grain = 1 and fresh.is_recent
+group by 1, 2, 3, 4
+on conflict do update set
+  requests = requests + excluded.requests,
+  failed = failed + excluded.failed,
+  input_tokens = input_tokens + excluded.input_tokens,
+  cached_tokens = cached_tokens + excluded.cached_tokens,
+  cache_write_tokens = cache_write_tokens + excluded.cache_write_tokens,
+  output_tokens = output_tokens + excluded.output_tokens,
+  reasoning_tokens = reasoning_tokens + excluded.reasoning_tokens,
+  unclassified_tokens = unclassified_tokens + excluded.unclassified_tokens,
+  cost_microdollars = cost_microdollars + excluded.cost_microdollars,
+  unpriced = unpriced + excluded.unpriced,
+  timed_ms = timed_ms + excluded.timed_ms,
+  timed_tokens = timed_tokens + excluded.timed_tokens,
+  streamed_ms = streamed_ms + excluded.streamed_ms,
+  streamed_tokens = streamed_tokens + excluded.streamed_tokens;
+
+insert into client_rollup (
+  grain, bucket_at, proxy_id, client_id,
+  requests, failed, input_tokens, cached_tokens, cache_write_tokens,
+  output_tokens, reasoning_tokens, unclassified_tokens, cost_microdollars, unpriced
+)
+select
+  grains.grain,
+  occurred_at - occurred_at % length_ms,
+  proxy_id,
+  client_id,
+  sum(requests),
+  sum(failed),
+  sum(input_tokens),
+  sum(cached_tokens),
+  sum(cache_write_tokens),
+  sum(output_tokens),
+  sum(reasoning_tokens),
+  sum(unclassified_tokens),
+  sum(cost_microdollars),
+  sum(unpriced)
+from temp.fresh
+join grains on grains.grain in (2, 4) or grains.grain = 1 and fresh.is_recent
+group by 1, 2, 3, 4
+on conflict do update set
+  requests = requests + excluded.requests,
+  failed = failed + excluded.failed,
+  input_tokens = input_tokens + excluded.input_tokens,
+  cached_tokens = cached_tokens + excluded.cached_tokens,
+  cache_write_tokens = cache_write_tokens + excluded.cache_write_tokens,
+  output_tokens = output_tokens + excluded.output_tokens,
+  reasoning_tokens = reasoning_tokens + excluded.reasoning_tokens,
+  unclassified_tokens = unclassified_tokens + excluded.unclassified_tokens,
+  cost_microdollars = cost_microdollars + excluded.cost_microdollars,
+  unpriced = unpriced + excluded.unpriced;
+
+insert into credential_rollup (
+  grain, bucket_at, credential_id,
+  requests, failed, input_tokens, cached_tokens, cache_write_tokens,
+  output_tokens, reasoning_tokens, unclassified_tokens, cost_microdollars, unpriced
+)
+select
+  grains.grain,
+  occurred_at - occurred_at % length_ms,
+  credential_id,
+  sum(requests),
+  sum(failed),
+  sum(input_tokens),
+  sum(cached_tokens),
+  sum(cache_write_tokens),
+  sum(output_tokens),
+  sum(reasoning_tokens),
+  sum(unclassified_tokens),
+  sum(cost_microdollars),
+  sum(unpriced)
+from temp.fresh
+join grains on grains.grain in (3, 4) or grains.grain = 1 and fresh.is_recent
+group by 1, 2, 3
+on conflict do update set
+  requests = requests + excluded.requests,
+  failed = failed + excluded.failed,
+  input_tokens = input_tokens + excluded.input_tokens,
+  cached_tokens = cached_tokens + excluded.cached_tokens,
+  cache_write_tokens = cache_write_tokens + excluded.cache_write_tokens,
+  output_tokens = output_tokens + excluded.output_tokens,
+  reasoning_tokens = reasoning_tokens + excluded.reasoning_tokens,
+  unclassified_tokens = unclassified_tokens + excluded.unclassified_tokens,
+  cost_microdollars = cost_microdollars + excluded.cost_microdollars,
+  unpriced = unpriced + excluded.unpriced;
+
+insert into credential_model_rollup (
+  grain, bucket_at, model_id, credential_id,
+  requests, failed, input_tokens, cached_tokens, cache_write_tokens,
+  output_tokens, reasoning_tokens, unclassified_tokens, cost_microdollars, unpriced
+)
+select
+  grains.grain,
+  occurred_at - occurred_at % length_ms,
+  model_id,
+  credential_id,
+  sum(requests),
+  sum(failed),
+  sum(input_tokens),
+  sum(cached_tokens),
+  sum(cache_write_tokens),
+  sum(output_tokens),
+  sum(reasoning_tokens),
+  sum(unclassified_tokens),
+  sum(cost_microdollars),
+  sum(unpriced)
+from temp.fresh
+join grains on grains.grain in (4) or grains.grain = 3 and fresh.is_recent
+group by 1, 2, 3, 4
+on conflict do update set
+  requests = requests + excluded.requests,
+  failed = failed + excluded.failed,
+  input_tokens = input_tokens + excluded.input_tokens,
+  cached_tokens = cached_tokens + excluded.cached_tokens,
+  cache_write_tokens = cache_write_tokens + excluded.cache_write_tokens,
+  output_tokens = output_tokens + excluded.output_tokens,
+  reasoning_tokens = reasoning_tokens + excluded.reasoning_tokens,
+  unclassified_tokens = unclassified_tokens + excluded.unclassified_tokens,
+  cost_microdollars = cost_microdollars + excluded.cost_microdollars,
+  unpriced = unpriced + excluded.unpriced;
+
+insert into client_model_rollup (
+  grain, bucket_at, model_id, client_id, proxy_id,
+  requests, failed, input_tokens, cached_tokens, cache_write_tokens,
+  output_tokens, reasoning_tokens, unclassified_tokens, cost_microdollars, unpriced
+)
+select
+  grains.grain,
+  occurred_at - occurred_at % length_ms,
+  model_id,
+  client_id,
+  proxy_id,
+  sum(requests),
+  sum(failed),
+  sum(input_tokens),
+  sum(cached_tokens),
+  sum(cache_write_tokens),
+  sum(output_tokens),
+  sum(reasoning_tokens),
+  sum(unclassified_tokens),
+  sum(cost_microdollars),
+  sum(unpriced)
+from temp.fresh
+join grains on grains.grain in (4) or grains.grain = 3 and fresh.is_recent
+group by 1, 2, 3, 4, 5
+on conflict do update set
+  requests = requests + excluded.requests,
+  failed = failed + excluded.failed,
+  input_tokens = input_tokens + excluded.input_tokens,
+  cached_tokens = cached_tokens + excluded.cached_tokens,
+  cache_write_tokens = cache_write_tokens + excluded.cache_write_tokens,
+  output_tokens = output_tokens + excluded.output_tokens,
+  reasoning_tokens = reasoning_tokens + excluded.reasoning_tokens,
+  unclassified_tokens = unclassified_tokens + excluded.unclassified_tokens,
+  cost_microdollars = cost_microdollars + excluded.cost_microdollars,
+  unpriced = unpriced + excluded.unpriced;
+
+insert into latency_rollup (grain, bucket_at, kind, ms, requests)
+select
+  grains.grain,
+  occurred_at - occurred_at % length_ms,
+  1,
+  latency_buckets.ms,
+  count(*)
+from temp.fresh
+join latency_buckets on latency_buckets.from_ms = fresh.latency_from
+join grains on grains.grain in (3, 4) or grains.grain = 1 and fresh.is_recent
+group by 1, 2, 3, 4
+on conflict do update set requests = requests + excluded.requests;
+
+insert into latency_rollup (grain, bucket_at, kind, ms, requests)
+select
+  grains.grain,
+  occurred_at - occurred_at % length_ms,
+  2,
+  latency_buckets.ms,
+  count(*)
+from temp.fresh
+join latency_buckets on latency_buckets.from_ms = fresh.ttft_from
+join grains on grains.grain in (3, 4) or grains.grain = 1 and fresh.is_recent
+group by 1, 2, 3, 4
+on conflict do update set requests = requests + excluded.requests;
+
+insert into model_latency_rollup (grain, bucket_at, model_id, kind, ms, requests)
+select
+  grains.grain,
+  occurred_at - occurred_at % length_ms,
+  model_id,
+  1,
+  latency_buckets.ms,
+  count(*)
+from temp.fresh
+join latency_buckets on latency_buckets.from_ms = fresh.latency_from
+join grains on grains.grain in (4) or grains.grain = 3 and fresh.is_recent
+group by 1, 2, 3, 4, 5
+on conflict do update set requests = requests + excluded.requests;
+
+insert into model_latency_rollup (grain, bucket_at, model_id, kind, ms, requests)
+select
+  grains.grain,
+  occurred_at - occurred_at % length_ms,
+  model_id,
+  2,
+  latency_buckets.ms,
+  count(*)
+from temp.fresh
+join latency_buckets on latency_buckets.from_ms = fresh.ttft_from
+join grains on grains.grain in (4) or grains.grain = 3 and fresh.is_recent
+group by 1, 2, 3, 4, 5
+on conflict do update set requests = requests + excluded.requests;
+
+update rollup_state set last_event_id = max(last_event_id, :until);
