@@ -61,6 +61,8 @@ def _identity(account: Account) -> Entry:
         entry["note"] = account.note
     if account.websockets:
         entry["websockets"] = True
+    if account.provider == "antigravity":
+        entry["project_id"] = account.project
     if account.provider == "codex":
         entry["id_token"] = _claims(account)
     return entry

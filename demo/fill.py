@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 
 import msgspec
-from rich.progress import Progress
+from tqdm import tqdm
 
 from demo.pool import KEY, SEED
 from demo.proxy import Proxy
@@ -121,12 +121,12 @@ def fill(mark: Mark) -> None:
     traffic = Traffic(seed=SEED, anchor=mark.end, zone=zone)
     events = traffic.history(mark.start, mark.end, count=EVENTS)
     proxy = Proxy(key=KEY, port=mark.port, retention=3600, records=False)
-    with serving(proxy), collecting() as collector, Progress() as progress:
-        bar = progress.add_task(f"{DAYS} days of history", total=EVENTS)
+    label = f"{DAYS} days of history"
+    with serving(proxy), collecting() as collector, tqdm(desc=label, total=EVENTS) as bar:
         for chunk in batched_payloads(events):
             proxy.push(chunk)
             drain(proxy, collector, MOST_QUEUED)
-            progress.update(bar, advance=len(chunk))
+            bar.update(len(chunk))
         drain(proxy, collector, 0)
 
 

@@ -11,7 +11,9 @@ from urllib.parse import parse_qsl, urlsplit
 import h11
 
 from demo import management
+from demo.manners import deliver
 from demo.messages import Reply, Request
+from demo.providers import PREFIX
 
 if TYPE_CHECKING:
     from demo.proxy import Proxy
@@ -37,8 +39,8 @@ async def converse(
         while (request := await _read(connection, reader, peer)) is not None:
             await proxy.delay()
             reply = _answer(proxy, request)
-            writer.write(_encode(connection, reply, bare=request.method == "HEAD"))
-            await writer.drain()
+            data = _encode(connection, reply, bare=request.method == "HEAD")
+            await deliver(writer, data, reply.manner)
             if connection.our_state is not h11.DONE:
                 return
             connection.start_next_cycle()
@@ -47,7 +49,8 @@ async def converse(
 
 
 def _answer(proxy: Proxy, request: Request) -> Reply:
-    reply = management.answer(proxy, request)
+    asks_provider = request.path.startswith(PREFIX)
+    reply = proxy.providers.answer(request) if asks_provider else management.answer(proxy, request)
     said = [f"{name}={value}" for name, value in request.query.items()]
     command = f"{request.method} {request.path}"
     proxy.hear("http", command, arguments=said, reply=str(reply.status))

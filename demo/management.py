@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from demo import listings
+from demo.calling import api_call
 from demo.messages import NOT_FOUND, Reply, Request, failure, reply
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def routes() -> dict[tuple[str, str], Route]:
         ("PUT", "usage-statistics-enabled"): set_statistics,
         ("PATCH", "usage-statistics-enabled"): set_statistics,
         ("GET", "latest-version"): latest_version,
+        ("POST", "api-call"): api_call,
         **listings.routes(),
     }
 

@@ -22,12 +22,16 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """A reply before the headers that every one of them has."""
+    """A reply before the headers that every one of them has.
+
+    Its manner is how it comes: at once, or with a `hang`, a `drip` or a `reset`.
+    """
 
     status: int
     body: bytes
     kind: str = JSON
     headers: tuple[tuple[str, str], ...] = ()
+    manner: str = ""
 
 
 NOT_FOUND = Reply(404, b"404 page not found", TEXT)

@@ -52,6 +52,11 @@ class Account:
         """The provider's id for the workspace."""
         return workspace(self.email, self.plan)
 
+    @cached_property
+    def project(self) -> str:
+        """Google's name for the project that an Antigravity account uses."""
+        return f"demo-project-{self.auth_index[:6]}"
+
     def source(self, client_key: str) -> str:
         """Return what events call it: e-mail, upstream key, or the client's own key."""
         return self.email or self.key or client_key
@@ -89,6 +94,7 @@ ALICE_TEAM = _codex("alice@example.com", "team")
 BOB = _codex("bob@example.com", "pro", websockets=True)
 DAVE = _codex("dave@example.com", "plus", note="shared with the night jobs")
 FRANK = _codex("frank@example.com", "free")
+ERIN = _codex("erin@example.com", "plus", note="logged out")
 CAROL = _named("claude", "carol@example.com", "max")
 GRACE = _named("claude", "grace@example.com", "pro")
 HEIDI = _named("antigravity", "heidi@example.com", "pro")
@@ -100,5 +106,5 @@ LUMEN = Account(
     base_url="https://lumen.example/v1",
 )
 
-ACCOUNTS = (ALICE, ALICE_TEAM, BOB, DAVE, FRANK, CAROL, GRACE, HEIDI, KIMI, JUDY, LUMEN)
+ACCOUNTS = (ALICE, ALICE_TEAM, BOB, DAVE, ERIN, FRANK, CAROL, GRACE, HEIDI, KIMI, JUDY, LUMEN)
 FILES = tuple(account for account in ACCOUNTS if account.file)

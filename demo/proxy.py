@@ -9,7 +9,10 @@ from typing import NamedTuple
 from demo import management, pool, versions
 from demo.gate import Gate, Refusal
 from demo.listener import Listener
+from demo.providers import Providers
 from demo.queue import Channel, UsageQueue
+from demo.quota import Quotas
+from demo.rhythm import Rhythm
 from demo.tally import Tally
 from demo.threads import from_any_thread
 
@@ -48,6 +51,7 @@ class Proxy:
     accounts: Sequence[pool.Account] = field(default=pool.ACCOUNTS, repr=False)
     first_byte_seconds: float = 10.0
     records: bool = True
+    quotas: Quotas | None = field(default=None, repr=False)
     clock: Callable[[], float] = time.monotonic
 
     stall: float = 0.0
@@ -65,6 +69,8 @@ class Proxy:
         self.started_at = time.time()
         self.routes = management.routes()
         self.tally = Tally()
+        quotas = self.quotas or Quotas(Rhythm(0.0), self.started_at)
+        self.providers = Providers(self.accounts, quotas)
         self.queue = UsageQueue(retention=lambda: self.kept_for, clock=self.clock)
         self.errors = Channel()
         self._gate = Gate(clock=self.clock, allow_remote=self.allow_remote)

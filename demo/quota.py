@@ -43,6 +43,21 @@ WINDOWS: dict[pool.Account, tuple[Window, ...]] = {
     pool.GRACE: (Window(FIVE_HOURS, 0.8, pace=23), Window(WEEKLY, 50, used=71)),
 }
 SPARK_WINDOWS = (Window(WEEKLY, 110, used=48),)
+# Limits that no response header tells of; none of them ever stops the traffic.
+POOLS: dict[pool.Account, dict[str, Window]] = {
+    pool.HEIDI: {
+        "gemini-5h": Window(FIVE_HOURS, 3.7, pace=4),
+        "gemini-weekly": Window(WEEKLY, 74, used=35),
+        "3p-5h": Window(FIVE_HOURS, 3.7, pace=11),
+        "3p-weekly": Window(WEEKLY, 74, used=58),
+    },
+    pool.KIMI: {
+        "limit_5h": Window(FIVE_HOURS, 1.9, pace=7),
+        "limit_7d": Window(WEEKLY, 55, used=47),
+        "limit_month_total": Window(MONTHLY, 420, used=22),
+    },
+    pool.JUDY: {"weekly": Window(WEEKLY, 120, used=31)},
+}
 
 
 class Gauge:
@@ -77,6 +92,10 @@ class Quotas:
             account: tuple(Gauge(window, rhythm, anchor) for window in windows)
             for account, windows in WINDOWS.items()
         }
+        self._pools = {
+            account: {name: Gauge(window, rhythm, anchor) for name, window in windows.items()}
+            for account, windows in POOLS.items()
+        }
         self._spark = tuple(Gauge(window, rhythm, anchor) for window in SPARK_WINDOWS)
 
     def of(self, account: pool.Account, moment: float) -> list[Reading]:
@@ -86,6 +105,10 @@ class Quotas:
     def spark(self, moment: float) -> list[Reading]:
         """Read the extra limit of one model."""
         return [gauge.read(moment) for gauge in self._spark]
+
+    def pools(self, account: pool.Account, moment: float) -> dict[str, Reading]:
+        """Read the limits that an account has by name."""
+        return {name: gauge.read(moment) for name, gauge in self._pools.get(account, {}).items()}
 
     def exhausted_until(self, account: pool.Account, moment: float) -> int:
         """Return when a used-up account works again, 0 when it works now."""

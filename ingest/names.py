@@ -6,7 +6,7 @@ from typing import NamedTuple
 from ingest.payload import Payload
 from ingest.scrub import EMAIL
 from ledger.keys import Salt
-from ledger.prices import Rates
+from ledger.prices import Rates, price_id
 
 NAMED = {
     table: (
@@ -21,11 +21,6 @@ NAMED = {
         "known_tiers",
     )
 }
-FIND_PRICE = "select id from known_prices where source = ? and version = ? and model = ?"
-ADD_PRICE = """
-  insert into known_prices (source, version, model) values (?, ?, ?)
-  on conflict (source, version, model) do nothing
-"""
 FIND_CLIENT = "select id from known_clients where key_hash = ?"
 ADD_CLIENT = "insert into known_clients (key_hash, label) values (?, ?)"
 LABEL_IS_TAKEN = "select 1 from known_clients where label = ?"
@@ -72,8 +67,7 @@ class Names:
         at = (rates.source, rates.version, rates.model)
         found = self._known.get(at)
         if found is None:
-            self._conn.execute(ADD_PRICE, at)
-            found = self._known[at] = self._conn.execute(FIND_PRICE, at).fetchone()[0]
+            found = self._known[at] = price_id(self._conn, rates)
         return found
 
     def client(self, key: str) -> int | None:

@@ -2,7 +2,7 @@
 
 from ingest.names import Names
 from ingest.parse import Usage
-from ledger.prices import Counts, Prices
+from ledger.prices import Counts, Prices, Spent
 
 
 class Rows:
@@ -51,11 +51,13 @@ class Rows:
     def _cost(self, usage: Usage) -> tuple[int | None, int | None]:
         """Give the cost in micro-dollars and the id of the price it went by."""
         tokens, payload = usage.tokens, usage.payload
-        if not tokens.total:
-            return 0, None
-        rates = self._prices.rates(payload.provider, payload.model, usage.occurred_at)
-        # What was read and what was said is not known of an unclassified total.
-        if rates is None or tokens.total == tokens.unclassified:
-            return None, None
+        spent = Spent(
+            payload.provider,
+            payload.model,
+            usage.occurred_at,
+            tokens.total,
+            tokens.unclassified,
+        )
         counts = Counts(tokens.input, tokens.cached, tokens.cache_write, tokens.output)
-        return rates.cost(counts), self._names.price(rates)
+        cost, rates = self._prices.cost(spent, counts)
+        return cost, rates and self._names.price(rates)

@@ -76,7 +76,7 @@ class Resp:
         except redis.ResponseError as error:
             self.close()
             raise self._told(str(error)) from error
-        except (redis.RedisError, OSError) as error:
+        except (redis.RedisError, OSError, ValueError) as error:
             self.close()
             raise CutOff(f"{self._where} cut the connection during a pop") from error
         return self._records(reply)
@@ -86,7 +86,7 @@ class Resp:
             self._connection.connect()
         except redis.ResponseError as error:
             raise self._told(str(error)) from error
-        except redis.InvalidResponse as error:
+        except (redis.InvalidResponse, ValueError) as error:
             raise NotServed(f"{self._where} answers, but not in RESP") from error
         except redis.TimeoutError as error:
             raise Unavailable(f"{self._where} does not answer") from error

@@ -1,49 +1,134 @@
-"""`python -m ledger init | check`: create the ledger file, or prove that it adds up."""
+"""`python -m ledger COMMAND`: create the ledger file, prove that it adds up, work it out anew."""
 
 import argparse
 import os
 import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from datetime import date
+from pathlib import Path
 
+import msgspec
 import tzlocal
+from tqdm import tqdm
 
-from ledger import NewerLedger, Unavailable, config, connect_read_only, prepare
+from ledger import NewerLedger, Unavailable, config, connect_read_only, prepare, rollups
 from ledger.check import problems
 from ledger.file import NAME
+from ledger.own_prices import Price
+
+OUTSIDE = "{day} is outside the days that the ledger knows."
 
 
-def init() -> None:
+def init(_: argparse.Namespace) -> None:
     """Create or upgrade the ledger and print where it is."""
-    zone = os.environ.get("LEDGER_TIMEZONE") or config.from_file(config.path()).get("timezone")
-    folder = config.data_dir()
-    prepare(folder, timezone=zone or tzlocal.get_localzone_name()).close()
-    print(folder / NAME)
+    opened().close()
+    print(config.data_dir() / NAME)
 
 
-def check() -> None:
+def check(_: argparse.Namespace) -> None:
     """Print each question with its answer; end with status 1 when one fails."""
-    file = config.data_dir() / NAME
-    if not file.exists():
-        raise SystemExit(f"There is no ledger at {file}; `make init` creates one.")
-    conn = connect_read_only(file)
-    wrong = 0
-    for question, problem in problems(conn):
-        print(f"{'WRONG' if problem else 'ok':5}  {question}{': ' + problem if problem else ''}")
-        wrong += bool(problem)
-    conn.close()
+    with closing(connect_read_only(existing())) as conn:
+        wrong = 0
+        for question, problem in problems(conn):
+            print(
+                f"{'WRONG' if problem else 'ok':5}  {question}{': ' + problem if problem else ''}"
+            )
+            wrong += bool(problem)
     if wrong:
         raise SystemExit(1)
 
 
-COMMANDS = {"init": init, "check": check}
+def rebuild(_: argparse.Namespace) -> None:
+    """Work out every rollup anew; workers may run, and the state page says so meanwhile."""
+    existing()
+    with closing(opened()) as conn, progress("rollups") as told:
+        rollups.forget(conn, time.time_ns() // 1_000_000)
+        rollups.catch_up(conn, told)
+
+
+def reprice(chosen: argparse.Namespace) -> None:
+    """Work out the cost of stored events anew, of all or of whole local days."""
+    from ledger.prices import Prices  # Slow to load, and the other commands do without.
+    from ledger.reprice import reprice
+
+    existing()
+    with closing(opened()) as conn, progress("costs") as told:
+        start, end = bounds(conn, chosen.first, chosen.last)
+        changed = reprice(conn, Prices(own_prices()), start=start, end=end, told=told)
+    print(f"{changed:,} costs changed.")
+
+
+def own_prices() -> dict[str, Price]:
+    """Read the user's own prices from the settings."""
+    raw = (config.from_file(config.path()) | config.from_environment()).get("prices", {})
+    try:
+        found = msgspec.json.decode(raw) if isinstance(raw, str) else raw
+        return msgspec.convert(found, dict[str, Price])
+    except (msgspec.ValidationError, msgspec.DecodeError) as error:
+        raise SystemExit(f"The setting prices is malformed: {error}.") from None
+
+
+def bounds(conn: sqlite3.Connection, first: date | None, last: date | None) -> tuple[int, int]:
+    """Give the instants (ms) between which local days lie; without days, all of time."""
+    start = day_at(conn, first, "starts_at") if first else 0
+    return start, day_at(conn, last, "ends_at") if last else 1 << 62
+
+
+def day_at(conn: sqlite3.Connection, day: date, column: str) -> int:
+    """Give the beginning or the end of a local day."""
+    sql = f"select {column} from local_days where day = ?"
+    row = conn.execute(sql, (day.isoformat(),)).fetchone()
+    if row is None:
+        raise SystemExit(OUTSIDE.format(day=day))
+    return row[0]
+
+
+def opened() -> sqlite3.Connection:
+    """Create or upgrade the ledger and open it."""
+    zone = os.environ.get("LEDGER_TIMEZONE") or config.from_file(config.path()).get("timezone")
+    return prepare(config.data_dir(), timezone=zone or tzlocal.get_localzone_name())
+
+
+def existing() -> Path:
+    """Give the ledger's file, or end with a sentence when there is none."""
+    file = config.data_dir() / NAME
+    if not file.exists():
+        raise SystemExit(f"There is no ledger at {file}; `make init` creates one.")
+    return file
+
+
+@contextmanager
+def progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar; what is given takes (done, all)."""
+    with tqdm(desc=what, unit=" events", unit_scale=True) as bar:
+
+        def told(done: int, whole: int) -> None:
+            bar.total = whole
+            bar.update(done - bar.n)
+
+        yield told
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    whole = argparse.ArgumentParser(prog="python -m ledger", description=__doc__)
+    commands = whole.add_subparsers(title="commands", required=True)
+    for function in (init, check, rebuild, reprice):
+        command = commands.add_parser(function.__name__, help=function.__doc__)
+        command.set_defaults(run=function)
+        if function is reprice:
+            for name, flag in (("first", "--from"), ("last", "--to")):
+                command.add_argument(flag, dest=name, type=date.fromisoformat, metavar="DAY")
+    return whole
 
 
 def main() -> None:
     """Run the command named on the command line."""
-    parser = argparse.ArgumentParser(prog="python -m ledger", description=__doc__)
-    parser.add_argument("command", choices=COMMANDS)
-    command = COMMANDS[parser.parse_args().command]
+    chosen = parser().parse_args()
     try:
-        command()
+        chosen.run(chosen)
     except (Unavailable, NewerLedger) as error:
         raise SystemExit(str(error)) from error
     except sqlite3.DatabaseError as error:

@@ -5,7 +5,7 @@ import sqlite3
 import time
 from pathlib import Path
 
-from ledger import schema, zones
+from ledger import rollups, schema, zones
 from ledger.errors import Unavailable, translated
 from ledger.writing import transaction
 
@@ -35,6 +35,7 @@ def prepare(folder: Path, *, timezone: str) -> sqlite3.Connection:
         schema.migrate(conn, path)
         with transaction(conn):
             zones.keep(conn, timezone)
+        rollups.catch_up(conn)
     return conn
 
 

@@ -1,22 +1,24 @@
 """What an attempt would cost at list price, in micro-dollars: an estimate, null when unknown.
 
 Prices come from the `genai-prices` package as of the event's time, or from the user's own
-`prices`. One dollar for a million tokens is one micro-dollar for a token. A provider's long-context
-step applies to the whole request once its input is longer than the step's start.
-"""
+`prices`."""
 
-from bisect import bisect_left
+import sqlite3
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
-from importlib.metadata import version
 from typing import NamedTuple
 
 from genai_prices.data_snapshot import get_snapshot
-from genai_prices.types import ModelInfo, ModelPrice, TieredPrices
+from genai_prices.types import ModelInfo
 
 from ledger.own_prices import Price
+from ledger.rates import Counts, Rates, own_rates, package_rates
 
-VERSION = version("genai-prices")
+ADD_PRICE = """
+  insert into known_prices (source, version, model) values (?, ?, ?)
+  on conflict (source, version, model) do nothing
+"""
+FIND_PRICE = "select id from known_prices where source = ? and version = ? and model = ?"
 # The proxy's provider names, where the package has the models under another.
 PROVIDERS = {
     "codex": "openai",
@@ -30,45 +32,14 @@ PROVIDERS = {
 }
 
 
-class Counts(NamedTuple):
-    """The tokens of an attempt: input holds cached and cache_write."""
+class Spent(NamedTuple):
+    """What else decides the cost of an attempt: who was asked for what, and when (ms, UTC)."""
 
-    input: int
-    cached: int
-    cache_write: int
-    output: int
-
-
-class Step(NamedTuple):
-    """Micro-dollars for a token of each kind, and for the request itself."""
-
-    input: float
-    cache_read: float
-    cache_write: float
-    output: float
-    request: float = 0.0
-
-
-class Rates(NamedTuple):
-    """A model's steps by length of input, and where they are from."""
-
-    starts: list[int]
-    steps: list[Step]
-    source: str
-    version: str
+    provider: str
     model: str
-
-    def cost(self, counts: Counts) -> int:
-        """Give the cost in micro-dollars, rounded half to even."""
-        step = self.steps[bisect_left(self.starts, counts.input)]
-        fresh = counts.input - counts.cached - counts.cache_write
-        return round(
-            fresh * step.input
-            + counts.cached * step.cache_read
-            + counts.cache_write * step.cache_write
-            + counts.output * step.output
-            + step.request
-        )
+    occurred_at: int
+    total: int
+    unclassified: int
 
 
 class Prices:
@@ -95,6 +66,18 @@ class Prices:
             rates = self._rates[id(price)] = package_rates(name, price)
         return rates
 
+    def cost(self, spent: Spent, counts: Counts) -> tuple[int | None, Rates | None]:
+        """Give an attempt's cost in micro-dollars, and the rates that it goes by.
+
+        Nothing used costs nothing; of an unclassified total it is not known what was read.
+        """
+        if not spent.total:
+            return 0, None
+        rates = self.rates(spent.provider, spent.model, spent.occurred_at)
+        if rates is None or spent.total == spent.unclassified:
+            return None, None
+        return rates.cost(counts), rates
+
     def _find(self, provider: str, model: str) -> Rates | tuple[str, ModelInfo] | None:
         for pattern, rates in self._own.items():
             if fnmatchcase(model.lower(), pattern.lower()):
@@ -116,47 +99,8 @@ def packaged(provider: str, model: str) -> tuple[str, ModelInfo] | None:
     return None
 
 
-def own_rates(pattern: str, price: Price) -> Rates:
-    """Give the rates of a user's own price."""
-    read = price.input if price.cache_read is None else price.cache_read
-    write = price.input if price.cache_write is None else price.cache_write
-    return Rates([], [Step(price.input, read, write, price.output)], "config", "", pattern)
-
-
-def package_rates(name: str, price: ModelPrice) -> Rates:
-    """Give the rates of one of the package's prices, one step for each length it knows."""
-    kinds = [
-        price.input_mtok,
-        price.cache_read_mtok,
-        price.cache_write_mtok,
-        price.output_mtok,
-        price.requests_kcount,
-    ]
-    tiered = [kind for kind in kinds if isinstance(kind, TieredPrices)]
-    starts = sorted({tier.start for kind in tiered for tier in kind.tiers})
-    steps = [step(kinds, length) for length in (0, *(start + 1 for start in starts))]
-    return Rates(starts, steps, "genai-prices", VERSION, name)
-
-
-def step(kinds: list[object], length: int) -> Step:
-    """Give what each kind of token costs when the input is so long; cache falls back to input."""
-    fresh, read, write, said, requests = (at_length(kind, length) for kind in kinds)
-    fresh = fresh or 0.0
-    return Step(
-        fresh,
-        fresh if read is None else read,
-        fresh if write is None else write,
-        said or 0.0,
-        # Dollars for a thousand requests.
-        (requests or 0.0) * 1000,
-    )
-
-
-def at_length(kind: object, length: int) -> float | None:
-    """Give one price at a length of input."""
-    if kind is None:
-        return None
-    if not isinstance(kind, TieredPrices):
-        return float(kind)  # type: ignore[arg-type]
-    applying = [tier.price for tier in kind.tiers if length > tier.start]
-    return float(applying[-1] if applying else kind.base)
+def price_id(conn: sqlite3.Connection, rates: Rates) -> int:
+    """Give the id of what a cost went by, adding it when it is new."""
+    at = (rates.source, rates.version, rates.model)
+    conn.execute(ADD_PRICE, at)
+    return conn.execute(FIND_PRICE, at).fetchone()[0]

@@ -1,12 +1,18 @@
-"""Keep the rollups in step with the events; `rollup.sql` holds the sums."""
+"""Keep the rollups in step with the events.
+
+`fresh.sql` works out what events add, `rollup.sql` adds it; both run in the transaction that
+stores the events, so that the sums are exact at every commit.
+"""
 
 import sqlite3
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 from ledger.statements import statements
+from ledger.writing import transaction
 
-SCRIPT = Path(__file__).with_name("rollup.sql")
+HERE = Path(__file__).parent
 FRESH = """
   create temp table if not exists fresh (
     occurred_at, is_recent, proxy_id, credential_id, model_id, client_id,
@@ -15,18 +21,13 @@ FRESH = """
     timed_ms, timed_tokens, streamed_ms, streamed_tokens, latency_from, ttft_from
   )
 """
-ROLLUPS = (
-    "total_rollup",
-    "model_rollup",
-    "client_rollup",
-    "credential_rollup",
-    "credential_model_rollup",
-    "client_model_rollup",
-    "latency_rollup",
-    "model_latency_rollup",
-)
-# Grains that are kept only for recent buckets, by rollup.
-RECENT_GRAIN = {name: 1 for name in ROLLUPS} | {
+# The grain that each rollup keeps only for recent buckets.
+RECENT_GRAINS = {
+    "total_rollup": 1,
+    "model_rollup": 1,
+    "client_rollup": 1,
+    "credential_rollup": 1,
+    "latency_rollup": 1,
     "credential_model_rollup": 3,
     "client_model_rollup": 3,
     "model_latency_rollup": 3,
@@ -34,23 +35,59 @@ RECENT_GRAIN = {name: 1 for name in ROLLUPS} | {
 HOUR_MS = 3_600_000
 KEPT_MS, SLACK_MS = 48 * HOUR_MS, 2 * HOUR_MS
 AT_ONCE = 50_000
+BEHIND = """
+  select last_event_id, (select coalesce(max(id), 0) from usage_events) from rollup_state
+"""
 
 
 @cache
-def script() -> list[str]:
-    """Give the statements of `rollup.sql`."""
-    return list(statements(SCRIPT.read_text("utf-8")))
+def script(name: str) -> list[str]:
+    """Give the statements of a file beside this one."""
+    return list(statements((HERE / name).read_text("utf-8")))
 
 
 def roll(conn: sqlite3.Connection) -> None:
-    """Add the events that are not in the rollups yet, inside the caller's transaction."""
-    (after,) = conn.execute("select last_event_id from rollup_state").fetchone()
-    (newest,) = conn.execute("select max(id) from usage_events").fetchone()
-    if newest is None or newest <= after:
+    """Add the next events that are not in the rollups yet, inside the caller's transaction."""
+    after, newest = conn.execute(BEHIND).fetchone()
+    if newest <= after:
         return
+    until = min(newest, after + AT_ONCE)
     conn.execute(FRESH)
-    for statement in script():
-        conn.execute(statement, {"after": after, "until": newest})
+    for statement in script("fresh.sql"):
+        conn.execute(statement, {"after": after, "until": until})
+    add_fresh(conn)
+    conn.execute("update rollup_state set last_event_id = ?", (until,))
+
+
+def add_fresh(conn: sqlite3.Connection) -> None:
+    """Add what `temp.fresh` holds to every rollup, inside the caller's transaction."""
+    for statement in script("rollup.sql"):
+        conn.execute(statement)
+
+
+def catch_up(conn: sqlite3.Connection, told: Callable[[int, int], None] | None = None) -> None:
+    """Add all events that are not in the rollups yet, some thousands in a transaction.
+
+    `told` is called with how many of how many event ids are done.
+    """
+    while True:
+        done, newest = conn.execute(BEHIND).fetchone()
+        if told:
+            told(done, newest)
+        if done >= newest:
+            return
+        with transaction(conn):
+            roll(conn)
+
+
+def forget(conn: sqlite3.Connection, now: int) -> None:
+    """Empty every rollup, to be filled again by `catch_up` or by the collector as it goes."""
+    with transaction(conn):
+        for name in RECENT_GRAINS:
+            conn.execute(f"delete from {name}")
+        conn.execute(
+            "update rollup_state set last_event_id = 0, recent_from = ?", (recent_cut(now),)
+        )
 
 
 def prune(conn: sqlite3.Connection, now: int) -> None:
@@ -58,7 +95,12 @@ def prune(conn: sqlite3.Connection, now: int) -> None:
     (recent_from,) = conn.execute("select recent_from from rollup_state").fetchone()
     if now - recent_from < KEPT_MS + SLACK_MS:
         return
-    cut = (now - KEPT_MS) // HOUR_MS * HOUR_MS
-    for name, grain in RECENT_GRAIN.items():
+    cut = recent_cut(now)
+    for name, grain in RECENT_GRAINS.items():
         conn.execute(f"delete from {name} where grain = ? and bucket_at < ?", (grain, cut))
     conn.execute("update rollup_state set recent_from = ?", (cut,))
+
+
+def recent_cut(now: int) -> int:
+    """Give the instant (ms) from which on the finest buckets are kept."""
+    return (now - KEPT_MS) // HOUR_MS * HOUR_MS

@@ -59,9 +59,8 @@ def keep_windows(conn: sqlite3.Connection, account_id: int, windows: Iterable[Wi
     for window in windows:
         key = (account_id, window.scope, window.scope_key, window.window_key)
         row = conn.execute(FIND, key).fetchone()
-        if row and row[1] >= window.observed_at and (row[2] is None or row[1] > row[2]):
-            continue
-        if row and row[1] > window.observed_at:
+        # A window that a newer answer did without does not come back by an older observation.
+        if row and max(row[1], row[2] or 0) >= window.observed_at:
             continue
         window_id = conn.execute(KEEP, (account_id, *astuple(window))).fetchone()[0]
         seen = point(window)

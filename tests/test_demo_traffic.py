@@ -182,7 +182,8 @@ def test_failed_attempts_took_no_tokens(events: list[Event]) -> None:
 
 def test_every_credential_has_work(events: list[Event]) -> None:
     seen = Counter(event["auth_index"] for event in events)
-    assert set(seen) == {account.auth_index for account in pool.ACCOUNTS}
+    working = set(pool.ACCOUNTS) - {pool.ERIN}
+    assert set(seen) == {account.auth_index for account in working}
     assert min(seen.values()) > COUNT / 100
 
 

@@ -26,7 +26,7 @@ def answer(path: str, *, method: str = "GET", **headers: str) -> tuple[int, str]
     async def ask() -> httpx.Response:
         datasette = Datasette(memory=True, plugins_dir=str(ROOT / "plugins"))
         sent = {name.replace("_", "-"): value for name, value in {"host": HOME, **headers}.items()}
-        found = await datasette.client.request(method, f"http://localhost{path}", headers=sent)
+        found = await datasette.client.request(method, path, headers=sent)
         for database in datasette.databases.values():
             database.close()
         return found
@@ -80,11 +80,8 @@ def test_a_foreign_name_is_refused_on_the_wire() -> None:
 
 
 def test_a_request_without_a_host_is_refused() -> None:
-    assert guard.refusal({"method": "GET", "path": "/", "headers": []}, {""} - {""}) == FOREIGN_HOST
-    assert (
-        guard.refusal({"method": "GET", "path": "/", "headers": []}, guard.own_names())
-        == FOREIGN_HOST
-    )
+    scope = {"method": "GET", "path": "/", "headers": []}
+    assert guard.refusal(scope, guard.own_names()) == FOREIGN_HOST
 
 
 @pytest.mark.parametrize("page", ["databases", "settings", "threads", "plugins"])
@@ -107,7 +104,7 @@ def test_a_closed_page_is_closed_with_any_letter_encoded(letter: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/-/versions", "/-/metadata.json", "/_memory", "/_memory.json?sql=select+1"]
+    "path", ["/-/versions", "/-/metadata.json", "/_memory", "/_memory.json?sql=select+1"]
 )
 @pytest.mark.parametrize(
     "headers",
@@ -157,4 +154,8 @@ def test_another_site_cannot_change_anything(method: str, headers: dict[str, str
     ],
 )
 def test_the_dashboards_own_forms_pass(headers: dict[str, str]) -> None:
-    assert answer("/", method="POST", **headers) not in (FOREIGN_SITE, FOREIGN_HOST, CLOSED)
+    assert answer("/-/versions", method="POST", **headers) not in (
+        FOREIGN_SITE,
+        FOREIGN_HOST,
+        CLOSED,
+    )

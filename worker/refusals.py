@@ -12,7 +12,7 @@ from worker.heartbeat import now
 FIRST_WAIT_MS, LATER_WAIT_MS = 3_600_000, 3 * 3_600_000
 LONGEST_BAN_SECONDS = 1800
 # Go writes durations as 29m59s.
-BAN = re.compile(r"IP banned\D*(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
+BAN = re.compile(r"IP banned\D*(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+)(?:\.\d+)?s)?")
 FIND = "select retry_at, message from refused_keys where proxy_id = ? and key_hash = ?"
 KEEP = """
   insert into refused_keys
@@ -76,7 +76,8 @@ def refusal(message: str, where: str) -> Refused | None:
     """
     if ban := BAN.search(message):
         hours, minutes, seconds = (int(part or 0) for part in ban.groups())
-        left = hours * 3600 + minutes * 60 + seconds or LONGEST_BAN_SECONDS
+        told = hours * 3600 + minutes * 60 + seconds
+        left = told if any(ban.groups()) else LONGEST_BAN_SECONDS
         return Refused(
             f"{where} has banned this address for too many wrong keys; "
             f"trying again in {left // 60 + 1} minutes",

@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 
@@ -77,6 +78,8 @@ def main() -> None:
     except (Unavailable, NewerLedger) as error:
         raise SystemExit(f"The dashboard cannot start: {error}") from error
     end_with_starter()
+    # Where rich is installed, Datasette logs the local variables of every error, even of a 404.
+    sys.modules["rich"] = None
     from datasette.cli import cli  # Slow to load, and not needed for the sentences above.
 
     cli.main(args=arguments(chosen), prog_name="datasette")

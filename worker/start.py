@@ -37,18 +37,25 @@ def start(
     *,
     rest: Callable[[Settings], float],
     flags: Mapping[str, str] | None = None,
+    finish: Callable[[Given], None] | None = None,
 ) -> None:
     """Run the worker `name` whose job `make` gives, until a signal; exits with its status.
 
-    `flags` are options of this worker alone, each with its help.
+    `flags` are options of this worker alone, each with its help; `finish` has the last word.
     """
     options = arguments(name, flags or {})
     begin_logging()
     chosen = settings.load()
     with Stop() as stop:
         conn = opened(chosen, name, stop=stop, once=options.once)
-        given = conn and Given(conn, chosen, stop, options)
-        sys.exit(work(name, make, given, rest=rest(chosen)) if given else 0)
+        if conn is None:
+            sys.exit(0)
+        given = Given(conn, chosen, stop, options)
+        status = work(name, make, given, rest=rest(chosen))
+        if finish:
+            finish(given)
+        conn.close()
+        sys.exit(status)
 
 
 def work(name: str, make: Make, given: Given, *, rest: float) -> int:
@@ -58,7 +65,6 @@ def work(name: str, make: Make, given: Given, *, rest: float) -> int:
     status = run(job, stop=given.stop, heartbeat=heartbeat, rest=rest, once=given.options.once)
     job.close()
     heartbeat.stop()
-    given.conn.close()
     return status
 
 

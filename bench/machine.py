@@ -1,0 +1,36 @@
+"""What the figures were measured on."""
+
+import os
+import platform
+import sqlite3
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import psutil
+
+PACKAGES = ("datasette", "genai-prices", "msgspec", "redis")
+
+
+def described() -> dict[str, str]:
+    """Give machine, versions and date."""
+    packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    return {
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
+        "processor": f"{processor()}, {os.cpu_count()} cores",
+        "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "versions": f"Python {sys.version.split()[0]}, SQLite {sqlite3.sqlite_version}, {packages}",
+        "load before the start": f"{os.getloadavg()[0]:.1f} processes",
+    }
+
+
+def processor() -> str:
+    """Give the processor's name, as far as the system tells."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    except FileNotFoundError:
+        lines = []
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return (named or [platform.processor() or "unknown processor"])[0]

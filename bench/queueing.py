@@ -1,0 +1,53 @@
+"""How fast events come from the proxy's socket into the ledger, spool included."""
+
+from pathlib import Path
+
+from rich.progress import Progress
+
+from bench.dataset import copied
+from bench.figures import Part, Section, at_least, none_lost, number
+from bench.intake import Intake, intake, per_second
+from bench.plan import Plan
+from bench.processes import Place, end, free_port, running
+from bench.upstream import Upstream, upstream
+from bench.workload import Kind
+
+BAR = 8_000
+LONGEST_SECONDS = 600.0
+KINDS: tuple[Kind, ...] = ("thin", "fat")
+
+
+def measure(home: Path, plan: Plan, progress: Progress) -> Part:
+    """Empty a full queue of thin events, then one of fat ones, into the full ledger."""
+    with upstream() as proxy, copied(home, proxy=proxy.name) as folder, intake(folder) as watched:
+        place = Place(folder, proxy.port, free_port())
+        rates = {kind: emptied(proxy, place, watched, (kind, plan.queued)) for kind in KINDS}
+        pushed = proxy.count().pushed
+        lost = pushed - watched.stored()
+    rows = [[kind, number(rate)] for kind, rate in rates.items()]
+    sentences = [
+        f"`python -m ingest` empties a queue of {plan.queued:,} events of each kind that the "
+        "stand-in proxy, in a process of its own, held before: pop, spool, parse, store, commit. "
+        "Timed from its first commit to its last.",
+    ]
+    return Part(
+        [
+            at_least(
+                "From the socket to the commit, spool included",
+                min(rates.values()),
+                BAR,
+                "events/s",
+            ),
+            none_lost(f"Events lost of {pushed:,}", lost),
+        ],
+        [Section("Socket to commit", sentences, ["payload", "events/s"], rows)],
+    )
+
+
+def emptied(proxy: Upstream, place: Place, watched: Intake, what: tuple[Kind, int]) -> float:
+    """Fill the queue, let the collector empty it; gives events a second."""
+    target = proxy.fill(*what).pushed
+    with running("ingest", place) as collector:
+        seen = watched.follow(lambda stored: stored >= target, within=LONGEST_SECONDS)
+        end(collector)
+    return per_second(seen)

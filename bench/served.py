@@ -1,0 +1,73 @@
+"""Ask a dashboard's server over HTTP, and time each answer."""
+
+import http.client
+import time
+from collections import Counter
+from typing import NamedTuple
+
+from rich.progress import Progress
+
+from bench.asks import Ask
+from bench.figures import percentile
+
+PATIENCE_SECONDS = 20.0
+
+
+class Times(NamedTuple):
+    """How long one kind of request took, in ms, and how often it was refused."""
+
+    ask: Ask
+    took: list[float]
+    refused: int
+
+    def p(self, percent: float) -> float:
+        """Give a percentile in ms."""
+        return percentile(self.took, percent)
+
+
+class Client:
+    """One client with one connection, which asks one thing after another."""
+
+    def __init__(self, port: int) -> None:
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)
+
+    def wait(self) -> None:
+        """Wait until the server answers; ends the run when it never does."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < deadline:
+            try:
+                self.get("/ledger/state.json")
+                return
+            except OSError:
+                self.close()
+                time.sleep(0.05)
+        raise SystemExit("The dashboard's server does not answer.")
+
+    def get(self, path: str) -> tuple[float, int]:
+        """Give how long an answer took, in ms, and its status."""
+        begun = time.perf_counter()
+        self._connection.request("GET", path)
+        reply = self._connection.getresponse()
+        reply.read()
+        return (time.perf_counter() - begun) * 1000, reply.status
+
+    def close(self) -> None:
+        """End the connection."""
+        self._connection.close()
+
+
+def timed(client: Client, asks: list[Ask], *, samples: int, progress: Progress) -> list[Times]:
+    """Ask everything in turn, `samples` times, so that a disturbance meets all alike."""
+    took: dict[str, list[float]] = {ask.title: [] for ask in asks}
+    refused: Counter[str] = Counter()
+    task = progress.add_task("queries through HTTP", total=samples * len(asks))
+    for turn in range(-1, samples):
+        for ask in asks:
+            spent, status = client.get(ask.path(turn))
+            if turn < 0:
+                # The first round warms the page cache.
+                continue
+            took[ask.title].append(spent)
+            refused[ask.title] += status != http.client.OK
+            progress.update(task, advance=1)
+    return [Times(ask, took[ask.title], refused[ask.title]) for ask in asks]

@@ -1,0 +1,195 @@
+"""The quota views say in SQL what `quota.usable` and `quota.forecast` say in Python."""
+
+from dataclasses import asdict
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from quota_ledger import add_account, add_windows, ledger, rows
+
+from quota.cycles import Point, is_early
+from quota.forecast import Cycle, forecast
+from quota.history import keep_windows
+from quota.model import Account, Window
+from quota.usable import Verdict, order, verdict, verdicts
+
+NOW = 1_790_000_000_000
+MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
+FEW = settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+ages = st.sampled_from([0, 1, MINUTE, HOUR - 1, HOUR, HOUR + 1, 3 * HOUR])
+resets = st.one_of(
+    st.none(),
+    st.sampled_from([-HOUR, -120_001, -120_000, -119_999, -1, 0, 1, HOUR, 5 * HOUR, 7 * DAY]),
+)
+percents = st.one_of(
+    st.none(), st.sampled_from([0.0, 99.5, 100.0, 103.4]), st.floats(0, 130, width=32)
+)
+flags = st.sampled_from([None, True, False])
+keys = st.sampled_from(
+    [
+        ("account", "", "5h", True),
+        ("account", "", "7d", True),
+        ("account", "code", "month", True),
+        ("feature", "codex_bengalfox", "5h", False),
+        ("model", "opus", "7d", False),
+        ("group", "3p", "5h", True),
+        ("group", "3p", "7d", True),
+        ("group", "gemini", "5h", True),
+        ("spend", "individual", "month", True),
+        ("spend", "extra_usage", "month", False),
+    ]
+)
+
+
+@st.composite
+def windows(draw: st.DrawFn) -> list[Window]:
+    """Draw an account's windows, each key once."""
+    found = []
+    for scope, scope_key, window_key, gating in draw(st.sets(keys, max_size=5)):
+        reset = draw(resets)
+        window = Window(
+            scope=scope,
+            scope_key=scope_key,
+            window_key=window_key,
+            label=f"{scope} {scope_key} {window_key}",
+            used_percent=draw(percents),
+            resets_at=None if reset is None else NOW + reset,
+            limit_reached=draw(flags),
+            gating=gating,
+            observed_at=NOW - draw(ages),
+        )
+        found.append(window)
+    return found
+
+
+@st.composite
+def accounts(draw: st.DrawFn) -> Account:
+    """Draw an account's state."""
+    exhausted = draw(st.booleans())
+    return Account(
+        state=draw(
+            st.sampled_from(
+                ["ok", "ok", "ok", "never", "needs_login", "token_expired", "auth_error"]
+            )
+        ),
+        observed_at=draw(st.one_of(st.none(), ages.map(lambda age: NOW - age))),
+        disabled=draw(st.sampled_from([False, False, False, True])),
+        allowed=draw(flags),
+        limit_reached=draw(flags),
+        reached_type=draw(st.sampled_from([None, None, "rate_limit_reached"])),
+        exhausted_until=NOW + draw(st.sampled_from([-1, 0, HOUR])) if exhausted else None,
+        exhausted_at=NOW - draw(ages) if exhausted else None,
+    )
+
+
+@pytest.fixture(scope="module")
+def conn():
+    """A ledger that stands at NOW."""
+    opened = ledger(NOW)
+    yield opened
+    opened.close()
+
+
+def cleared(conn) -> None:
+    """Forget every account."""
+    for table in ("quota_windows", "quota_accounts", "credentials", "known_accounts"):
+        conn.execute(f"delete from {table}")
+
+
+def as_verdict(row: dict) -> Verdict:
+    """Read a row as the verdict it must equal."""
+    usable = None if row["usable"] is None else bool(row["usable"])
+    return Verdict(usable, row["reason"], row["effective_left"], row["next_usable_at"])
+
+
+@given(cases=st.lists(st.tuples(accounts(), windows()), min_size=1, max_size=12))
+@FEW
+def test_a_verdict_in_sql_is_the_verdict_in_python(conn, cases):
+    cleared(conn)
+    known = {}
+    for account, found in cases:
+        account_id = add_account(conn, **asdict(account))
+        add_windows(conn, account_id, found)
+        known[account_id] = account, found
+    in_groups: dict[int, dict[str, Verdict]] = {}
+    for row in rows(conn, "select * from group_verdicts"):
+        in_groups.setdefault(row["account_id"], {})[row["group_name"]] = as_verdict(row)
+    whole = {row["account_id"]: row for row in rows(conn, "select * from account_verdicts")}
+    for account_id, (account, found) in known.items():
+        assert in_groups[account_id] == verdicts(account, found, now=NOW)
+        expected = verdict(account, found, now=NOW)
+        row = whole[account_id]
+        assert as_verdict(row) == expected
+        assert (row["turn"], row["turn_value"]) == order(expected, account.state)
+    assert set(whole) == set(known)
+
+
+@st.composite
+def observations(draw: st.DrawFn) -> list[Window]:
+    """Draw what was seen of one window, oldest first."""
+    seconds = draw(st.sampled_from([18_000, 604_800, 2_628_000, None]))
+    reset = NOW + draw(st.integers(-2, 50)) * HOUR // 2
+    number = draw(st.integers(0, 14))
+    steps = draw(st.lists(st.integers(1, 90), min_size=number, max_size=number))
+    at = NOW - sum(steps) * MINUTE - draw(st.sampled_from([0, 0, MINUTE, 3 * HOUR]))
+    used, found = draw(st.floats(0, 20)), []
+    for minutes in steps:
+        at += minutes * MINUTE
+        used = max(used + draw(st.sampled_from([0, 0, 0.4, 1, 2, 5, 30, -40])), 0)
+        reset += draw(st.sampled_from([0, 0, 0, 700, -40_000, 6 * HOUR]))
+        window = Window(
+            scope="account",
+            window_key="x",
+            label="x",
+            window_seconds=seconds,
+            used_percent=draw(st.sampled_from([used, used, used, used, round(used), None])),
+            resets_at=draw(st.sampled_from([reset, reset, reset, reset, None])),
+            started=draw(st.sampled_from([True, True, True, None, False])),
+            gating=True,
+            observed_at=at,
+        )
+        found.append(window)
+    return found
+
+
+def cycle_of(conn, window_id: int) -> Cycle:
+    """Read a window's running cycle from the tables, as the reference wants it."""
+    (window,) = rows(conn, "select * from quota_windows where id = ?", window_id)
+    kept = rows(
+        conn,
+        "select observed_at, used_percent from quota_points where window_id = ? and cycle = ?",
+        window_id,
+        window["cycle"],
+    )
+    points = {row["observed_at"]: Point(row["observed_at"], row["used_percent"]) for row in kept}
+    if window["last_at"]:
+        points[window["last_at"]] = Point(window["last_at"], window["last_used"])
+    if window["used_percent"] is None:
+        points = {}
+    return Cycle(
+        list(points.values()),
+        window["window_seconds"],
+        window["last_resets_at"],
+        None if window["started"] is None else bool(window["started"]),
+        is_early(window["cycle"]),
+    )
+
+
+@given(histories=st.lists(observations(), min_size=1, max_size=8))
+@FEW
+def test_a_forecast_in_sql_is_the_forecast_in_python(conn, histories):
+    cleared(conn)
+    for history in histories:
+        account_id = add_account(conn, state="ok")
+        for window in history:
+            keep_windows(conn, account_id, [window])
+    for row in rows(conn, "select * from quota_window_forecasts"):
+        expected = forecast(cycle_of(conn, row["window_id"]), NOW)
+        assert (row["outcome"], row["reason"]) == (expected.outcome, expected.reason)
+        for name in ("percent_per_hour", "left_over_percent", "runs_out_at"):
+            told = getattr(expected, name)
+            # Python rounds halves to even, SQLite away from zero.
+            assert row[name] == (None if told is None else pytest.approx(told, rel=1e-9, abs=1))
