@@ -9,7 +9,7 @@ FORMAT ?= table
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: help run demo ingest serve init check report test lint lock clean
+.PHONY: help run demo ingest quota serve init check report test lint lock clean
 
 help: ## List what make can do
 	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "  make %-8s %s\n", $$1, $$2 }'
@@ -22,7 +22,7 @@ $(READY): requirements.lock
 	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	@touch $@
 
-run: $(READY) ## Collect from the proxy and serve the dashboard
+run: $(READY) ## Collect from the proxy, watch quotas and serve the dashboard
 	@$(PY) -m worker.ready && LEDGER_PARENT_PID=$$$$ exec honcho start
 
 demo: $(READY) ## Try it: a stand-in proxy with 30 days of traffic, no key needed
@@ -30,6 +30,9 @@ demo: $(READY) ## Try it: a stand-in proxy with 30 days of traffic, no key neede
 
 ingest: $(READY) ## Run only the collector
 	@exec $(PY) -m ingest
+
+quota: $(READY) ## Run only the quota worker
+	@exec $(PY) -m quota
 
 serve: $(READY) ## Run only the dashboard
 	@exec $(PY) -m worker.serve

@@ -50,81 +50,85 @@ select
 from local_days as first
 join local_days as last on last.day >= first.day;
 
--- Where the buckets of each ladder begin and end inside a span.
+-- Where the buckets of each ladder begin and end inside a span. The last bucket reaches beyond it.
 create view span_bounds as
 select
-  window                                                          as window,
-  from_day                                                        as from_day,
-  to_day                                                          as to_day,
-  starts_at                                                       as starts_at,
-  ends_at                                                         as ends_at,
-  ladder                                                          as ladder,
-  fine                                                            as fine,
-  middle                                                          as middle,
-  coarse                                                          as coarse,
-  coarse is null                                                  as is_series,
-  fine is not null
-    and starts_at >= recent_from
-    and starts_at % 60000 = 0                                     as has_fine,
-  (ends_at + 59999) / 60000 * 60000                               as fine_until,
-  (starts_at + length_ms - 1) / length_ms * length_ms             as middle_from,
-  (ends_at + length_ms - 1) / length_ms * length_ms               as middle_until,
-  iif(coarse, (starts_at + 86399999) / 86400000 * 86400000, 9e18) as coarse_from,
-  iif(coarse, ends_at / 86400000 * 86400000, 9e18)                as coarse_until,
-  iif(middle_is_recent, recent_from, 0)                           as middle_complete_from,
+  window                                                      as window,
+  from_day                                                    as from_day,
+  to_day                                                      as to_day,
+  starts_at                                                   as starts_at,
+  ends_at                                                     as ends_at,
+  ladder                                                      as ladder,
+  fine                                                        as fine,
+  middle                                                      as middle,
+  coarse                                                      as coarse,
+  coarse is null and ladder like '%series'                    as is_series,
+  (starts_at + f.length_ms - 1) / f.length_ms * f.length_ms   as fine_from,
+  (ends_at + f.length_ms - 1) / f.length_ms * f.length_ms     as fine_until,
+  (starts_at + m.length_ms - 1) / m.length_ms * m.length_ms   as middle_from,
+  (ends_at + m.length_ms - 1) / m.length_ms * m.length_ms     as middle_until,
+  iif(
+    coarse is null,
+    9e18,
+    (starts_at + c.length_ms - 1) / c.length_ms * c.length_ms
+  )                                                           as coarse_from,
+  iif(
+    coarse is null,
+    0,
+    (ends_at + c.length_ms - 1) / c.length_ms * c.length_ms
+  )                                                           as coarse_until,
+  recent_from                                                 as recent_from,
   -- A series of local hours cannot come from UTC hours where an offset is not whole.
-  coarse is null and middle = 3 and exists (
+  ladder <> 'hour series' or not exists (
     select 1 from zone_offsets where offset_ms % 3600000 <> 0
-  )                                                               as is_askew
+  )                                                           as has_middle
 from spans
 cross join rollup_state
 cross join ladders
-join grains on grains.grain = ladders.middle;
+join grains as f on f.grain = ladders.fine
+join grains as m on m.grain = ladders.middle
+left join grains as c on c.grain = ladders.coarse;
 
--- A span cut into pieces that rollups answer: fine buckets up to the first middle one, middle
--- buckets up to the first day, days, middle buckets again. Grain 0 is raw events: where a bucket
--- is not kept, and with sign -1 those that the last bucket holds beyond the span's end.
+-- A span cut into the pieces that rollups answer. Grain 0 is raw events: before the first bucket,
+-- where no bucket is kept, and with sign -1 those that the last bucket holds beyond the span.
 create view span_parts as
 with pieces (piece) as (values (1), (2), (3), (4), (5)),
 marked as (
   select
     *,
-    not is_askew and middle_from >= middle_complete_from as has_first_middle,
-    not is_askew
-      and max(coarse_from, coarse_until) >= middle_complete_from as has_last_middle
+    fine_from >= recent_from and fine_from < middle_from and fine_from < fine_until as has_fine
   from span_bounds
 )
 select
-  window     as window,
-  from_day   as from_day,
-  to_day     as to_day,
-  ladder     as ladder,
-  is_series  as is_series,
+  window         as window,
+  from_day       as from_day,
+  to_day         as to_day,
+  ladder         as ladder,
+  is_series      as is_series,
   case piece
-    when 1 then iif(has_fine, fine, 0)
-    when 2 then iif(has_first_middle, middle, 0)
-    when 3 then coarse
-    when 4 then iif(has_last_middle, middle, 0)
+    when 2 then fine
+    when 3 then iif(has_middle, middle, 0)
+    when 4 then coarse
     else 0
-  end        as grain,
+  end            as grain,
   case piece
     when 1 then starts_at
-    when 2 then middle_from
-    when 3 then coarse_from
-    when 4 then max(coarse_from, coarse_until)
+    when 2 then fine_from
+    when 3 then middle_from
+    when 4 then coarse_from
     else ends_at
-  end        as from_at,
+  end            as from_at,
   case piece
-    when 1 then min(middle_from, iif(has_fine, fine_until, ends_at))
-    when 2 then min(coarse_from, iif(has_first_middle, middle_until, ends_at))
-    when 3 then coarse_until
-    when 4 then iif(has_last_middle, middle_until, ends_at)
+    when 1 then iif(has_fine, fine_from, min(middle_from, ends_at))
+    when 2 then iif(has_fine, min(middle_from, fine_until), 0)
+    when 3 then min(coarse_from, iif(has_middle, middle_until, ends_at))
+    when 4 then coarse_until
     else case
-      when middle_from >= middle_until then iif(has_fine, fine_until, ends_at)
-      when coarse_from < middle_until then iif(has_last_middle, middle_until, ends_at)
-      else iif(has_first_middle, middle_until, ends_at)
+      when coarse_from < coarse_until then coarse_until
+      when middle_from < middle_until then iif(has_middle, middle_until, ends_at)
+      else iif(has_fine, fine_until, ends_at)
     end
-  end        as until_at,
+  end            as until_at,
   iif(piece = 5, -1, 1) as sign
 from marked
 cross join pieces;
@@ -428,12 +432,16 @@ select
   sums.unpriced            as unpriced
 from named_credentials as named
 cross join span_parts as part
+cross join credential_rollup as active
+  on active.grain = part.grain
+  and active.bucket_at >= part.from_at
+  and active.bucket_at < part.until_at
+  and active.credential_id = named.credential_id
 cross join known_models
 cross join credential_model_rollup as sums
   on sums.grain = part.grain
-  and sums.bucket_at >= part.from_at
-  and sums.bucket_at < part.until_at
   and sums.model_id = known_models.id
+  and sums.bucket_at = active.bucket_at
   and sums.credential_id = named.credential_id
 where part.ladder in ('pair')
 union all
@@ -515,7 +523,7 @@ cross join span_parts as part
 cross join usage_events
   on usage_events.occurred_at >= part.from_at
   and usage_events.occurred_at < part.until_at
-  and usage_events.model_id = known_models.id
+  and +usage_events.model_id = known_models.id
 where part.ladder in ('pair') and part.grain = 0;
 
 -- Each client key; client 0 stands for none.
@@ -651,7 +659,7 @@ cross join model_latency_rollup as sums
   on sums.grain = part.grain
   and sums.bucket_at >= part.from_at
   and sums.bucket_at < part.until_at
-where part.ladder = 'pair'
+where part.ladder = 'latency pair'
 union all
 select
   part.window                                                                                        as window,
@@ -667,7 +675,7 @@ from span_parts as part
 cross join usage_events
   on usage_events.occurred_at >= part.from_at
   and usage_events.occurred_at < part.until_at
-where part.ladder = 'pair'
+where part.ladder = 'latency pair'
   and part.grain = 0
   and not failed
   and not warm_up
@@ -687,7 +695,7 @@ from span_parts as part
 cross join usage_events
   on usage_events.occurred_at >= part.from_at
   and usage_events.occurred_at < part.until_at
-where part.ladder = 'pair'
+where part.ladder = 'latency pair'
   and part.grain = 0
   and not failed
   and not warm_up

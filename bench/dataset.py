@@ -9,8 +9,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import msgspec
-from rich.progress import Progress
 
+from bench.bars import counting
 from bench.feed import BATCH, ZONE, Feed
 from bench.workload import Workload, history
 from ledger import connect
@@ -20,7 +20,7 @@ from ledger.file import NAME
 MARK = "built.json"
 # Older ones have no event in the short windows.
 OLDEST_SECONDS = 12 * 3600
-SOURCES = ("ledger/schema/*.sql", "ledger/rollup.sql", "bench/shapes.py", "bench/workload.py")
+SOURCES = ("ledger/**/*.sql", "bench/shapes.py", "bench/workload.py")
 
 
 class Built(msgspec.Struct):
@@ -32,25 +32,25 @@ class Built(msgspec.Struct):
     seconds: float
 
 
-def dataset(folder: Path, events: int, *, keep: bool, progress: Progress) -> Path:
+def dataset(folder: Path, events: int, *, keep: bool) -> Path:
     """Give a folder whose ledger holds `events` events that end about now."""
     home = folder / str(events)
     if keep and is_fresh(home):
         return home
     shutil.rmtree(home, ignore_errors=True)
     begun = time.time()
-    build(home, events, progress)
+    build(home, events)
     built = Built(events, begun, digest(), time.time() - begun)
     (home / MARK).write_bytes(msgspec.json.encode(built))
     return home
 
 
-def build(home: Path, events: int, progress: Progress) -> None:
+def build(home: Path, events: int) -> None:
     """Store the workload's events, oldest first."""
-    task = progress.add_task(f"building {events:,} events", total=events)
-    with Feed(home, hasty=True) as feed:
-        for stored in feed.keep_all(Workload(), history(events, time.time())):
-            progress.update(task, advance=stored)
+    moments = history(events, time.time())
+    with Feed(home, hasty=True) as feed, counting("a ledger of its size", events) as bar:
+        for stored in feed.keep_all(Workload(), moments):
+            bar.update(stored)
 
 
 def is_fresh(home: Path) -> bool:

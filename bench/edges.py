@@ -3,9 +3,8 @@
 import time
 from pathlib import Path
 
-from rich.progress import Progress
-
 from bench.asks import edged
+from bench.bars import counting
 from bench.dataset import copied
 from bench.feed import Feed
 from bench.figures import Part
@@ -20,25 +19,25 @@ HOUR, QUARTER = 3600, 900
 BUILDING_SECONDS = 120.0
 
 
-def measure(home: Path, plan: Plan, progress: Progress) -> Part:
+def measure(home: Path, plan: Plan) -> Part:
     """Put a burst around the start of each window, then ask while more events arrive."""
     with copied(home) as folder:
-        fill(folder, plan, progress)
+        fill(folder, plan)
         with live(folder, plan.rate) as running:
-            times = timed(running.client, edged(), samples=plan.samples, progress=progress)
+            times = timed(running.client, edged(), samples=plan.samples)
     title = f"A quarter hour of {plan.burst:,} events around the start of each window"
     return Part(by_group(times), [table(title, times, plan)])
 
 
-def fill(folder: Path, plan: Plan, progress: Progress) -> None:
+def fill(folder: Path, plan: Plan) -> None:
     """Store the bursts."""
     middles = starts(time.time() + BUILDING_SECONDS)
-    task = progress.add_task("bursts", total=plan.burst * len(middles))
-    with Feed(folder, hasty=True) as feed:
+    total = plan.burst * len(middles)
+    with Feed(folder, hasty=True) as feed, counting("bursts", total) as bar:
         for seed, middle in enumerate(middles, start=100):
             moments = even(plan.burst, middle - QUARTER / 2, middle + QUARTER / 2)
             for stored in feed.keep_all(Workload(seed), moments):
-                progress.update(task, advance=stored)
+                bar.update(stored)
 
 
 def starts(now: float) -> list[float]:

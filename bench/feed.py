@@ -7,13 +7,13 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from bench.workload import Workload
-from ingest import proxies
 from ingest.parse import parse
 from ingest.spool import Batch
 from ingest.store import Store
 from ledger import prepare
 from ledger.keys import load_salt
 from ledger.prices import Prices
+from worker import proxies
 from worker.heartbeat import now
 
 T = TypeVar("T")

@@ -3,8 +3,7 @@
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
+from tabulate import tabulate
 
 from bench.figures import Figure, Part, Section
 
@@ -14,6 +13,7 @@ Measured by `make bench`, which writes this page: the reference workload is buil
 collector's own parse and store code, then the real processes are measured over real sockets.
 Everything ran on one machine, the stand-in proxy and the client that asks included.
 """
+COLUMNS = ["figure", "bar", "measured", "met"]
 WORDS = {True: "yes", False: "**no**", None: ""}
 
 
@@ -29,7 +29,7 @@ def lines(part: Part, told: dict[str, str]) -> Iterator[str]:
     yield from table(["", ""], told.items())
     yield "\n## Figures\n"
     rows = [(one.name, one.bar, one.measured, WORDS[one.met]) for one in part.figures]
-    yield from table(["figure", "bar", "measured", "met"], rows)
+    yield from table(COLUMNS, rows)
     for section in part.sections:
         yield from section_lines(section)
 
@@ -50,10 +50,7 @@ def table(columns: list[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
         yield f"| {' | '.join(row)} |"
 
 
-def show(console: Console, figures: list[Figure]) -> None:
+def show(figures: list[Figure]) -> None:
     """Print the table of figures."""
-    shown = Table("figure", "bar", "measured", "met")
-    for one in figures:
-        style = "red" if one.met is False else None
-        shown.add_row(one.name, one.bar, one.measured, WORDS[one.met].strip("*"), style=style)
-    console.print(shown)
+    rows = [(one.name, one.bar, one.measured, WORDS[one.met].strip("*")) for one in figures]
+    print(tabulate(rows, COLUMNS))

@@ -5,9 +5,8 @@ import time
 from collections import Counter
 from typing import NamedTuple
 
-from rich.progress import Progress
-
 from bench.asks import Ask
+from bench.bars import counting
 from bench.figures import percentile
 
 PATIENCE_SECONDS = 20.0
@@ -56,18 +55,18 @@ class Client:
         self._connection.close()
 
 
-def timed(client: Client, asks: list[Ask], *, samples: int, progress: Progress) -> list[Times]:
+def timed(client: Client, asks: list[Ask], *, samples: int) -> list[Times]:
     """Ask everything in turn, `samples` times, so that a disturbance meets all alike."""
     took: dict[str, list[float]] = {ask.title: [] for ask in asks}
     refused: Counter[str] = Counter()
-    task = progress.add_task("queries through HTTP", total=samples * len(asks))
-    for turn in range(-1, samples):
-        for ask in asks:
-            spent, status = client.get(ask.path(turn))
-            if turn < 0:
-                # The first round warms the page cache.
-                continue
-            took[ask.title].append(spent)
-            refused[ask.title] += status != http.client.OK
-            progress.update(task, advance=1)
+    for ask in asks:
+        # The first answers fill the caches of pages and statements.
+        client.get(ask.path(0))
+    with counting("queries through HTTP", samples * len(asks)) as bar:
+        for turn in range(samples):
+            for ask in asks:
+                spent, status = client.get(ask.path(turn))
+                took[ask.title].append(spent)
+                refused[ask.title] += status != http.client.OK
+                bar.update()
     return [Times(ask, took[ask.title], refused[ask.title]) for ask in asks]

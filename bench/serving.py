@@ -3,9 +3,8 @@
 import time
 from pathlib import Path
 
-from rich.progress import Progress
-
 from bench.asks import everything
+from bench.bars import counting
 from bench.figures import Figure, Part, Section, at_most, joined, none_lost, number
 from bench.intake import per_second
 from bench.live import Live, live
@@ -21,17 +20,23 @@ BEHIND_SECONDS = 2.0
 PATIENCE_SECONDS = 600.0
 
 
-def measure(home: Path, plan: Plan, progress: Progress) -> tuple[list[Times], Part]:
+def measure(home: Path, plan: Plan) -> tuple[list[Times], Part]:
     """Ask everything while events arrive, then stop the collector for a while."""
     with live(home, plan.rate) as running:
         with Watch(running.place.folder, running.pids) as watch:
-            times = timed(running.client, everything(), samples=plan.samples, progress=progress)
+            times = timed(running.client, everything(), samples=plan.samples)
             watch.weigh()
-        caught_up = catch_up(running, plan, progress)
+        caught_up = catch_up(running, plan)
         lost = none_lost("Events lost under all that", running.lost())
     title = f"Queries while {plan.rate} events/s arrive"
     asked = Part(by_group(times), [table(title, times, plan)])
     return times, joined([asked, memory(watch), caught_up, Part([lost], [])])
+
+
+def answers(home: Path, plan: Plan) -> list[Times]:
+    """Ask everything of a ledger of another size, less often."""
+    with live(home, plan.rate) as running:
+        return timed(running.client, everything(), samples=max(plan.samples // 4, 2))
 
 
 def by_group(times: list[Times]) -> list[Figure]:
@@ -79,11 +84,11 @@ def memory(watch: Watch) -> Part:
     )
 
 
-def catch_up(running: Live, plan: Plan, progress: Progress) -> Part:
+def catch_up(running: Live, plan: Plan) -> Part:
     """Stop the collector, let events pile up, start it, and see when it is up to date."""
     before = running.intake.ask(GAPS)[0]
     running.stop_collector()
-    rest(plan.pause, progress)
+    rest(plan.pause)
     waiting, begun = running.proxy.count().queued, time.monotonic()
     running.start_collector()
     seen = running.intake.follow(
@@ -104,7 +109,9 @@ def catch_up(running: Live, plan: Plan, progress: Progress) -> Part:
     )
 
 
-def rest(seconds: int, progress: Progress) -> None:
+def rest(seconds: int) -> None:
     """Wait."""
-    for _ in progress.track(range(seconds * 10), description="without collector"):
-        time.sleep(0.1)
+    with counting("seconds without collector", seconds) as bar:
+        for _ in range(seconds):
+            time.sleep(1)
+            bar.update()

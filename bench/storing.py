@@ -7,8 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rich.progress import Progress
-
+from bench.bars import counting
 from bench.dataset import copied
 from bench.feed import Feed, batches
 from bench.figures import Part, Section, at_least, number
@@ -18,7 +17,6 @@ from ingest import proxies
 from ingest.parse import parse
 from ingest.spool import Batch
 from ingest.store import KEEP_EVENTS, Store
-from ledger import rollups
 from ledger.prices import Prices
 from worker.heartbeat import now
 
@@ -32,7 +30,6 @@ class Clocked:
 
     def __init__(self, conn: sqlite3.Connection) -> None:
         self._conn = conn
-        self._rollups = set(rollups.script())
         self.spent: Counter[str] = Counter()
 
     def __getattr__(self, name: str) -> Any:
@@ -53,17 +50,17 @@ class Clocked:
         return cursor
 
     def _kind(self, sql: str) -> str:
-        if sql in self._rollups:
+        if "rollup" in sql or "fresh" in sql:
             return "rollups"
         return {"commit": "commit", KEEP_EVENTS: "insert"}.get(sql, "everything else")
 
 
-def measure(home: Path, plan: Plan, progress: Progress) -> Part:
+def measure(home: Path, plan: Plan) -> Part:
     """Store events as dense as the reference workload's on a copy of the full ledger."""
     with copied(home) as folder, Feed(folder, hasty=False) as feed:
         density = plan.events * LATE_SHARE / (DAYS_OF_LATE * DAY)
-        spread = rate(feed, plan, progress, seconds=plan.stored / density)
-        burst = rate(feed, plan, progress, seconds=plan.stored / plan.rate)
+        spread = rate(feed, plan, seconds=plan.stored / density)
+        burst = rate(feed, plan, seconds=plan.stored / plan.rate)
         spent = breakdown(feed, plan, seconds=plan.stored / density)
     per_event = [[step, number(spent[step] * 1e6)] for step in STEPS]
     most = max(STEPS, key=lambda step: spent[step])
@@ -81,30 +78,29 @@ def measure(home: Path, plan: Plan, progress: Progress) -> Part:
     )
 
 
-def rate(feed: Feed, plan: Plan, progress: Progress, *, seconds: float) -> float:
+def rate(feed: Feed, plan: Plan, *, seconds: float) -> float:
     """Store events that lie within the last `seconds`; gives events a second."""
-    task = progress.add_task("store path", total=plan.stored)
     made = records(plan, seconds, seed=int(seconds))
-    begun = time.perf_counter()
-    for some in made:
-        feed.keep(some)
-        progress.update(task, advance=len(some))
-    return plan.stored / (time.perf_counter() - begun)
+    with counting("store path", plan.stored) as bar:
+        begun = time.perf_counter()
+        for some in made:
+            feed.keep(some)
+            bar.update(len(some))
+        return plan.stored / (time.perf_counter() - begun)
 
 
 def breakdown(feed: Feed, plan: Plan, *, seconds: float) -> dict[str, float]:
     """Give the seconds that an event spends in each step."""
     conn = Clocked(feed.conn)
     store = Store(conn, feed.proxy_id, feed.salt, Prices({}))  # type: ignore[arg-type]
-    number = proxies.Collection(feed.conn, feed.proxy_id).last_batch()
-    spent, begun = dict.fromkeys(STEPS, 0.0), time.perf_counter()
-    made = records(plan, seconds, seed=1)
+    last = proxies.Collection(feed.conn, feed.proxy_id).last_batch()
+    spent, made = dict.fromkeys(STEPS, 0.0), records(plan, seconds, seed=1)
     begun = time.perf_counter()
-    for number, some in enumerate(made, start=number + 1):
+    for batch_number, some in enumerate(made, start=last + 1):
         before = time.perf_counter()
         parsed = [parse(record) for record in some]
         spent["parse"] += time.perf_counter() - before
-        store.keep(Batch(number, "resp", now(), some), parsed)
+        store.keep(Batch(batch_number, "resp", now(), some), parsed)
     whole = time.perf_counter() - begun
     spent |= conn.spent
     spent["rows and cost"] = whole - sum(spent.values())

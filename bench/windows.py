@@ -4,11 +4,12 @@ import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import sqlite_utils
-from rich.progress import Progress
 
+from bench.bars import counting
 from bench.dataset import read_only
 from bench.figures import Figure, Part, Section, number
 from ledger.queries import ask
@@ -37,18 +38,17 @@ RUNS = 5
 Sums = set[tuple[int, int, int]]
 
 
-def measure(home: Path, progress: Progress) -> Part:
+def measure(home: Path) -> Part:
     """Time both ways to each window, and compare what they say."""
     pairs = [(window, name) for name in GROUPED for window in WINDOWS]
-    task = progress.add_task("raw events against rollups", total=len(pairs))
     rows, same = [], True
-    with closing(read_only(home)) as conn:
+    with closing(read_only(home)) as conn, counting("raw against rollups", len(pairs)) as bar:
         for window, name in pairs:
-            raw, summed = timed(lambda: by_events(conn, name, window))
-            rolled, answered = fastest(lambda: by_rollups(conn, name, window))
+            raw, summed = timed(partial(by_events, conn, name, window))
+            rolled, answered = fastest(partial(by_rollups, conn, name, window))
             same = same and summed == answered
             rows.append([f"{name}, {window}", number(raw), number(rolled), number(raw / rolled)])
-            progress.update(task, advance=1)
+            bar.update()
     sentences = [
         "Plain SQLite in one process, no HTTP, no traffic. Raw sums every event of the window; the "
         "rollups answer with whole days, smaller buckets beside them and the events of the edges.",

@@ -2,12 +2,13 @@
 
 from ingest import proxies
 from ingest.job import Collector, Parts
-from ingest.management import Management, address
+from ingest.management import Management
 from ingest.source import source
 from ingest.spool import Spool
 from ingest.store import Store
 from ledger.keys import load_salt
 from ledger.prices import Prices
+from worker.proxies import address, find
 from worker.refusals import Refusals
 from worker.settings import require_key
 from worker.start import Given, start
@@ -20,7 +21,7 @@ def collector(given: Given) -> Collector:
     salt = load_salt(settings.data_folder)
     where = address(settings.cliproxy_host, settings.cliproxy_port)
     name = where.partition("://")[2]
-    proxy_id = proxies.find(conn, name)
+    proxy_id = find(conn, name)
     parts = Parts(
         source=source(settings),
         management=Management(where, settings.management_key),

@@ -4,7 +4,6 @@ Wire format: `internal/api/server_management.go` of CLIProxyAPI.
 """
 
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 import httpx
 
@@ -101,12 +100,3 @@ def retention_seconds(found: object) -> int | None:
     if found is None or isinstance(found, bool) or not isinstance(found, int):
         return None
     return min(found, 3600) if found > 0 else 60
-
-
-def address(host: str, port: int) -> str:
-    """Give the proxy's base URL; a host with a scheme may bring its own port."""
-    if "://" not in host:
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    given = urlsplit(host)
-    with_port = given.netloc if given.port else f"{given.netloc}:{port}"
-    return f"{given.scheme}://{with_port}{given.path.rstrip('/')}"

@@ -44,13 +44,6 @@ CLOSE_GAP = """
 """
 
 
-def find(conn: sqlite3.Connection, name: str) -> int:
-    """Give the id of the proxy of that name (`host:port`), adding it when it is new."""
-    with transaction(conn):
-        conn.execute("insert into proxies (name) values (?) on conflict do nothing", (name,))
-    return conn.execute("select id from proxies where name = ?", (name,)).fetchone()[0]
-
-
 def was_killed(conn: sqlite3.Connection) -> bool:
     """Tell whether the last collector ended without a word."""
     row = conn.execute("select state from heartbeats where worker = 'ingest'").fetchone()

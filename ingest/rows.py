@@ -2,6 +2,7 @@
 
 from ingest.names import Names
 from ingest.parse import Usage
+from ingest.payload import Payload
 from ledger.prices import Counts, Prices, Spent
 
 
@@ -15,6 +16,10 @@ class Rows:
     def forget(self) -> None:
         """Forget the ids that a transaction gave and then took back."""
         self._names.forget()
+
+    def credential(self, payload: Payload) -> int:
+        """Give the id of the credential of an attempt."""
+        return self._names.credential(payload)
 
     def row(self, usage: Usage) -> tuple[object, ...]:
         """Give the values of one event, in the order of the insert."""

@@ -12,8 +12,9 @@ from redis.connection import Connection
 from redis.retry import Retry
 
 from ingest.listing import elements
-from ingest.management import Management, NoAnswer, address
+from ingest.management import Management, NoAnswer
 from worker.errors import Refused, Unavailable
+from worker.proxies import address
 from worker.refusals import refusal
 from worker.settings import Settings
 

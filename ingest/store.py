@@ -8,6 +8,7 @@ from ingest.kept import kept_record
 from ingest.names import Names
 from ingest.parse import Rejected, Usage
 from ingest.rows import Rows
+from ingest.signals import keep_signals
 from ingest.spool import Batch
 from ledger import rollups, transaction, zones
 from ledger.keys import Salt
@@ -91,6 +92,9 @@ class Store:
         for record in records:
             (usages if isinstance(record, Usage) else rejected).append(record)
         stored = self._keep_usages(usages)
+        keep_signals(
+            self._conn, usages, credential=self._rows.credential, popped_at=batch.popped_at
+        )
         self._conn.executemany(
             KEEP_REJECTED, [self._rejected_row(batch, record) for record in rejected]
         )

@@ -168,7 +168,7 @@ select
   sum(cost_microdollars),
   sum(unpriced)
 from temp.fresh
-join grains on grains.grain in (4) or grains.grain = 3 and fresh.is_recent
+join grains on grains.grain = 4 or grains.grain = 3 and fresh.is_recent
 group by 1, 2, 3, 4
 on conflict do update set
   requests = requests + excluded.requests,
@@ -204,7 +204,7 @@ select
   sum(cost_microdollars),
   sum(unpriced)
 from temp.fresh
-join grains on grains.grain in (4) or grains.grain = 3 and fresh.is_recent
+join grains on grains.grain = 4 or grains.grain = 3 and fresh.is_recent
 group by 1, 2, 3, 4, 5
 on conflict do update set
   requests = requests + excluded.requests,
@@ -254,7 +254,7 @@ select
   count(*)
 from temp.fresh
 join latency_buckets on latency_buckets.from_ms = fresh.latency_from
-join grains on grains.grain in (4) or grains.grain = 3 and fresh.is_recent
+join grains on grains.grain in (4, 5) or grains.grain = 3 and fresh.is_recent
 group by 1, 2, 3, 4, 5
 on conflict do update set requests = requests + excluded.requests;
 
@@ -268,6 +268,6 @@ select
   count(*)
 from temp.fresh
 join latency_buckets on latency_buckets.from_ms = fresh.ttft_from
-join grains on grains.grain in (4) or grains.grain = 3 and fresh.is_recent
+join grains on grains.grain in (4, 5) or grains.grain = 3 and fresh.is_recent
 group by 1, 2, 3, 4, 5
 on conflict do update set requests = requests + excluded.requests;

@@ -29,7 +29,7 @@ def test_the_readme_lists_every_setting_with_its_variable_and_default():
         (
             field.name,
             variables.get(field.name, f"LEDGER_{field.name.upper()}"),
-            str(field.default),
+            str(getattr(Settings(), field.name)),
         )
         for field in msgspec.structs.fields(Settings)
     ]

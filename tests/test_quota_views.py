@@ -16,7 +16,7 @@ from quota.usable import Verdict, order, verdict, verdicts
 NOW = 1_790_000_000_000
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 FEW = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 ages = st.sampled_from([0, 1, MINUTE, HOUR - 1, HOUR, HOUR + 1, 3 * HOUR])
@@ -129,25 +129,29 @@ def test_a_verdict_in_sql_is_the_verdict_in_python(conn, cases):
 
 @st.composite
 def observations(draw: st.DrawFn) -> list[Window]:
-    """Draw what was seen of one window, oldest first."""
+    """Draw what was seen of one window, oldest first: steadily filling, or anything."""
+    steady = draw(st.booleans())
+    moves = [1, 2, 3] if steady else [0, 0, 0.4, 1, 1.5, 2, 5, 30, -40]
+    slips = [0] if steady else [0, 0, 0, 700, -40_000, 6 * HOUR]
+    sizes = st.integers(8, 14) if steady else st.integers(0, 14)
     seconds = draw(st.sampled_from([18_000, 604_800, 2_628_000, None]))
     reset = NOW + draw(st.integers(-2, 50)) * HOUR // 2
-    number = draw(st.integers(0, 14))
-    steps = draw(st.lists(st.integers(1, 90), min_size=number, max_size=number))
+    number = draw(sizes)
+    steps = draw(st.lists(st.sampled_from([1, 15, 45, 90, 700]), min_size=number, max_size=number))
     at = NOW - sum(steps) * MINUTE - draw(st.sampled_from([0, 0, MINUTE, 3 * HOUR]))
-    used, found = draw(st.floats(0, 20)), []
+    used, found = draw(st.sampled_from([0, 1, 7.5])), []
     for minutes in steps:
         at += minutes * MINUTE
-        used = max(used + draw(st.sampled_from([0, 0, 0.4, 1, 2, 5, 30, -40])), 0)
-        reset += draw(st.sampled_from([0, 0, 0, 700, -40_000, 6 * HOUR]))
+        used = max(used + draw(st.sampled_from(moves)), 0)
+        reset += draw(st.sampled_from(slips))
         window = Window(
             scope="account",
             window_key="x",
             label="x",
             window_seconds=seconds,
-            used_percent=draw(st.sampled_from([used, used, used, used, round(used), None])),
-            resets_at=draw(st.sampled_from([reset, reset, reset, reset, None])),
-            started=draw(st.sampled_from([True, True, True, None, False])),
+            used_percent=draw(st.sampled_from([used] * 9 + [round(used), None])),
+            resets_at=draw(st.sampled_from([reset] * 9 + [None])),
+            started=draw(st.sampled_from([True] * 9 + [None, False])),
             gating=True,
             observed_at=at,
         )
@@ -193,3 +197,91 @@ def test_a_forecast_in_sql_is_the_forecast_in_python(conn, histories):
             told = getattr(expected, name)
             # Python rounds halves to even, SQLite away from zero.
             assert row[name] == (None if told is None else pytest.approx(told, rel=1e-9, abs=1))
+
+
+def history(seconds: int, resets_at: int, told: list[tuple[float, float]]) -> list[Window]:
+    """Give observations of a window by hours before NOW."""
+    return [
+        Window(
+            scope="account",
+            window_key="x",
+            label="x",
+            window_seconds=seconds,
+            used_percent=used,
+            resets_at=resets_at,
+            started=True,
+            gating=True,
+            observed_at=NOW - round(hours * HOUR),
+        )
+        for hours, used in told
+    ]
+
+
+WEEK, MONTH = 604_800, 2_592_000
+
+
+@pytest.mark.parametrize(
+    ("seconds", "reset_hours", "told", "expected"),
+    [
+        pytest.param(
+            18_000,
+            2,
+            [(1.1, 10), (0.99, 20), (0.5, 25), (0, 30)],
+            ("lasts", None, pytest.approx(10 / 0.99), None, pytest.approx(70 - 20 / 0.99)),
+            id="5h-looks-back-an-hour",
+        ),
+        pytest.param(
+            WEEK,
+            40,
+            [(30, 10), (23.9, 11), (12, 20), (0, 34.9)],
+            ("lasts", None, pytest.approx(1), None, pytest.approx(25.1)),
+            id="a-week-looks-back-a-day",
+        ),
+        pytest.param(
+            WEEK,
+            100,
+            [(30, 10), (23.9, 11), (12, 20), (0, 34.9)],
+            ("runs_out", None, pytest.approx(1), NOW + round(65.1 * HOUR), None),
+            id="a-week-runs-out",
+        ),
+        pytest.param(
+            MONTH,
+            300,
+            [(90, 0), (71.9, 5), (40, 9), (0, 19.38)],
+            ("lasts", None, pytest.approx(0.2), None, pytest.approx(80.62 - 60)),
+            id="a-month-looks-back-three-days",
+        ),
+        pytest.param(
+            WEEK,
+            68,
+            [(60, 80), (59, 0), (58.9, 0), (40, 2), (0, 15)],
+            ("lasts", None, pytest.approx(15 / 59), None, pytest.approx(85 - 15 / 59 * 68)),
+            id="a-reset-before-its-time-counts-from-itself",
+        ),
+        pytest.param(
+            WEEK,
+            167,
+            [(0.5, 1), (0, 3)],
+            ("none", "too_early", None, None, None),
+            id="the-first-hours-of-a-week",
+        ),
+        pytest.param(
+            WEEK,
+            164,
+            [(0.5, 1), (0, 4)],
+            ("runs_out", None, pytest.approx(1), NOW + 96 * HOUR, None),
+            id="after-the-first-hours-of-a-week",
+        ),
+        pytest.param(
+            WEEK, 50, [(10, 5), (3, 9)], ("none", "stale", None, None, None), id="not-seen-lately"
+        ),
+    ],
+)
+def test_a_known_history_has_its_known_forecast(conn, seconds, reset_hours, told, expected):
+    cleared(conn)
+    account_id = add_account(conn, state="ok")
+    for window in history(seconds, NOW + reset_hours * HOUR, told):
+        keep_windows(conn, account_id, [window])
+    (row,) = rows(conn, "select * from quota_window_forecasts")
+    names = ("outcome", "reason", "percent_per_hour", "runs_out_at", "left_over_percent")
+    assert tuple(row[name] for name in names) == expected

@@ -12,10 +12,11 @@ from conftest import KEY
 
 from demo.proxy import Proxy
 from demo.serving import serving
-from ingest.management import Management, address
+from ingest.management import Management
 from ingest.source import Auto, CutOff, Http, Resp, Source, source
 from worker.errors import Refused, Unavailable
 from worker.heartbeat import now
+from worker.proxies import address
 from worker.refusals import refusal
 from worker.settings import Settings
 

@@ -8,9 +8,10 @@ from threading import Thread
 import pytest
 from conftest import KEY
 
-from ingest.management import Management, address
+from ingest.management import Management
 from ingest.source import CutOff, Http, NotServed, Resp, Source
 from worker.errors import Unavailable
+from worker.proxies import address
 
 
 @contextmanager

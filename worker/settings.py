@@ -135,6 +135,9 @@ def demands(settings: Settings) -> Iterator[tuple[str, bool, str]]:
     proxy, dashboard = settings.cliproxy_host, settings.dashboard_host
     yield "cliproxy_host", is_host_or_url(proxy), "be a host name or address, or an http(s):// URL"
     yield "dashboard_host", bool(HOST.fullmatch(dashboard)), "be a host name or address"
+    # Tokens are sent there.
+    urls = settings.provider_urls.values()
+    yield "provider_urls", all(map(is_here, urls)), "hold URLs such as http://127.0.0.1:9000"
     yield "timezone", has_zone(settings), "be an IANA name such as Europe/Berlin"
     yield "auth_dir", is_path(settings.auth_dir), "be a path"
     yield "data_dir", is_path(settings.data_dir), "be a path"
@@ -153,6 +156,15 @@ def is_host_or_url(text: str) -> bool:
     except ValueError:
         return False
     return is_web and bool(HOST.fullmatch(given.hostname or ""))
+
+
+def is_here(url: str) -> bool:
+    """Tell whether a URL is one of this machine."""
+    try:
+        given = urlsplit(url)
+    except ValueError:
+        return False
+    return given.scheme == "http" and given.hostname in ("127.0.0.1", "localhost", "::1")
 
 
 def has_zone(settings: Settings) -> bool:

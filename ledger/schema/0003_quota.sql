@@ -108,7 +108,7 @@ create table quota_signals (
   failed        integer not null check (failed in (0, 1)),
   status_code   integer,
   headers       text not null check (json_valid(headers)),
-  error         text check (json_valid(error)),
+  error         text check (error is null or json_valid(error)),
   taken         integer not null default 0 check (taken in (0, 1)),
   primary key (credential_id, family)
 ) strict, without rowid;
