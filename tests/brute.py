@@ -12,7 +12,6 @@ from zoneinfo import ZoneInfo
 import sqlite_utils
 
 from ingest.parse import parse
-from ingest.proxies import find
 from ingest.spool import Batch
 from ingest.store import Store
 from ledger import prepare
@@ -20,6 +19,7 @@ from ledger.keys import load_salt
 from ledger.own_prices import Price
 from ledger.prices import Prices
 from ledger.queries import ask
+from worker.proxies import find
 
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 LENGTHS = {"1h": HOUR, "5h": 5 * HOUR, "24h": DAY, "7d": 7 * DAY, "30d": 30 * DAY, "90d": 90 * DAY}

@@ -95,8 +95,6 @@ def assert_speed(row: dict, events: list[dict]) -> None:
     assert row["output_tokens_per_second"] == pytest.approx(said / whole, abs=0.051)
     streamed = row["output_tokens_per_second_after_first_token"]
     assert streamed == pytest.approx(said / after, abs=0.051)
-        said / after, abs=0.051
-    )
 
 
 def test_a_buckets_middle_is_at_most_two_percent_off(tmp_path):
