@@ -9,7 +9,7 @@ FORMAT ?= table
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: help run demo ingest quota serve init check report test lint lock clean
+.PHONY: help run demo ingest quota serve init check report preview test bench lint lock clean
 
 help: ## List what make can do
 	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "  make %-8s %s\n", $$1, $$2 }'
@@ -20,6 +20,7 @@ $(READY): requirements.lock
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	@echo "Installing the packages of requirements.lock into $(VENV)"
 	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	@$(PY) -m plugins.charts
 	@touch $@
 
 run: $(READY) ## Collect from the proxy, watch quotas and serve the dashboard
@@ -43,11 +44,17 @@ init: $(READY) ## Create or upgrade the ledger
 check: $(READY) ## Prove that the ledger adds up
 	@$(PY) -m ledger check
 
-report: $(READY) ## Print a report: RANGE=today|1h|5h|24h|7d|30d|90d FORMAT=table|json|csv
-	@$(PY) -m ledger.report $(RANGE) --format $(FORMAT)
+report: $(READY) ## Print a report: RANGE=today|1h|5h|24h|7d|30d|90d BY=account|model|client|day FORMAT=table|json|csv|markdown
+	@$(PY) -m ledger.report $(RANGE) --format $(FORMAT) $(if $(BY),--by $(BY))
+
+preview: $(READY) ## Picture the dashboard on made-up traffic: docs/preview.png
+	@$(PY) -m demo.preview
 
 test: $(READY) ## Run the tests
-	@$(PY) -m pytest
+	@$(PY) -m pytest --numprocesses 3 --dist loadfile
+
+bench: $(READY) ## Measure, 15 minutes: QUICK=1 for two of them, EVENTS= RATE= GROW= KEEP=1
+	@exec $(PY) -m bench $(if $(QUICK),--quick) $(if $(KEEP),--keep) $(if $(EVENTS),--events $(EVENTS)) $(if $(RATE),--rate $(RATE)) $(if $(GROW),--grow $(GROW))
 
 lint: $(READY) ## Check style and format
 	@ruff check . && ruff format --check .

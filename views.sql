@@ -30,7 +30,32 @@ select
 from named
 cross join clock;
 
--- What a query can be asked for: a named window, or a custom range of whole local days.
+-- What lay before each named window, equally long; before today, yesterday until the same time.
+create view windows_before as
+select
+  windows.window                                          as window,
+  iif(
+    windows.window = 'today',
+    days.starts_at,
+    windows.starts_at - length_ms - (windows.starts_at - length_ms) % floor_ms
+  )                                                       as starts_at,
+  iif(
+    windows.window = 'today',
+    days.starts_at + length_ms,
+    windows.starts_at
+  )                                                       as ends_at
+from (
+  select
+    *,
+    ends_at - starts_at                               as length_ms,
+    iif(window in ('7d', '30d', '90d'), 3600000, 1)   as floor_ms
+  from windows
+) as windows
+join local_days as days
+  on days.starts_at = (select max(starts_at) from local_days where starts_at < windows.starts_at);
+
+-- What a query can be asked for: a named window, the one before it (from_day is its name after
+-- "before"), or a custom range of whole local days.
 -- Name one (window, from_day and to_day): there are as many ranges as pairs of days.
 create view spans as
 select
@@ -40,6 +65,14 @@ select
   starts_at  as starts_at,
   ends_at    as ends_at
 from windows
+union all
+select
+  'custom'            as window,
+  'before ' || window as from_day,
+  'before ' || window as to_day,
+  starts_at           as starts_at,
+  ends_at             as ends_at
+from windows_before
 union all
 select
   'custom'         as window,
@@ -52,6 +85,35 @@ join local_days as last on last.day >= first.day;
 
 -- Where the buckets of each ladder begin and end inside a span. The last bucket reaches beyond it.
 create view span_bounds as
+with placed as (
+  select
+    spans.window      as window,
+    spans.from_day    as from_day,
+    spans.to_day      as to_day,
+    -- Without raw events a span begins with the whole bucket that it begins in.
+    iif(
+      starts_at < raw_complete_from,
+      starts_at - starts_at % m.length_ms,
+      starts_at
+    )                 as starts_at,
+    ends_at           as ends_at,
+    starts_at < raw_complete_from as begins_unkept,
+    ends_at < raw_complete_from   as ends_unkept,
+    ladder            as ladder,
+    fine              as fine,
+    middle            as middle,
+    coarse            as coarse,
+    f.length_ms       as fine_ms,
+    m.length_ms       as middle_ms,
+    c.length_ms       as coarse_ms,
+    recent_from       as recent_from
+  from spans
+  cross join rollup_state
+  cross join ladders
+  join grains as f on f.grain = ladders.fine
+  join grains as m on m.grain = ladders.middle
+  left join grains as c on c.grain = ladders.coarse
+)
 select
   window                                                      as window,
   from_day                                                    as from_day,
@@ -63,36 +125,34 @@ select
   middle                                                      as middle,
   coarse                                                      as coarse,
   coarse is null and ladder like '%series'                    as is_series,
-  (starts_at + f.length_ms - 1) / f.length_ms * f.length_ms   as fine_from,
-  (ends_at + f.length_ms - 1) / f.length_ms * f.length_ms     as fine_until,
-  (starts_at + m.length_ms - 1) / m.length_ms * m.length_ms   as middle_from,
-  (ends_at + m.length_ms - 1) / m.length_ms * m.length_ms     as middle_until,
+  (starts_at + fine_ms - 1) / fine_ms * fine_ms               as fine_from,
+  (ends_at + fine_ms - 1) / fine_ms * fine_ms                 as fine_until,
+  (starts_at + middle_ms - 1) / middle_ms * middle_ms         as middle_from,
+  (ends_at + middle_ms - 1) / middle_ms * middle_ms           as middle_until,
   iif(
     coarse is null,
     9e18,
-    (starts_at + c.length_ms - 1) / c.length_ms * c.length_ms
+    (starts_at + coarse_ms - 1) / coarse_ms * coarse_ms
   )                                                           as coarse_from,
+  -- Raw events take away what the last bucket holds beyond the span; without them it is left out.
   iif(
     coarse is null,
     0,
-    (ends_at + c.length_ms - 1) / c.length_ms * c.length_ms
+    (ends_at + iif(ends_unkept, 0, coarse_ms - 1)) / coarse_ms * coarse_ms
   )                                                           as coarse_until,
   recent_from                                                 as recent_from,
+  ends_unkept                                                 as ends_unkept,
   -- A series of local hours cannot come from UTC hours where an offset is not whole.
-  ladder <> 'hour series' or not exists (
+  ladder <> 'hour series' or begins_unkept or not exists (
     select 1 from zone_offsets where offset_ms % 3600000 <> 0
   )                                                           as has_middle
-from spans
-cross join rollup_state
-cross join ladders
-join grains as f on f.grain = ladders.fine
-join grains as m on m.grain = ladders.middle
-left join grains as c on c.grain = ladders.coarse;
+from placed;
 
 -- A span cut into the pieces that rollups answer. Grain 0 is raw events: before the first bucket,
--- where no bucket is kept, and with sign -1 those that the last bucket holds beyond the span.
+-- where no bucket is kept, and with sign -1 those that the last bucket holds beyond the span. Where
+-- raw events are not kept, middle buckets follow the coarse ones instead.
 create view span_parts as
-with pieces (piece) as (values (1), (2), (3), (4), (5)),
+with pieces (piece) as (values (1), (2), (3), (4), (5), (6)),
 marked as (
   select
     *,
@@ -109,6 +169,7 @@ select
     when 2 then fine
     when 3 then iif(has_middle, middle, 0)
     when 4 then coarse
+    when 6 then middle
     else 0
   end            as grain,
   case piece
@@ -116,6 +177,7 @@ select
     when 2 then fine_from
     when 3 then middle_from
     when 4 then coarse_from
+    when 6 then max(coarse_from, coarse_until)
     else ends_at
   end            as from_at,
   case piece
@@ -123,7 +185,9 @@ select
     when 2 then iif(has_fine, min(middle_from, fine_until), 0)
     when 3 then min(coarse_from, iif(has_middle, middle_until, ends_at))
     when 4 then coarse_until
+    when 6 then iif(ends_unkept, middle_until, 0)
     else case
+      when ends_unkept then 0
       when coarse_from < coarse_until then coarse_until
       when middle_from < middle_until then iif(has_middle, middle_until, ends_at)
       else iif(has_fine, fine_until, ends_at)
@@ -768,6 +832,25 @@ cross join usage_events
   on usage_events.occurred_at >= spans.starts_at
   and usage_events.occurred_at < spans.ends_at;
 
+-- The attempts of one account, which must be named, one by one.
+create view account_events as
+select
+  spans.window                                    as window,
+  spans.from_day                                  as from_day,
+  spans.to_day                                    as to_day,
+  named.account                                   as account,
+  occurred_at                                     as occurred_at,
+  model_id                                        as model_id,
+  failed                                          as failed,
+  total_tokens                                    as total_tokens,
+  coalesce(cost_microdollars, 0)                  as cost_microdollars
+from named_credentials as named
+cross join spans
+cross join usage_events
+  on usage_events.credential_id = named.credential_id
+  and usage_events.occurred_at >= spans.starts_at
+  and usage_events.occurred_at < spans.ends_at;
+
 -- Requests, failures, tokens and cost at list price of each window.
 create view totals_by_window as
 select
@@ -1034,7 +1117,7 @@ select
   'worker ' || worker  as subject,
   case state when 'working' then 'ok' when 'stopped' then 'off' else 'trouble' end as state,
   case
-    when state = 'working' then 'collecting'
+    when state = 'working' then coalesce(detail, iif(worker = 'ingest', 'collecting', 'working'))
     when state = 'silent' then 'no sign of life for ' || seconds_ago || ' seconds: start it again'
     else state || coalesce(': ' || detail, '')
   end                  as sentence,
@@ -1088,19 +1171,1290 @@ select
     else count(*) || ' on record, ' || coalesce(sum(retention_exceeded), 0)
       || ' longer than the proxy keeps events, ' || coalesce(sum(batches_at_risk), 0)
       || ' batches at risk, ' || coalesce(sum(open), 0) || ' open'
+      || iif(
+        sum(maybe_missing) > 0,
+        '; by the rates around them about ' || printf('%,d', sum(maybe_missing))
+          || ' events may be missing',
+        ''
+      )
   end,
   max(started_at)
-from collection_gaps
+from gap_estimates
 union all
 select
   'accounting',
   case
     when sum(received) is not sum(stored) + sum(duplicate) + sum(rejected) then 'trouble'
-    when sum(rejected) > 0 then 'trouble'
+    when exists (select 1 from rejected_events where replayed_at is null) then 'trouble'
     else 'ok'
   end,
   'received ' || coalesce(sum(received), 0) || ' = stored ' || coalesce(sum(stored), 0)
     || ' + duplicate ' || coalesce(sum(duplicate), 0) || ' + rejected ' || coalesce(sum(rejected), 0)
-    || case when sum(rejected) > 0 then ': see rejected_events for the reasons' else '' end,
+    || case
+         when sum(rejected) > 0
+           then ', of which ' || (
+             select count(*) from rejected_events where replayed_at is not null
+           ) || ' replayed since: see /ledger/rejected for the reasons'
+         else ''
+       end,
   max(hour_at)
-from ingest_ledger;
+from ingest_ledger
+union all
+select subject, state, sentence, at
+from trust_sentences;
+
+-- What the ledger holds, and how its local time is reckoned.
+create view ledger_facts as
+select
+  clock.now                                                        as now,
+  (select value from settings where name = 'timezone')             as timezone,
+  -- Sums outlive single events; while all events are kept, the first one says it exactly.
+  case
+    when days.first_day_at < (select min(occurred_at) from usage_events) - 86400000
+      then days.first_day_at
+    else (select min(occurred_at) from usage_events)
+  end                                                              as first_event_at,
+  (select max(occurred_at) from usage_events)                      as last_event_at,
+  (select min(first_pop_at) from proxies)                          as collecting_since
+from clock
+cross join (select min(bucket_at) as first_day_at from total_rollup where grain = 4) as days;
+
+-- What must be equal: every question, its two answers, and whether they agree. Rollups and
+-- histograms are compared with raw events from where these are kept on; the numbers are requests,
+-- failures, input, cached, output and unclassified tokens, cost in micro-dollars and unpriced.
+create view ledger_check as
+with raw as materialized (
+  select
+    count(*)                                as requests,
+    sum(failed)                             as failed,
+    sum(input_tokens)                       as input_tokens,
+    sum(cached_tokens)                      as cached_tokens,
+    sum(output_tokens)                      as output_tokens,
+    sum(unclassified_tokens)                as unclassified_tokens,
+    sum(coalesce(cost_microdollars, 0))     as cost_microdollars,
+    sum(cost_microdollars is null)          as unpriced,
+    count(iif(not failed and not warm_up, latency_ms, null)) as timed,
+    count(iif(not failed and not warm_up, ttft_ms, null))    as streamed
+  from usage_events
+  where id <= (select last_event_id from rollup_state)
+    and occurred_at >= (select raw_complete_from from rollup_state)
+),
+rolled as (
+  select
+    'total_rollup'           as name,
+    column1                  as grain,
+    sum(requests)            as requests,
+    sum(failed)              as failed,
+    sum(input_tokens)        as input_tokens,
+    sum(cached_tokens)       as cached_tokens,
+    sum(output_tokens)       as output_tokens,
+    sum(unclassified_tokens) as unclassified_tokens,
+    sum(cost_microdollars)   as cost_microdollars,
+    sum(unpriced)            as unpriced
+  from (values (2), (4)) as grains
+  left join total_rollup
+    on grain = column1 and bucket_at >= (select raw_complete_from from rollup_state)
+  group by column1
+  union all
+  select
+    'model_rollup', column1, sum(requests), sum(failed), sum(input_tokens), sum(cached_tokens),
+    sum(output_tokens), sum(unclassified_tokens), sum(cost_microdollars), sum(unpriced)
+  from (values (2), (4)) as grains
+  left join model_rollup
+    on grain = column1 and bucket_at >= (select raw_complete_from from rollup_state)
+  group by column1
+  union all
+  select
+    'client_rollup', column1, sum(requests), sum(failed), sum(input_tokens), sum(cached_tokens),
+    sum(output_tokens), sum(unclassified_tokens), sum(cost_microdollars), sum(unpriced)
+  from (values (2), (4)) as grains
+  left join client_rollup
+    on grain = column1 and bucket_at >= (select raw_complete_from from rollup_state)
+  group by column1
+  union all
+  select
+    'credential_rollup', column1, sum(requests), sum(failed), sum(input_tokens),
+    sum(cached_tokens), sum(output_tokens), sum(unclassified_tokens), sum(cost_microdollars),
+    sum(unpriced)
+  from (values (3), (4)) as grains
+  left join credential_rollup
+    on grain = column1 and bucket_at >= (select raw_complete_from from rollup_state)
+  group by column1
+  union all
+  select
+    'credential_model_rollup', column1, sum(requests), sum(failed), sum(input_tokens),
+    sum(cached_tokens), sum(output_tokens), sum(unclassified_tokens), sum(cost_microdollars),
+    sum(unpriced)
+  from (values (4)) as grains
+  left join credential_model_rollup
+    on grain = column1 and bucket_at >= (select raw_complete_from from rollup_state)
+  group by column1
+  union all
+  select
+    'client_model_rollup', column1, sum(requests), sum(failed), sum(input_tokens),
+    sum(cached_tokens), sum(output_tokens), sum(unclassified_tokens), sum(cost_microdollars),
+    sum(unpriced)
+  from (values (4)) as grains
+  left join client_model_rollup
+    on grain = column1 and bucket_at >= (select raw_complete_from from rollup_state)
+  group by column1
+),
+histograms as (
+  select
+    'latency_rollup'                             as name,
+    column1                                      as grain,
+    coalesce(sum(iif(kind = 1, requests, 0)), 0) as timed,
+    coalesce(sum(iif(kind = 2, requests, 0)), 0) as streamed
+  from (values (3), (4)) as grains
+  left join latency_rollup
+    on grain = column1 and bucket_at >= (select raw_complete_from from rollup_state)
+  group by column1
+  union all
+  select
+    'model_latency_rollup', column1, coalesce(sum(iif(kind = 1, requests, 0)), 0),
+    coalesce(sum(iif(kind = 2, requests, 0)), 0)
+  from (values (4), (5)) as grains
+  left join model_latency_rollup
+    on grain = column1 and bucket_at >= (select raw_complete_from from rollup_state)
+  group by column1
+),
+answers (question, expected, found) as (
+  select
+    'received = stored + duplicate + rejected',
+    coalesce(sum(received), 0),
+    coalesce(sum(stored + duplicate + rejected), 0)
+  from ingest_ledger
+  union all
+  select
+    'stored = events in the ledger and events deleted for their age',
+    (select coalesce(sum(stored), 0) from ingest_ledger),
+    (select count(*) from usage_events) + (select events_deleted from rollup_state)
+  union all
+  select
+    'rejected = rejected records kept',
+    (select coalesce(sum(rejected), 0) from ingest_ledger),
+    (select count(*) from rejected_events)
+  union all
+  select
+    'replayed records = rejected records marked as replayed',
+    (select coalesce(sum(received), 0) from ingest_ledger where source = 'replay'),
+    (select count(*) from rejected_events where replayed_at is not null)
+  union all
+  select
+    'failed events = failure details kept',
+    (select count(*) from usage_events where failed = 1),
+    (select count(*) from failure_details)
+  union all
+  select
+    'every event is in the rollups',
+    last_event_id,
+    (select coalesce(max(id), 0) from usage_events)
+  from rollup_state
+  union all
+  select
+    'no rollup without its credential, model or client',
+    0,
+    (select count(*) from credential_rollup
+      where credential_id not in (select id from credentials))
+    + (select count(*) from model_rollup where model_id not in (select id from known_models))
+    + (select count(*) from client_rollup
+      where client_id <> 0 and client_id not in (select id from known_clients))
+  union all
+  select
+    rolled.name || ' = events, at grain ' || grains.name,
+    printf(
+      '%d %d %d %d %d %d %d %d', raw.requests, raw.failed, raw.input_tokens, raw.cached_tokens,
+      raw.output_tokens, raw.unclassified_tokens, raw.cost_microdollars, raw.unpriced
+    ),
+    printf(
+      '%d %d %d %d %d %d %d %d', rolled.requests, rolled.failed, rolled.input_tokens,
+      rolled.cached_tokens, rolled.output_tokens, rolled.unclassified_tokens,
+      rolled.cost_microdollars, rolled.unpriced
+    )
+  from rolled
+  join grains on grains.grain = rolled.grain
+  cross join raw
+  union all
+  select
+    histograms.name || ' = events, at grain ' || grains.name,
+    printf('%d %d', raw.timed, raw.streamed),
+    printf('%d %d', histograms.timed, histograms.streamed)
+  from histograms
+  join grains on grains.grain = histograms.grain
+  cross join raw
+)
+select
+  question                    as question,
+  cast(expected as text)      as expected,
+  cast(found as text)         as found,
+  expected = found            as holds
+from answers;
+
+-- Each stretch without collection, with what the rates around it let one expect in it. Something
+-- may be missing only where the proxy dropped it, died with it, or a batch was cut off.
+create view gap_estimates as
+with placed as (
+  select
+    gaps.id                                                   as gap_id,
+    gaps.proxy_id                                             as proxy_id,
+    proxies.name                                              as proxy,
+    gaps.started_at                                           as started_at,
+    gaps.ended_at                                             as ended_at,
+    coalesce(gaps.ended_at, clock.now)                        as until_at,
+    gaps.cause                                                as cause,
+    gaps.detail                                               as detail,
+    gaps.batches_at_risk                                      as batches_at_risk,
+    iif(
+      gaps.ended_at is null,
+      clock.now - gaps.started_at > 1000 * coalesce(proxies.retention_seconds, 60),
+      gaps.retention_exceeded
+    )                                                         as retention_exceeded,
+    gaps.started_at - gaps.started_at % 900000                as hour_before_until,
+    max(
+      gaps.started_at - gaps.started_at % 900000 - 3600000,
+      coalesce(proxies.first_pop_at, gaps.started_at)
+    )                                                         as hour_before_from,
+    (coalesce(gaps.ended_at, clock.now) + 899999) / 900000 * 900000 as hour_after_from,
+    min(
+      (coalesce(gaps.ended_at, clock.now) + 899999) / 900000 * 900000 + 3600000,
+      clock.now - clock.now % 900000
+    )                                                         as hour_after_until
+  from gaps
+  join proxies on proxies.id = gaps.proxy_id
+  cross join clock
+),
+counted as (
+  select
+    *,
+    max(hour_before_until - hour_before_from, 0) + max(hour_after_until - hour_after_from, 0)
+      as around_ms,
+    (
+      select coalesce(sum(requests), 0)
+      from total_rollup
+      where grain = 2
+        and total_rollup.proxy_id = placed.proxy_id
+        and (
+          bucket_at >= hour_before_from - 899999 and bucket_at < hour_before_until
+          or bucket_at >= hour_after_from and bucket_at < hour_after_until
+        )
+        and bucket_at >= hour_before_until - 3600000
+        and bucket_at < hour_after_from + 3600000
+    ) as around,
+    (
+      select coalesce(sum(requests), 0)
+      from total_rollup
+      where grain = 2
+        and total_rollup.proxy_id = placed.proxy_id
+        and bucket_at >= hour_before_until + 900000
+        and bucket_at < hour_after_from - 900000
+    ) as found_inside,
+    (
+      select count(*)
+      from usage_events
+      join credentials on credentials.id = usage_events.credential_id
+      where credentials.proxy_id = placed.proxy_id
+        and occurred_at >= placed.started_at
+        and occurred_at < min(placed.until_at, hour_before_until + 900000)
+    ) as found_first,
+    (
+      select count(*)
+      from usage_events
+      join credentials on credentials.id = usage_events.credential_id
+      where credentials.proxy_id = placed.proxy_id
+        and occurred_at >= max(hour_before_until + 900000, hour_after_from - 900000)
+        and occurred_at < placed.until_at
+    ) as found_last
+  from placed
+)
+select
+  gap_id                                        as gap_id,
+  proxy                                         as proxy,
+  started_at                                    as started_at,
+  ended_at                                      as ended_at,
+  (until_at - started_at) / 1000                as seconds,
+  ended_at is null                              as open,
+  cause                                         as cause,
+  detail                                        as detail,
+  retention_exceeded                            as retention_exceeded,
+  batches_at_risk                               as batches_at_risk,
+  round(around * 3600000.0 / nullif(around_ms, 0), 1) as requests_per_hour_around,
+  cast(round(around * 1.0 * (until_at - started_at) / nullif(around_ms, 0)) as integer) as expected,
+  found_inside + found_first + found_last       as found,
+  case
+    when not retention_exceeded
+      and batches_at_risk = 0
+      and cause not in ('proxy away', 'connection lost', 'collector killed') then 0
+    else max(
+      0,
+      cast(round(around * 1.0 * (until_at - started_at) / nullif(around_ms, 0)) as integer)
+        - found_inside - found_first - found_last
+    )
+  end                                           as maybe_missing
+from counted;
+
+-- What the proxy counted of each credential in each of its runs, and what was stored of it; both
+-- since the first reading of the run. A credential of which the ledger knows nothing has no account.
+create view proxy_counts as
+with readings as (
+  select
+    counter_readings.proxy_id               as proxy_id,
+    counter_readings.since_at               as since_at,
+    auth_index                              as auth_index,
+    counted - first_counted                 as counted,
+    stored - stored_late                    as stored_least,
+    stored + stored_early                   as stored_most
+  from counter_readings
+)
+select
+  readings.proxy_id                                                   as proxy_id,
+  proxies.name                                                        as proxy,
+  readings.since_at                                                   as since_at,
+  proxy_runs.read_at                                                  as read_at,
+  readings.since_at = max(readings.since_at) over (partition by readings.proxy_id) as current,
+  auth_index                                                          as auth_index,
+  (
+    select min(known_accounts.label)
+    from credentials
+    join known_accounts on known_accounts.id = credentials.account_id
+    where credentials.proxy_id = readings.proxy_id
+      and credentials.auth_index = readings.auth_index
+  )                                                                   as account,
+  counted                                                             as counted,
+  min(max(counted, stored_least), stored_most)                        as stored,
+  max(0, counted - stored_most)                                       as missing
+from readings
+join proxies on proxies.id = readings.proxy_id
+join proxy_runs
+  on proxy_runs.proxy_id = readings.proxy_id and proxy_runs.since_at = readings.since_at;
+
+-- The same for each run of a proxy. For a few cancelled streams and answers without usage the proxy
+-- publishes no event, so that up to one attempt in twenty is no cause for alarm.
+create view proxy_run_counts as
+with sums as (
+  select
+    proxy_runs.proxy_id                       as proxy_id,
+    proxies.name                              as proxy,
+    proxies.statistics_enabled                as statistics_enabled,
+    proxy_runs.since_at                       as since_at,
+    proxy_runs.read_at                        as read_at,
+    last_counted                              as last_counted,
+    last_stored                               as last_stored,
+    proxy_runs.since_at = (
+      select max(since_at) from proxy_runs as newest where newest.proxy_id = proxy_runs.proxy_id
+    )                                         as current,
+    coalesce(sum(counted), 0)                 as counted,
+    coalesce(sum(proxy_counts.stored), 0)     as stored,
+    coalesce(sum(missing), 0)                 as missing,
+    (
+      select count(*)
+      from rejected_events
+      where rejected_events.proxy_id = proxy_runs.proxy_id
+        and replayed_at is null
+        and received_at >= proxy_runs.since_at
+        and received_at <= proxy_runs.read_at
+    )                                         as rejected,
+    datetime((proxy_runs.since_at + coalesce((
+      select offset_ms
+      from zone_offsets
+      where zone_offsets.starts_at <= proxy_runs.since_at
+      order by zone_offsets.starts_at desc
+      limit 1
+    ), 0)) / 1000, 'unixepoch')               as since
+  from proxy_runs
+  join proxies on proxies.id = proxy_runs.proxy_id
+  left join proxy_counts
+    on proxy_counts.proxy_id = proxy_runs.proxy_id
+    and proxy_counts.since_at = proxy_runs.since_at
+    and (account is not null or proxy_counts.counted > 0)
+  group by proxy_runs.proxy_id, proxy_runs.since_at
+)
+select
+  proxy                                       as proxy,
+  since_at                                    as since_at,
+  read_at                                     as read_at,
+  current                                     as current,
+  counted                                     as counted,
+  stored                                      as stored,
+  min(rejected, missing)                      as rejected,
+  missing - min(rejected, missing)            as missing,
+  case
+    when statistics_enabled = 0 then 'statistics off'
+    when current and last_counted >= 5 and last_stored = 0 then 'taken'
+    when missing - rejected > 5 and (missing - rejected) * 20 > counted then 'missing'
+    else 'ok'
+  end                                         as finding,
+  case
+    when current and last_counted >= 5 and last_stored = 0 and statistics_enabled is not 0
+      then 'another program is taking events from this queue: in the last minute the proxy counted '
+        || last_counted || ' attempts and the ledger got none; since ' || since
+    else 'since ' || since
+  end
+    || ' the proxy counted ' || printf('%,d', counted) || ' attempts; the ledger has '
+    || printf('%,d', stored)
+    || iif(rejected > 0 and missing > 0, ' and ' || min(rejected, missing) || ' rejected records', '')
+    || case
+         when statistics_enabled = 0 then ' (its statistics are off)'
+         when missing - rejected > 5 and (missing - rejected) * 20 > counted
+           then ': ' || printf('%,d', missing - rejected)
+             || ' are missing, lost in a gap or taken by another program'
+         when missing > rejected
+           then ' (the proxy publishes no event for some cancelled streams)'
+         else ''
+       end                                    as sentence
+from sums;
+
+-- Events whose time cannot be right: from before there was a proxy, or not yet.
+create view odd_times as
+select
+  'past'                                                               as side,
+  (select count(*) from usage_events where occurred_at < 1704067200000) as events
+union all
+select
+  'future',
+  (select count(*) from usage_events where occurred_at > clock.now + 600000)
+from clock;
+
+-- Which spans begin before raw events are kept, and what that means for their numbers. Name a span,
+-- as in `spans`.
+create view span_completeness as
+select
+  window                                                              as window,
+  from_day                                                            as from_day,
+  to_day                                                              as to_day,
+  starts_at                                                           as starts_at,
+  ends_at                                                             as ends_at,
+  raw_complete_from                                                   as raw_complete_from,
+  starts_at < raw_complete_from                                       as is_whole_buckets,
+  iif(
+    starts_at < raw_complete_from,
+    'single events are kept from ' || date(raw_complete_from / 1000, 'unixepoch')
+      || ' UTC on. Before that, numbers by account are of whole hours, those by account and model '
+      || 'or client and model of whole UTC days; two filters at once, failures by status and the '
+      || 'latency of one account know nothing older.',
+    null
+  )                                                                   as sentence
+from spans
+cross join rollup_state;
+
+-- Records that were not understood, secrets replaced by their salted hashes.
+create view rejected_records as
+select
+  rejected_events.id                                          as id,
+  datetime(received_at / 1000, 'unixepoch')                   as received_utc,
+  proxies.name                                                as proxy,
+  reason                                                      as reason,
+  form                                                        as form,
+  record                                                      as record,
+  length(record)                                              as characters,
+  replayed_at is not null                                     as replayed,
+  datetime(replayed_at / 1000, 'unixepoch')                   as replayed_utc
+from rejected_events
+join proxies on proxies.id = rejected_events.proxy_id;
+
+-- Sentences for the state page about counters, clocks and kept events.
+create view trust_sentences as
+select
+  'counters of ' || proxy                                             as subject,
+  iif(finding in ('ok', 'statistics off'), 'ok', 'trouble')           as state,
+  sentence                                                            as sentence,
+  read_at                                                             as at
+from proxy_run_counts
+where current or finding = 'missing'
+union all
+select
+  'clocks',
+  'trouble',
+  group_concat(events || iif(side = 'past', ' events are dated before 2024', ' events are dated in the future'), ', ')
+    || ': look at the clock of the proxy''s machine; they count on the day that they name',
+  null
+from odd_times
+where events > 0
+having count(*) > 0
+union all
+select
+  'kept events',
+  'ok',
+  'single events are kept from ' || date(raw_complete_from / 1000, 'unixepoch')
+    || ' UTC on, sums for ever; ' || printf('%,d', events_deleted) || ' events deleted for their age',
+  raw_complete_from
+from rollup_state
+where raw_complete_from > 0;
+
+-- From what age on (ms) an observation is no ground for "usable".
+create view quota_staleness as
+select
+  coalesce(
+    (select cast(value as integer) from settings where name = 'quota_stale_ms'),
+    3600000
+  ) as stale_ms;
+
+-- What is known of each account as a whole: those with a credential file, and those that only
+-- events name, seen within a week. Accounts whose credential files are gone are left out.
+create view account_standings as
+select
+  known_accounts.id                                  as account_id,
+  known_accounts.label                               as account,
+  known_accounts.provider                            as provider,
+  quota_accounts.plan_raw                            as plan,
+  quota_accounts.plan_source                         as plan_source,
+  coalesce(quota_accounts.state, 'never')            as state,
+  coalesce(quota_accounts.disabled, 0)               as disabled,
+  quota_accounts.observed_at                         as observed_at,
+  quota_accounts.allowed                             as allowed,
+  quota_accounts.limit_reached                       as limit_reached,
+  quota_accounts.reached_type                        as reached_type,
+  quota_accounts.exhausted_until                     as exhausted_until,
+  quota_accounts.exhausted_at                        as exhausted_at,
+  quota_accounts.credits_has                         as credits_has,
+  quota_accounts.credits_unlimited                   as credits_unlimited,
+  quota_accounts.credits_balance                     as credits_balance,
+  quota_accounts.reset_credits                       as reset_credits,
+  quota_accounts.token_expires_at                    as token_expires_at,
+  quota_accounts.subscription_until                  as subscription_until,
+  case
+    when quota_accounts.cooldown_until > clock.now then quota_accounts.cooldown_until
+  end                                                as cooldown_until,
+  quota_accounts.source                              as asked_by,
+  quota_accounts.http_status                         as http_status,
+  quota_accounts.error_code                          as error_code,
+  quota_accounts.error_text                          as error_text,
+  coalesce(quota_accounts.consecutive_failures, 0)   as failures,
+  quota_accounts.last_attempt_at                     as last_attempt_at,
+  quota_accounts.last_success_at                     as last_success_at,
+  quota_accounts.next_attempt_at                     as next_attempt_at
+from known_accounts
+cross join clock
+left join quota_accounts on quota_accounts.account_id = known_accounts.id
+where exists (select 1 from credential_files where account_id = known_accounts.id)
+  or (
+    quota_accounts.source is null
+    and exists (
+      select 1
+      from credentials
+      join usage_events on usage_events.credential_id = credentials.id
+      where credentials.account_id = known_accounts.id
+        and usage_events.occurred_at > clock.now - 604800000
+    )
+  );
+
+-- Each limit of each account now. A window that has reset since it was observed is rolled over:
+-- its percentage is of the past, and left_percent is null, which always means unknown.
+create view quota_window_states as
+with placed as (
+  select
+    account_standings.account_id                      as account_id,
+    account_standings.account                         as account,
+    account_standings.provider                        as provider,
+    account_standings.plan                            as plan,
+    quota_windows.id                                  as window_id,
+    quota_windows.scope                               as scope,
+    quota_windows.scope_key                           as scope_key,
+    quota_windows.window_key                          as window_key,
+    quota_windows.label                               as label,
+    quota_windows.window_seconds                      as window_seconds,
+    quota_windows.used_percent                        as used_percent,
+    quota_windows.used_value                          as used_value,
+    quota_windows.limit_value                         as limit_value,
+    quota_windows.unit                                as unit,
+    quota_windows.resets_at                           as resets_at,
+    quota_windows.started                             as started,
+    quota_windows.limit_reached                       as limit_reached,
+    quota_windows.gating                              as gating,
+    quota_windows.assumed                             as assumed,
+    quota_windows.source                              as source,
+    quota_windows.observed_at                         as observed_at,
+    clock.now                                         as now,
+    coalesce(quota_windows.resets_at <= clock.now, 0) as rolled_over,
+    -- A limit's reached flag stands on all its windows, so it accuses one only if it is alone.
+    sum(quota_windows.gating = 1 and coalesce(quota_windows.limit_reached, 0) = 1) over (
+      partition by quota_windows.account_id, quota_windows.scope, quota_windows.scope_key
+    )                                                 as suspects
+  from quota_windows
+  join account_standings using (account_id)
+  cross join clock
+  where quota_windows.retired_at is null
+),
+judged as (
+  select
+    *,
+    case
+      when used_percent is null or rolled_over then null
+      else min(max(100 - used_percent, 0.0), 100.0)
+    end as left_percent,
+    coalesce(used_percent >= 100, 0)
+      or (gating = 1 and coalesce(limit_reached, 0) = 1 and suspects = 1) as spent
+  from placed
+)
+select
+  account_id                                          as account_id,
+  account                                             as account,
+  provider                                            as provider,
+  plan                                                as plan,
+  window_id                                           as window_id,
+  scope                                               as scope,
+  scope_key                                           as scope_key,
+  window_key                                          as window_key,
+  label                                               as label,
+  window_seconds                                      as window_seconds,
+  used_percent                                        as used_percent,
+  left_percent                                        as left_percent,
+  used_value                                          as used_value,
+  limit_value                                         as limit_value,
+  unit                                                as unit,
+  resets_at                                           as resets_at,
+  started                                             as started,
+  limit_reached                                       as limit_reached,
+  gating                                              as gating,
+  assumed                                             as assumed,
+  source                                              as source,
+  observed_at                                         as observed_at,
+  (now - observed_at) / 1000                          as age_seconds,
+  now - observed_at > quota_staleness.stale_ms        as stale,
+  rolled_over                                         as rolled_over,
+  spent                                               as spent,
+  -- A provider may need two minutes after a reset before it answers again.
+  spent and not coalesce(resets_at + 120000 <= now, 0) as blocking,
+  left_percent / ((resets_at - now) / 3600000.0)      as left_per_hour
+from judged
+cross join quota_staleness;
+
+-- Can an account be used now, for each group of models that has limits of its own ('' for an
+-- account without groups): usable is 1, 0 or null for unknown, with the reason.
+create view group_verdicts as
+with own_groups as (
+  select distinct
+    account_id as account_id,
+    scope_key  as group_name
+  from quota_window_states
+  where gating = 1 and scope = 'group'
+),
+all_groups as (
+  select account_id, group_name from own_groups
+  union all
+  select account_id, '' from account_standings
+  where account_id not in (select account_id from own_groups)
+),
+budgets as (
+  select
+    account_id                                      as account_id,
+    max(used_percent is null or used_percent < 100) as covered,
+    max(coalesce(left_percent, 0) > 0)              as open
+  from quota_window_states
+  where scope = 'spend' and gating = 0
+  group by account_id
+),
+-- The blocking windows that no later permission excuses; spend is never excused.
+accusing as (
+  select
+    states.*,
+    states.blocking and (
+      states.scope = 'spend'
+      or account_standings.allowed is not 1
+      or account_standings.observed_at is null
+      or account_standings.observed_at < states.observed_at
+    ) as accused
+  from quota_window_states as states
+  join account_standings using (account_id)
+  where states.gating = 1
+),
+summed as (
+  select
+    account_standings.*,
+    all_groups.group_name                               as group_name,
+    clock.now                                           as now,
+    quota_staleness.stale_ms                            as stale_ms,
+    count(window_id)                                    as windows,
+    coalesce(sum(not rolled_over), 0)                   as current,
+    coalesce(sum(not rolled_over and left_percent is null), 0) as blind,
+    coalesce(sum(blocking), 0)                          as blocking,
+    coalesce(max(spent), 0)                             as spent,
+    coalesce(sum(accused), 0)                           as accused,
+    coalesce(sum(accused and scope = 'spend'), 0)       as accused_spend,
+    min(coalesce(left_percent, case when blocking and used_percent is null then 0.0 end))
+                                                        as effective_left,
+    coalesce(max(accusing.observed_at), 0)              as seen_at,
+    min(case when not rolled_over and used_percent is not null then accusing.observed_at end)
+                                                        as known_since,
+    coalesce(sum(blocking and accusing.resets_at > clock.now), 0) as ends,
+    max(case when blocking and accusing.resets_at > clock.now then accusing.resets_at end)
+                                                        as last_end,
+    group_concat(case when blocking then label end, ', ') as blocked_by
+  from all_groups
+  join account_standings using (account_id)
+  cross join clock
+  cross join quota_staleness
+  left join accusing
+    on accusing.account_id = all_groups.account_id
+    and (accusing.scope <> 'group' or accusing.scope_key = all_groups.group_name)
+  group by all_groups.account_id, all_groups.group_name
+),
+told as (
+  select
+    summed.*,
+    coalesce(budgets.covered, 0)                        as covered,
+    coalesce(budgets.open, 0)                           as open_budget,
+    summed.observed_at is null or now - summed.observed_at > stale_ms as is_old,
+    nullif(max(coalesce(summed.observed_at, 0), seen_at), 0) as latest_at,
+    case
+      when disabled then 'disabled'
+      when state in ('needs_login', 'deactivated') then state
+    end                                                 as closed,
+    -- Whatever was observed after a refused generation knows better.
+    coalesce(exhausted_until > now, 0)
+      and max(coalesce(summed.observed_at, 0), seen_at) <= exhausted_at as exhausted,
+    case
+      when reached_type <> '' and allowed is not 1 then reached_type
+      when limit_reached = 1 then 'limit_reached'
+      when allowed = 0 then 'not_allowed'
+    end                                                 as flagged
+  from summed
+  left join budgets using (account_id)
+),
+reasoned as (
+  select
+    *,
+    coalesce(
+      closed,
+      case when exhausted then 'usage_limit_reached' end,
+      -- Without a window that explains them, flags stand only while fresh and unexplained.
+      case when blocking > 0 or not (spent or is_old) then flagged end,
+      case when accused_spend > 0 then 'spend_reached' end,
+      case when accused > 0 and not covered then 'window_spent' end
+    ) as refusal,
+    coalesce(
+      case when state in ('wrong_workspace', 'auth_error') then state end,
+      case when flagged is not null and is_old then 'stale' end,
+      case when flagged is not null then 'rolled_over' end,
+      case when accused > 0 and not open_budget then 'overage_unknown' end,
+      case when windows = 0 and state = 'ok' then 'no_limit_published' end,
+      case when windows = 0 then state end,
+      case when current = 0 then 'rolled_over' end,
+      case when blind > 0 and (blind = current or allowed is not 1) then 'percent_unknown' end,
+      case when known_since is null or now - known_since > stale_ms then 'stale' end
+    ) as doubt
+  from told
+)
+select
+  account_id                                          as account_id,
+  account                                             as account,
+  provider                                            as provider,
+  plan                                                as plan,
+  group_name                                          as group_name,
+  state                                               as state,
+  case when refusal is not null then 0 when doubt is null then 1 end as usable,
+  coalesce(
+    refusal,
+    doubt,
+    case when accused > 0 then 'overage' when allowed then 'allowed' else 'within_limits' end
+  )                                                   as reason,
+  effective_left                                      as effective_left,
+  -- The last of the blocks decides, and one without an end leaves the end unknown.
+  case
+    when refusal is not null and closed is null and ends + exhausted > 0
+      and ends = blocking
+      then max(coalesce(last_end, 0), case when exhausted then exhausted_until else 0 end)
+  end                                                 as next_usable_at,
+  case when refusal is not null then blocked_by end   as blocked_by,
+  cooldown_until                                      as cooldown_until,
+  latest_at                                           as observed_at,
+  (now - latest_at) / 1000                            as age_seconds
+from reasoned;
+
+-- The groups' verdicts in the order to show them. `turn` and `turn_value` are the account's:
+-- usable by most left, blocked by soonest return, unknown and closed last. Place 1 is the best
+-- of an account's groups.
+create view ranked_verdicts as
+with valued as (
+  select
+    *,
+    case when usable = 1 then 0 when usable is null then 1 else 2 end as badness,
+    case
+      when usable is null or reason in ('disabled', 'needs_login', 'deactivated') then 2
+      when usable = 1 then 0
+      else 1
+    end as own_turn,
+    case
+      when usable is null or reason in ('disabled', 'needs_login', 'deactivated') then 0.0
+      when usable = 1 then -coalesce(effective_left, 0.0)
+      else coalesce(next_usable_at, 9e999)
+    end as own_value
+  from group_verdicts
+)
+select
+  account_id                                          as account_id,
+  account                                             as account,
+  provider                                            as provider,
+  plan                                                as plan,
+  group_name                                          as group_name,
+  state                                               as state,
+  usable                                              as usable,
+  reason                                              as reason,
+  effective_left                                      as effective_left,
+  next_usable_at                                      as next_usable_at,
+  blocked_by                                          as blocked_by,
+  cooldown_until                                      as cooldown_until,
+  observed_at                                         as observed_at,
+  age_seconds                                         as age_seconds,
+  row_number() over best                              as place,
+  case when state = 'token_expired' then 2 else first_value(own_turn) over best end as turn,
+  case when state = 'token_expired' then 0.0 else first_value(own_value) over best end
+                                                      as turn_value,
+  group_concat(
+    group_name || ': ' || case usable when 1 then 'yes' when 0 then 'no' else 'unknown' end, ', '
+  ) over (partition by account_id)                    as groups
+from valued
+window best as (
+  partition by account_id
+  order by badness, own_turn, own_value, group_name
+);
+
+-- Can an account be used now: as good as the best of its groups.
+create view account_verdicts as
+select
+  account_id                                          as account_id,
+  account                                             as account,
+  provider                                            as provider,
+  plan                                                as plan,
+  state                                               as state,
+  usable                                              as usable,
+  reason                                              as reason,
+  effective_left                                      as effective_left,
+  next_usable_at                                      as next_usable_at,
+  blocked_by                                          as blocked_by,
+  case when group_name <> '' then groups end          as groups,
+  cooldown_until                                      as cooldown_until,
+  observed_at                                         as observed_at,
+  age_seconds                                         as age_seconds,
+  turn                                                as turn,
+  turn_value                                          as turn_value
+from ranked_verdicts
+where place = 1;
+
+-- The observations of each window's running cycle; the newest may not be among the kept points.
+create view quota_cycle_points as
+select
+  quota_windows.id            as window_id,
+  quota_points.observed_at    as observed_at,
+  quota_points.used_percent   as used_percent
+from quota_windows
+join quota_points
+  on quota_points.window_id = quota_windows.id
+  and quota_points.cycle = quota_windows.cycle
+  and quota_points.observed_at < quota_windows.last_at
+where quota_windows.retired_at is null
+union all
+select
+  id        as window_id,
+  last_at   as observed_at,
+  last_used as used_percent
+from quota_windows
+where retired_at is null and last_at is not null;
+
+-- Will a window last until its reset: outcome is runs_out, lasts, exhausted, or none with the
+-- reason. Rates are of the last hour for 5 hours, the last day for a week, three days for a
+-- month, and of the whole cycle where too little was seen lately.
+create view quota_window_forecasts as
+with tracks as (
+  select
+    states.*,
+    clock.now                                         as now,
+    case when states.used_percent is not null then quota_windows.last_at end as last_at,
+    quota_windows.last_used                           as last_used,
+    quota_windows.last_resets_at                      as ends_at,
+    quota_windows.cycle                               as cycle,
+    -- A restart that left the reset alone shows in the cycle's number.
+    quota_windows.cycle % 300000 <> 0                 as early,
+    quota_windows.last_resets_at - states.window_seconds * 1000 as opened_at,
+    coalesce(states.window_seconds, 2592000) * 1000 / case
+      when coalesce(states.window_seconds, 2592000) <= 86400 then 5
+      when coalesce(states.window_seconds, 2592000) <= 604800 then 7
+      else 10
+    end                                               as horizon_ms
+  from quota_window_states as states
+  join quota_windows on quota_windows.id = states.window_id
+  cross join clock
+),
+-- Each of these is one step into the points' key: a cycle may have hundreds of them.
+found as (
+  select
+    tracks.*,
+    coalesce(
+      (
+        select min(observed_at)
+        from quota_points
+        where window_id = tracks.window_id and cycle = tracks.cycle
+      ),
+      last_at
+    )                                                 as first_at,
+    coalesce(
+      (
+        select min(observed_at)
+        from quota_points
+        where window_id = tracks.window_id and cycle = tracks.cycle
+          and observed_at >= last_at - horizon_ms
+      ),
+      last_at
+    )                                                 as recent_at,
+    (
+      select count(*)
+      from (
+        select 1
+        from quota_points
+        where window_id = tracks.window_id and cycle = tracks.cycle
+          and observed_at >= last_at - horizon_ms and observed_at < last_at
+        limit 2
+      )
+    )                                                 as recent_before
+  from tracks
+),
+-- Kept once: it is read several times below.
+valued as materialized (
+  select
+    found.*,
+    coalesce(
+      (
+        select used_percent
+        from quota_points
+        where window_id = found.window_id and cycle = found.cycle and observed_at = first_at
+      ),
+      last_used
+    )                                                 as first_used,
+    coalesce(
+      (
+        select used_percent
+        from quota_points
+        where window_id = found.window_id and cycle = found.cycle and observed_at = recent_at
+      ),
+      last_used
+    )                                                 as recent_used
+  from found
+),
+rates as (
+  select
+    *,
+    case
+      -- Percentages are mostly whole numbers: less than 2 of movement has no direction.
+      when recent_before >= 2 and last_used - recent_used >= 2 and last_at > recent_at
+        then (last_used - recent_used) / (last_at - recent_at)
+      when early or opened_at is null
+        then case
+          when last_used - first_used >= 2 and last_at > first_at
+            then (last_used - first_used) / (last_at - first_at)
+        end
+      when last_used >= 2 and last_at > opened_at then last_used / (last_at - opened_at)
+    end                                               as rate,
+    case
+      when started = 0 then 'not_started'
+      when last_at is null or ends_at is null then 'unknown'
+      when ends_at <= now then 'rolled_over'
+      when now - last_at > 7200000 then 'stale'
+      when now - opened_at < 0.02 * window_seconds * 1000 then 'too_early'
+    end                                               as silence
+  from valued
+),
+projected as (
+  select
+    *,
+    last_at + cast(round((100 - last_used) / rate) as integer) as empty_at
+  from rates
+),
+decided as (
+  select
+    *,
+    case
+      when silence is not null then 'none'
+      when last_used >= 100 then 'exhausted'
+      when rate is null then 'none'
+      when empty_at < ends_at then 'runs_out'
+      else 'lasts'
+    end as outcome
+  from projected
+)
+select
+  account_id                                          as account_id,
+  account                                             as account,
+  provider                                            as provider,
+  plan                                                as plan,
+  window_id                                           as window_id,
+  scope                                               as scope,
+  label                                               as label,
+  used_percent                                        as used_percent,
+  ends_at                                             as resets_at,
+  outcome                                             as outcome,
+  case when outcome = 'none' then coalesce(silence, 'too_little_data') end as reason,
+  case when outcome in ('runs_out', 'lasts') then rate * 3600000 end as percent_per_hour,
+  case when outcome = 'runs_out' then max(empty_at, now) end as runs_out_at,
+  case
+    when outcome = 'lasts' then max(100 - last_used - rate * (ends_at - last_at), 0.0)
+  end                                                 as left_over_percent,
+  first_at                                            as first_at,
+  first_used                                          as first_used,
+  last_at                                             as last_at,
+  last_used                                           as last_used
+from decided;
+
+-- What an account's running cycles took by this ledger's own events: tokens and cost for each
+-- percent point, and how much moved while there was no event, which others must have used.
+create view quota_cycle_usage as
+with stretches as (
+  select
+    forecasts.account_id                    as account_id,
+    forecasts.window_id                     as window_id,
+    forecasts.first_at                      as first_at,
+    forecasts.last_at                       as last_at,
+    forecasts.last_used - forecasts.first_used as moved_percent
+  from quota_window_forecasts as forecasts
+  where forecasts.scope = 'account' and forecasts.last_at > forecasts.first_at
+),
+steps as (
+  select
+    quota_cycle_points.window_id            as window_id,
+    stretches.account_id                    as account_id,
+    quota_cycle_points.observed_at          as observed_at,
+    lag(quota_cycle_points.observed_at) over points as before_at,
+    quota_cycle_points.used_percent - lag(quota_cycle_points.used_percent) over points as moved
+  from quota_cycle_points
+  join stretches using (window_id)
+  window points as (partition by quota_cycle_points.window_id order by quota_cycle_points.observed_at)
+),
+outside as (
+  select
+    window_id  as window_id,
+    sum(moved) as moved_percent,
+    sum(
+      case
+        when not exists (
+          select 1
+          from credentials
+          join usage_events
+            on usage_events.credential_id = credentials.id
+            -- A long request counts when it ends, a quarter of an hour after its event's time.
+            and usage_events.occurred_at > steps.before_at - 900000
+            and usage_events.occurred_at <= steps.observed_at
+          where credentials.account_id = steps.account_id
+        ) then moved
+        else 0
+      end
+    )          as outside_percent
+  from steps
+  where moved > 0
+  group by window_id
+),
+inside as (
+  select
+    stretches.window_id                     as window_id,
+    count(*)                                as requests,
+    sum(usage_events.total_tokens)          as total_tokens,
+    sum(usage_events.cost_microdollars)     as cost_microdollars
+  from stretches
+  join credentials on credentials.account_id = stretches.account_id
+  join usage_events
+    on usage_events.credential_id = credentials.id
+    and usage_events.occurred_at > stretches.first_at
+    and usage_events.occurred_at <= stretches.last_at
+  group by stretches.window_id
+)
+select
+  stretches.account_id                                as account_id,
+  stretches.window_id                                 as window_id,
+  stretches.first_at                                  as first_at,
+  stretches.last_at                                   as last_at,
+  stretches.moved_percent                             as moved_percent,
+  coalesce(inside.requests, 0)                        as requests,
+  coalesce(inside.total_tokens, 0)                    as total_tokens,
+  inside.cost_microdollars                            as cost_microdollars,
+  case
+    when stretches.moved_percent >= 2 and inside.requests > 0
+      then inside.total_tokens / stretches.moved_percent
+  end                                                 as tokens_per_percent,
+  case
+    when stretches.moved_percent >= 2 and inside.requests > 0
+      then inside.cost_microdollars / 1e6 / stretches.moved_percent
+  end                                                 as dollars_per_percent,
+  coalesce(outside.outside_percent, 0.0)              as outside_percent,
+  100.0 * outside.outside_percent / outside.moved_percent as outside_share_percent
+from stretches
+left join inside using (window_id)
+left join outside using (window_id);
+
+-- Every kept observation, with local times for charts.
+create view quota_observations as
+select
+  known_accounts.id                                   as account_id,
+  known_accounts.label                                as account,
+  known_accounts.provider                             as provider,
+  quota_windows.id                                    as window_id,
+  quota_windows.scope                                 as scope,
+  quota_windows.label                                 as label,
+  quota_points.cycle                                  as cycle,
+  quota_points.observed_at                            as observed_at,
+  datetime((quota_points.observed_at + coalesce(zone_offsets.offset_ms, 0)) / 1000, 'unixepoch')
+                                                      as observed_local,
+  quota_points.used_percent                           as used_percent,
+  min(max(100 - quota_points.used_percent, 0.0), 100.0) as left_percent,
+  quota_points.resets_at                              as resets_at
+from known_accounts
+cross join quota_windows on quota_windows.account_id = known_accounts.id
+cross join quota_points on quota_points.window_id = quota_windows.id
+left join zone_offsets
+  on zone_offsets.starts_at <= quota_points.observed_at
+  and quota_points.observed_at < zone_offsets.ends_at;
+
+-- How each cycle ended: what was left is gone. Early means before its time, by a banked reset or
+-- the provider's will; unseen_seconds is how long before the end nobody looked.
+create view quota_cycle_ends as
+with cycles as (
+  select
+    window_id         as window_id,
+    cycle             as cycle,
+    min(observed_at)  as first_at
+  from quota_points
+  where cycle <> 0
+  group by window_id, cycle
+),
+lasts as (
+  select
+    window_id         as window_id,
+    cycle             as cycle,
+    max(observed_at)  as last_at,
+    used_percent      as last_used,
+    resets_at         as resets_at
+  from quota_points
+  where cycle <> 0
+  group by window_id, cycle
+),
+followed as (
+  select
+    cycles.*,
+    lasts.last_at     as last_at,
+    lasts.last_used   as last_used,
+    lasts.resets_at   as resets_at,
+    lead(cycles.first_at) over (partition by cycles.window_id order by cycles.first_at) as next_at
+  from cycles
+  join lasts using (window_id, cycle)
+),
+ended as (
+  select
+    followed.*,
+    -- Half a minute: reset instants jitter between polls.
+    coalesce(next_at < resets_at - 30000, 0)         as early,
+    case when next_at < resets_at - 30000 then next_at else resets_at end as ended_at
+  from followed
+  cross join clock
+  where next_at is not null or resets_at <= clock.now
+)
+select
+  known_accounts.id                                   as account_id,
+  known_accounts.label                                as account,
+  known_accounts.provider                             as provider,
+  quota_windows.id                                    as window_id,
+  quota_windows.scope                                 as scope,
+  quota_windows.label                                 as label,
+  ended.first_at                                      as first_at,
+  ended.last_at                                       as last_at,
+  ended.ended_at                                      as ended_at,
+  ended.early                                         as early,
+  ended.last_used                                     as used_percent,
+  min(max(100 - ended.last_used, 0.0), 100.0)         as left_unused_percent,
+  max(ended.ended_at - ended.last_at, 0) / 1000       as unseen_seconds
+from ended
+join quota_windows on quota_windows.id = ended.window_id
+join known_accounts on known_accounts.id = quota_windows.account_id;
+
+-- Each account whose quota cannot be read as it should, and what to do about it.
+create view quota_troubles as
+select
+  account_id                                          as account_id,
+  account                                             as account,
+  provider                                            as provider,
+  case when disabled then 'disabled' else state end   as state,
+  case
+    when disabled then 'disabled in the proxy: nothing to do, or enable it there'
+    when state = 'needs_login' then 'log in again: the provider has ended this login'
+    when state = 'deactivated' then 'the provider has closed this account or workspace'
+    when state = 'unsupported_credential' then 'log in again: this token may not read quotas'
+    when state = 'token_expired' then 'wait: the proxy renews the token when it next uses it'
+    when state = 'wrong_workspace' then 'the answer was about another workspace: log in again'
+    when state = 'auth_error' then 'the provider refuses this login: log in again if it lasts'
+    when state = 'blocked_network' then 'the provider''s edge blocks this network, not the account'
+    when state = 'rate_limited' then 'asked too often, by us or by others: we ask less now'
+    when state = 'bad_response' then 'the answer was none that we know: upgrade if it lasts'
+    when error_code = 'proxy_unusable' then 'use quota_source management for this account'
+    when state = 'unavailable' then 'wait: we ask again'
+    when state = 'never' then 'not asked yet'
+    else 'wait, and report this state if it lasts'
+  end                                                 as advice,
+  http_status                                         as http_status,
+  error_code                                          as error_code,
+  error_text                                          as error_text,
+  failures                                            as failures,
+  last_attempt_at                                     as last_attempt_at,
+  last_success_at                                     as last_success_at,
+  next_attempt_at                                     as next_attempt_at
+from account_standings
+where disabled or state not in ('ok', 'no_source', 'never');
+
+-- One row for each account in the shape of the original script: "primary" is its 5-hour window,
+-- "secondary" its weekly one, whatever the provider calls first; null is unknown.
+create view account_quotas as
+with shown as (
+  select
+    account_id                                        as account_id,
+    window_key                                        as window_key,
+    case
+      when rolled_over then null
+      when used_percent = cast(used_percent as integer) then cast(used_percent as integer)
+      else used_percent
+    end                                               as used,
+    case
+      when left_percent = cast(left_percent as integer) then cast(left_percent as integer)
+      else left_percent
+    end                                               as remaining,
+    case
+      when not rolled_over then datetime(
+        (
+          resets_at + coalesce(
+            (
+              select offset_ms
+              from zone_offsets
+              where starts_at <= resets_at and resets_at < ends_at
+            ),
+            0
+          )
+        ) / 1000,
+        'unixepoch'
+      )
+    end                                               as reset_at
+  from quota_window_states
+  where scope = 'account' and scope_key = ''
+)
+select
+  verdicts.account_id                                 as account_id,
+  verdicts.account                                    as email,
+  verdicts.plan                                       as plan,
+  verdicts.usable                                     as allowed,
+  case
+    when verdicts.usable is null then null
+    else verdicts.usable = 0 and (
+      verdicts.blocked_by is not null
+      or coalesce(standings.limit_reached, 0) = 1
+      or verdicts.reason = 'usage_limit_reached'
+    )
+  end                                                 as limit_reached,
+  five_hours.used                                     as primary_used_percent,
+  five_hours.remaining                                as primary_remaining_percent,
+  five_hours.reset_at                                 as primary_reset_at,
+  week.used                                           as secondary_used_percent,
+  week.remaining                                      as secondary_remaining_percent,
+  week.reset_at                                       as secondary_reset_at,
+  standings.credits_balance                           as credits_balance,
+  strftime('%Y-%m-%dT%H:%M:%SZ', verdicts.observed_at / 1000, 'unixepoch')
+                                                      as timestamp,
+  verdicts.observed_at / 1000                         as ts_epoch
+from account_verdicts as verdicts
+join account_standings as standings using (account_id)
+left join shown as five_hours
+  on five_hours.account_id = verdicts.account_id and five_hours.window_key = '5h'
+left join shown as week
+  on week.account_id = verdicts.account_id and week.window_key = '7d'
+where verdicts.state <> 'no_source';

@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import signal
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +18,7 @@ from bench.plan import Options, options
 
 def main() -> None:
     """Run the benchmark."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("The benchmark was ended."))
     chosen, begun, told = options(), time.monotonic(), machine.described()
     part = measured(chosen)
     named = (f"{name} {value:,}" for name, value in asdict(chosen.plan).items())

@@ -26,7 +26,7 @@ def measure(home: Path, plan: Plan) -> Part:
         with live(folder, plan.rate) as running:
             times = timed(running.client, edged(), samples=plan.samples)
     title = f"A quarter hour of {plan.burst:,} events around the start of each window"
-    return Part(by_group(times), [table(title, times, plan)])
+    return Part(by_group(times), [table(title, times)])
 
 
 def fill(folder: Path, plan: Plan) -> None:

@@ -8,6 +8,7 @@ from typing import Self, TypeVar
 
 from bench.workload import Workload
 from ingest.parse import parse
+from ingest.proxies import Collection
 from ingest.spool import Batch
 from ingest.store import Store
 from ledger import prepare
@@ -39,7 +40,7 @@ class Feed:
         self.proxy_id = proxies.find(self.conn, row[0] if row else PROXY)
         self.salt = load_salt(folder)
         self._store = Store(self.conn, self.proxy_id, self.salt, Prices({}))
-        self._number = proxies.Collection(self.conn, self.proxy_id).last_batch()
+        self._number = Collection(self.conn, self.proxy_id).last_batch()
 
     def __enter__(self) -> Self:
         return self

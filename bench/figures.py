@@ -35,8 +35,10 @@ def at_least(name: str, value: float, bar: float, unit: str) -> Figure:
     return Figure(name, f"{number(value)} {unit}", f"≥ {number(bar)} {unit}", value >= bar)
 
 
-def at_most(name: str, value: float, bar: float, unit: str) -> Figure:
-    """Give a figure that should not be larger than its bar."""
+def at_most(name: str, value: float, bar: float | None, unit: str) -> Figure:
+    """Give a figure that should not be larger than its bar, if it has one."""
+    if bar is None:
+        return Figure(name, f"{number(value)} {unit}")
     return Figure(name, f"{number(value)} {unit}", f"≤ {number(bar)} {unit}", value <= bar)
 
 

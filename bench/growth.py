@@ -18,9 +18,9 @@ def compare(by_size: BySize) -> Part:
     most = max(grown, key=lambda title: grown[title])
     rows = [[title, *map(number, each), f"{grown[title]:.2f}"] for title, each in medians.items()]
     sentences = [
-        "p50 through HTTP with the same traffic on each. A request costs about the same whatever "
-        "it asks until its rollup rows outnumber that: those grow with accounts, models, clients "
-        "and days, and no longer with events once each bucket has all of them.",
+        "p50 through HTTP with the same traffic on each. What a query reads are rollup rows; they "
+        "grow with accounts, models, clients and hours, and no longer with events once each "
+        "bucket has all of its accounts or models.",
     ]
     columns = ["request", *(f"{size:,} events, ms" for size in sizes), "ratio"]
     name = f"p50 from {sizes[0]:,} to {sizes[-1]:,} events, most grown ({most})"

@@ -4,11 +4,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from subprocess import Popen
 from typing import NamedTuple
 
 from bench.dataset import read_only
 
 LOOK_SECONDS = 0.01
+LONGEST_SECONDS = 30.0
 COUNTS = "select sum(received), sum(stored), sum(duplicate + rejected) from ingest_ledger"
 # Ids are given in order and nothing is deleted.
 EVENTS = "select coalesce(max(id), 0) from usage_events"
@@ -32,14 +34,15 @@ class Intake:
         """Count the new events."""
         return self._total() - self._before
 
-    def follow(self, until: Callable[[int], bool], *, within: float) -> list[Commit]:
-        """Note each commit until a count is reached; ends the run when it takes too long."""
-        deadline, seen = time.monotonic() + within, [Commit(time.monotonic(), self.stored())]
+    def follow(self, until: Callable[[int], bool], collector: Popen[bytes]) -> list[Commit]:
+        """Note each commit until a count is good; ends the run when the collector is stuck."""
+        seen = [Commit(time.monotonic(), self.stored())]
         while not until(seen[-1].stored):
             stored = self.stored()
             if stored > seen[-1].stored:
                 seen.append(Commit(time.monotonic(), stored))
-            if time.monotonic() > deadline:
+            is_stuck = time.monotonic() > seen[-1].at + LONGEST_SECONDS
+            if is_stuck or collector.poll() is not None:
                 raise SystemExit(f"The collector is stuck at {stored:,} events.")
             time.sleep(LOOK_SECONDS)
         return seen

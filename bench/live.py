@@ -1,18 +1,17 @@
 """A ledger at work: the real processes, events that arrive, and queries meanwhile."""
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from bench.dataset import copied
-from bench.intake import Intake, intake
+from bench.intake import Commit, Intake, intake
 from bench.processes import Place, end, free_port, modules, running
 from bench.served import Client
 from bench.upstream import Upstream, upstream
 
-DRAIN_SECONDS = 600.0
 COLLECTOR = "ingest"
 
 
@@ -40,11 +39,15 @@ class Live(NamedTuple):
         module = modules()[COLLECTOR]
         self.processes[COLLECTOR] = self.stack.enter_context(running(module, self.place))
 
+    def follow(self, until: Callable[[int], bool]) -> list[Commit]:
+        """Note each commit until a count of events is good."""
+        return self.intake.follow(until, self.processes[COLLECTOR])
+
     def lost(self) -> int:
         """Stop the traffic, wait for the collector, and count what did not arrive."""
         self.proxy.rate(0)
         pushed = self.proxy.count().pushed
-        self.intake.follow(lambda stored: stored >= pushed, within=DRAIN_SECONDS)
+        self.follow(lambda stored: stored >= pushed)
         return pushed - self.intake.stored()
 
 
@@ -63,5 +66,6 @@ def live(home: Path, rate: float) -> Iterator[Live]:
         stack.callback(client.close)
         client.wait()
         proxy.rate(rate)
-        watched.follow(lambda stored: stored > 0, within=DRAIN_SECONDS)
-        yield Live(place, proxy, processes, watched, client, stack)
+        running_now = Live(place, proxy, processes, watched, client, stack)
+        running_now.follow(lambda stored: stored > 0)
+        yield running_now

@@ -11,7 +11,6 @@ from bench.upstream import Upstream, upstream
 from bench.workload import Kind
 
 BAR = 8_000
-LONGEST_SECONDS = 600.0
 KINDS: tuple[Kind, ...] = ("thin", "fat")
 
 
@@ -42,6 +41,6 @@ def emptied(proxy: Upstream, place: Place, watched: Intake, what: tuple[Kind, in
     """Fill the queue, let the collector empty it; gives events a second."""
     target = proxy.fill(*what).pushed
     with running("ingest", place) as collector:
-        seen = watched.follow(lambda stored: stored >= target, within=LONGEST_SECONDS)
+        seen = watched.follow(lambda stored: stored >= target, collector)
         end(collector)
     return per_second(seen)

@@ -75,7 +75,7 @@ def obey(pushing: Pushing, line: str) -> None:
 def main() -> None:
     """Serve until there are no more lines."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with serving(Proxy(key=KEY, retention=RETENTION, records=False, accounts=())) as proxy:
+    with serving(Proxy(key=KEY, retention=RETENTION, records=False)) as proxy:
         pushing = Pushing(proxy)
         threading.Thread(target=pushing.stream, daemon=True).start()
         print(proxy.port, flush=True)

@@ -13,8 +13,8 @@ from bench.feed import Feed, batches
 from bench.figures import Part, Section, at_least, number
 from bench.plan import Plan
 from bench.workload import DAY, DAYS_OF_LATE, LATE_SHARE, Workload, even
-from ingest import proxies
 from ingest.parse import parse
+from ingest.proxies import Collection
 from ingest.spool import Batch
 from ingest.store import KEEP_EVENTS, Store
 from ledger.prices import Prices
@@ -93,7 +93,7 @@ def breakdown(feed: Feed, plan: Plan, *, seconds: float) -> dict[str, float]:
     """Give the seconds that an event spends in each step."""
     conn = Clocked(feed.conn)
     store = Store(conn, feed.proxy_id, feed.salt, Prices({}))  # type: ignore[arg-type]
-    last = proxies.Collection(feed.conn, feed.proxy_id).last_batch()
+    last = Collection(feed.conn, feed.proxy_id).last_batch()
     spent, made = dict.fromkeys(STEPS, 0.0), records(plan, seconds, seed=1)
     begun = time.perf_counter()
     for batch_number, some in enumerate(made, start=last + 1):

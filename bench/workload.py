@@ -54,6 +54,16 @@ class Use(NamedTuple):
     ttft: int
 
 
+class Attempt(NamedTuple):
+    """Who used what, when (unix seconds)."""
+
+    at: float
+    account: Fields
+    model: bytes
+    client: bytes
+    use: Use
+
+
 class Workload:
     """Makes up events; the same seed gives the same ones."""
 
@@ -67,19 +77,18 @@ class Workload:
     def payloads(self, moments: Sequence[float], kind: Kind = "mixed") -> list[bytes]:
         """Give one payload for each moment (unix seconds)."""
         draw, count = self._rng.choices, len(moments)
-        drawn = zip(
+        attempts = map(
+            Attempt,
             moments,
             draw(self._accounts, k=count),
             draw(self._models, k=count),
             draw(self._clients, CLIENT_WEIGHTS, k=count),
             draw(self._uses, k=count),
-            strict=True,
         )
-        return [self._payload(kind, *one) for one in drawn]
+        return [self._payload(attempt, kind) for attempt in attempts]
 
-    def _payload(
-        self, kind: Kind, at: float, account: Fields, model: bytes, client: bytes, use: Use
-    ) -> bytes:
+    def _payload(self, attempt: Attempt, kind: Kind) -> bytes:
+        at, account, model, client, use = attempt
         rng = self._rng
         is_fat = kind == "fat" or (kind == "mixed" and rng.random() < 0.5)
         bits = rng.getrandbits(32)

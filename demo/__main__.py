@@ -24,11 +24,15 @@ def main() -> None:
 
 def run_proxy(options: argparse.Namespace) -> None:
     """Serve the stand-in alone; raises SystemExit when the port is taken."""
+    zone = datetime.now().astimezone().tzinfo or UTC
+    busiest = max(options.rate, 0.0)
+    traffic = Traffic(seed=SEED, anchor=time.time(), zone=zone, busiest=busiest)
     proxy = Proxy(
         key=options.key,
         port=options.port,
         version=options.version,
         retention=options.retention,
+        quotas=traffic.quotas,
         records=False,
     )
     stop = _stop_on_signals()
@@ -40,22 +44,16 @@ def run_proxy(options: argparse.Namespace) -> None:
             reason = os.strerror(error.errno or 0).lower()
             raise SystemExit(f"cannot listen on port {options.port}: {reason}") from error
         print(f"{proxy.version} at http://127.0.0.1:{proxy.port}, key {proxy.key}", flush=True)
-        _work(proxy, options.rate, stop)
+        if busiest:
+            live.stream(proxy, traffic, stop)
+        else:
+            stop.wait()
 
 
 def version(text: str) -> str:
     """Check that a text names a version of the proxy; raises ValueError otherwise."""
     versions.parse(text)
     return text
-
-
-def _work(proxy: Proxy, rate: float, stop: Event) -> None:
-    if rate <= 0:
-        stop.wait()
-        return
-    zone = datetime.now().astimezone().tzinfo or UTC
-    traffic = Traffic(seed=SEED, anchor=time.time(), zone=zone, busiest=rate)
-    live.stream(proxy, traffic, stop)
 
 
 def _stop_on_signals() -> Event:

@@ -29,6 +29,8 @@ def api_call(proxy: Proxy, request: Request) -> Reply:
     if inner is None:
         return failure("request failed", 502)
     found = proxy.providers.answer(inner)
+    if found.manner == "reset":
+        return failure("request failed", 502)
     wrapped = {
         "status_code": found.status,
         "header": {name: [value] for name, value in (("Content-Type", found.kind), *found.headers)},

@@ -1,5 +1,6 @@
 """`python -m demo`: fill a ledger with 30 days of history, then run everything on live traffic."""
 
+import json
 import os
 import subprocess
 import sys
@@ -14,13 +15,15 @@ from pathlib import Path
 import msgspec
 from tqdm import tqdm
 
-from demo.pool import KEY, SEED
+from demo import auth_folder, past
+from demo.pool import FILES, KEY, SEED
 from demo.proxy import Proxy
 from demo.serving import serving
 from demo.traffic import Traffic
 from ledger import connect_read_only, prepare, transaction
 from ledger.config import ROOT
 from ledger.file import NAME
+from quota.providers import PROVIDERS
 from worker import settings
 from worker.serve import require_port
 from worker.settings import Settings
@@ -47,8 +50,11 @@ def main() -> None:
     require_port(chosen)
     mark = marked(chosen)
     os.environ["CLIPROXY_PORT"] = str(mark.port)
+    urls = {name: f"http://127.0.0.1:{mark.port}/providers/{name}" for name in PROVIDERS}
+    os.environ["LEDGER_PROVIDER_URLS"] = json.dumps(urls)
+    auth_folder.write(chosen.auth_folder, FILES)
     if not mark.filled:
-        fill(mark)
+        fill(mark, chosen)
         keep(chosen, msgspec.structs.replace(mark, filled=True))
     print(f"The dashboard: http://{chosen.dashboard_host}:{chosen.dashboard_port}/", flush=True)
     run_all()
@@ -115,8 +121,8 @@ def free_port(favourite: int) -> int:
     raise SystemExit("The demo's proxy finds no port to listen on.")
 
 
-def fill(mark: Mark) -> None:
-    """Send the history through the queue to a real collector, with a progress bar."""
+def fill(mark: Mark, chosen: Settings) -> None:
+    """Send the history through the queue to a real collector, and keep the quotas of that time."""
     zone = datetime.now().astimezone().tzinfo or UTC
     traffic = Traffic(seed=SEED, anchor=mark.end, zone=zone)
     events = traffic.history(mark.start, mark.end, count=EVENTS)
@@ -128,6 +134,8 @@ def fill(mark: Mark) -> None:
             drain(proxy, collector, MOST_QUEUED)
             bar.update(len(chunk))
         drain(proxy, collector, 0)
+    with closing(prepare(chosen.data_folder, timezone=chosen.zone_name)) as conn:
+        past.keep(conn, proxy, traffic.quotas, start=mark.start, end=mark.end)
 
 
 def batched_payloads(events: Iterator[bytes]) -> Iterator[list[bytes]]:

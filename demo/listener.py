@@ -41,6 +41,8 @@ class Listener:
         self._server.close()
         await self._server.wait_closed()
         self._server = None
+        # Connections that were accepted just now are not talking yet.
+        await asyncio.sleep(0.01)
         for talk, writer in self._talks.items():
             writer.transport.abort()
             talk.cancel()

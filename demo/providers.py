@@ -1,6 +1,7 @@
 """Stand-ins for the providers' quota endpoints, on the proxy's own port below `/providers/`."""
 
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from demo.quota import Quotas
 from demo.tokens import owner
 
 PREFIX = "/providers/"
+MOST_CALLS = 20_000
 HOSTS = {
     "chatgpt.com": "codex",
     "api.anthropic.com": "claude",
@@ -59,7 +61,8 @@ class Providers:
     def __init__(self, accounts: Sequence[Account], quotas: Quotas) -> None:
         self._accounts = accounts
         self._quotas = quotas
-        self.calls: list[Asked] = []
+        # The demo runs for days.
+        self.calls: deque[Asked] = deque(maxlen=MOST_CALLS)
         self.faults: dict[Account | None, Reply] = {}
 
     def answer(self, request: Request) -> Reply:

@@ -38,7 +38,7 @@ class Traffic:
     ) -> None:
         offset = datetime.fromtimestamp(anchor, zone).utcoffset()
         self._rhythm = Rhythm(offset.total_seconds() if offset else 0.0)
-        self._quotas = Quotas(self._rhythm, anchor)
+        self.quotas = Quotas(self._rhythm, anchor)
         self._seed = seed
         self._zone = zone
         self._busiest = busiest
@@ -78,7 +78,7 @@ class Traffic:
     def _cell(self, low: float, high: float, count: int) -> list[Event]:
         """Fill the time between two masses with so many events."""
         rng = Random(f"{self._seed} {low!r} {count}")
-        stage = Stage(rng, self._quotas, Attempts(rng, self._quotas, self._zone))
+        stage = Stage(rng, self.quotas, Attempts(rng, self.quotas, self._zone))
         end = self._rhythm.moment(high)
         events: list[Event] = []
         while len(events) < count:

@@ -1,13 +1,21 @@
-"""`python -m ingest [--once]`: collect the proxy's usage events."""
+"""`python -m ingest [--once]`: collect the proxy's usage events; `python -m ingest replay`."""
 
-from ingest import proxies
+import sys
+
+from ingest import proxies, replay
+from ingest.asking import Asker, Told
 from ingest.job import Collector, Parts
 from ingest.management import Management
+from ingest.reconcile import Reconciliation
 from ingest.source import source
 from ingest.spool import Spool
 from ingest.store import Store
+from ingest.thinning import Thinning
+from ledger.file import NAME
 from ledger.keys import load_salt
+from ledger.presence import Presence
 from ledger.prices import Prices
+from ledger.wal import Wal
 from worker.proxies import address, find
 from worker.refusals import Refusals
 from worker.settings import require_key
@@ -22,13 +30,20 @@ def collector(given: Given) -> Collector:
     where = address(settings.cliproxy_host, settings.cliproxy_port)
     name = where.partition("://")[2]
     proxy_id = find(conn, name)
+    collection = proxies.Collection(conn, proxy_id)
+    refusals = Refusals(conn, proxy_id, salt.key(settings.management_key))
+    told = Told(collection, Reconciliation(conn, proxy_id), refusals)
+    file = settings.data_folder / NAME
     parts = Parts(
         source=source(settings),
-        management=Management(where, settings.management_key),
+        asker=Asker(Management(where, settings.management_key), told),
         spool=Spool(settings.data_folder / "ingest.spool"),
         store=Store(conn, proxy_id, salt, Prices(settings.prices)),
-        collection=proxies.Collection(conn, proxy_id),
-        refusals=Refusals(conn, proxy_id, salt.key(settings.management_key)),
+        collection=collection,
+        refusals=refusals,
+        presence=Presence(file),
+        wal=Wal(conn, file),
+        thinning=Thinning(conn, settings.keep_events_days),
     )
     job = Collector(parts, batch_size=settings.batch_size)
     job.recover(was_killed=proxies.was_killed(conn))
@@ -36,7 +51,10 @@ def collector(given: Given) -> Collector:
 
 
 def main() -> None:
-    """Run the worker."""
+    """Run the worker, or replay rejected records."""
+    if sys.argv[1:] == ["replay"]:
+        replay.main()
+        return
     start("ingest", collector, rest=lambda settings: settings.poll_interval_seconds)
 
 

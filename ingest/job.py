@@ -5,13 +5,16 @@ import logging
 import time
 from typing import NamedTuple
 
-from ingest.management import Management
+from ingest.asking import Asker
 from ingest.parse import parse
 from ingest.proxies import Collection
 from ingest.source import CutOff, Source
 from ingest.spool import Batch, Spool
 from ingest.store import Store
-from ledger import Unavailable
+from ingest.thinning import Thinning
+from ledger import Unavailable, Unwritable
+from ledger.presence import Presence
+from ledger.wal import Wal
 from worker.errors import Refused
 from worker.heartbeat import now
 from worker.refusals import Refusals
@@ -19,18 +22,25 @@ from worker.refusals import Refusals
 log = logging.getLogger(__name__)
 
 NOTE_EVERY_SECONDS = 5.0
-ASK_EVERY_SECONDS = 60.0
+# A reply above this size makes the next pops smaller, so that memory stays bounded.
+LARGE_REPLY = 16 << 20
+# Causes of a gap by what the ledger's error says; any other is "ledger not writable".
+CAUSES = {"locked": "ledger locked", "disk": "disk full", "space left": "disk full"}
+CAUSES |= {"read-only": "folder read-only", "deleted": "ledger file deleted"}
 
 
 class Parts(NamedTuple):
     """What a collector is made of."""
 
     source: Source
-    management: Management
+    asker: Asker
     spool: Spool
     store: Store
     collection: Collection
     refusals: Refusals
+    presence: Presence
+    wal: Wal
+    thinning: Thinning
 
 
 class Trouble(NamedTuple):
@@ -46,13 +56,13 @@ class Collector:
 
     def __init__(self, parts: Parts, *, batch_size: int) -> None:
         self._parts = parts
-        self._batch_size = batch_size
+        self._batch_size = self._count = batch_size
         self._number = parts.collection.last_batch()
         self._pending: Batch | None = None
         self._spooled = False
         self._trouble: Trouble | None = None
         self._trouble_kept = False
-        self._note_due = self._ask_due = 0.0
+        self._note_due = 0.0
 
     def recover(self, *, was_killed: bool) -> None:
         """Take up what an earlier run left: its spooled batch, and the gap since its last pop."""
@@ -73,12 +83,16 @@ class Collector:
             if self._trouble:
                 self._begin_gap(self._trouble)
             return 1
-        batch = self._pop()
+        count = self._count
+        batch = self._pop(count)
         if batch:
             self._keep(batch)
         self._note()
-        self._ask()
-        return len(batch.records) if batch and len(batch.records) >= self._batch_size else 0
+        if batch and len(batch.records) >= count:
+            return len(batch.records)
+        self._parts.asker.after_empty_pop()
+        self._parts.thinning.after_empty_pop()
+        return 0
 
     def remark(self) -> str | None:
         """Say nothing: what the proxy says of itself is on the state page."""
@@ -87,8 +101,9 @@ class Collector:
     def failed(self, error: Unavailable | Refused) -> None:
         """Begin a gap, on record as soon as the ledger can be written."""
         cause = "proxy away"
-        if self._pending:
-            cause = "ledger not writable"
+        if self._pending or isinstance(error, Unwritable):
+            words = (named for word, named in CAUSES.items() if word in str(error))
+            cause = next(words, "ledger not writable")
         elif isinstance(error, Refused):
             cause = "key refused"
         elif isinstance(error, CutOff):
@@ -97,15 +112,23 @@ class Collector:
         with contextlib.suppress(Unavailable):
             self._begin_gap(trouble)
 
-    def _pop(self) -> Batch | None:
+    def _pop(self, count: int) -> Batch | None:
         """Take a batch out of the queue; from here on it exists nowhere else."""
-        self._parts.refusals.check()
+        was_open = self._parts.source.is_open
+        if not was_open:
+            self._parts.refusals.check()
+        self._parts.presence.check()
+        self._parts.spool.reserve()
         try:
-            records = self._parts.source.pop(self._batch_size)
+            records = self._parts.source.pop(count)
         except Refused as error:
             self._parts.refusals.keep(error, told="ingest")
             raise
+        if not was_open:
+            self._parts.refusals.lift()
         if records:
+            is_large = sum(map(len, records)) > LARGE_REPLY
+            self._count = max(count // 8, 1) if is_large else min(2 * count, self._batch_size)
             name = self._parts.source.name
             self._pending = Batch(self._number + 1, name, now(), records)
         return self._pending
@@ -115,10 +138,21 @@ class Collector:
         if not self._spooled:
             self._parts.spool.put(batch)
             self._spooled = True
-        counts = self._parts.store.keep(batch, map(parse, batch.records))
-        self._number, self._pending, self._spooled = batch.number, None, False
+        if batch.number > self._number:
+            counts = self._parts.store.keep(batch, map(parse, batch.records))
+            self._number = batch.number
+            log.debug("batch %d: %s", batch.number, counts)
+        # A commit into a file that was deleted meanwhile is none.
+        self._parts.presence.check()
+        self._pending, self._spooled = None, False
         self._parts.spool.clear()
-        log.debug("batch %d: %s", batch.number, counts)
+
+    def _save(self, batch: Batch) -> None:
+        """Try once more to make a popped batch safe before the end."""
+        try:
+            self._parts.spool.put(batch)
+        except Unavailable as error:
+            log.critical("a popped batch of %d records is lost: %s", len(batch.records), error)
 
     def _begin_gap(self, trouble: Trouble) -> None:
         """Begin a gap, unless this one is on record already."""
@@ -132,26 +166,14 @@ class Collector:
         if not self._trouble and time.monotonic() < self._note_due:
             return
         self._parts.collection.note_pop(now(), self._parts.source.name)
-        self._parts.refusals.lift()
+        self._parts.wal.trim()
         self._trouble, self._trouble_kept = None, False
         self._note_due = time.monotonic() + NOTE_EVERY_SECONDS
 
-    def _ask(self) -> None:
-        """Ask the proxy now and then how it is set; an answer that does not come is asked again."""
-        if time.monotonic() < self._ask_due:
-            return
-        self._ask_due = time.monotonic() + ASK_EVERY_SECONDS
-        try:
-            status = self._parts.management.status()
-        except Unavailable as error:
-            log.debug("status not told: %s", error)
-            return
-        if status.statistics_enabled is False:
-            log.warning("the proxy collects nothing: set usage-statistics-enabled: true in it")
-        self._parts.collection.keep_status(status, now())
-
     def close(self) -> None:
         """End the connections; a batch that could not be stored stays in the spool."""
+        if self._pending and not self._spooled:
+            self._save(self._pending)
         self._parts.source.close()
-        self._parts.management.close()
+        self._parts.asker.close()
         self._parts.spool.close()

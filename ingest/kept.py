@@ -10,7 +10,7 @@ from msgspec.structs import fields
 from ingest.payload import Breakdown, Fail, InputParts, OutputParts, Payload, Tokens
 from ingest.scrub import EMAIL, LONGEST_LOOK, scrubbed, told
 
-EXCERPT_LENGTH = 300
+EXCERPT_LENGTH, LONGEST_KEPT = 300, 256_000
 NAME = re.compile(r"[\w./:*+()@ -]{0,120}")
 TIME = re.compile(r"[0-9TZtz:+. -]{0,40}")
 # A JSON text, after the name of its field if it has one; the last one may be cut off.
@@ -69,6 +69,8 @@ class Cleaner(NamedTuple):
 def kept_record(raw: bytes, replace: Callable[[str], str]) -> tuple[str, str]:
     """Give ('json', the record with its secrets replaced) or ('excerpt', scrubbed text)."""
     try:
+        if len(raw) > LONGEST_KEPT:
+            raise ValueError("too long to be kept whole")
         record = json.loads(raw)
         cleaner = Cleaner(replace, keys_of(record))
         return "json", json.dumps(cleaner.clean(record), ensure_ascii=True, allow_nan=False)

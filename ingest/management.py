@@ -3,10 +3,11 @@
 Wire format: `internal/api/server_management.go` of CLIProxyAPI.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import httpx
 
+from ingest.counters import Counted, of_files, of_keys
 from worker.errors import Unavailable
 from worker.refusals import refusal
 
@@ -81,6 +82,15 @@ class Management:
             retention_seconds=retention_seconds(retention),
         )
 
+    def counts(self) -> dict[str, Counted]:
+        """Ask what was counted of each credential since the proxy's start, by auth_index."""
+        listing = parsed(self.get("auth-files"))
+        try:
+            usage = parsed(self.get("api-key-usage"))
+        except Unavailable:
+            usage = None
+        return of_keys(usage, listing) | of_files(listing)
+
     def close(self) -> None:
         """End the connections."""
         self._client.close()
@@ -88,11 +98,16 @@ class Management:
 
 def field(answer: httpx.Response, name: str) -> object:
     """Give one field of a JSON object; None when there is no such thing."""
-    try:
-        found = answer.json()
-    except ValueError:
-        return None
+    found = parsed(answer)
     return found.get(name) if isinstance(found, dict) else None
+
+
+def parsed(answer: httpx.Response) -> Any:
+    """Give an answer's JSON; None when it is none."""
+    try:
+        return answer.json()
+    except (ValueError, RecursionError):
+        return None
 
 
 def retention_seconds(found: object) -> int | None:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from ingest.payload import Payload
 
 LINE_LENGTH, CODE_LENGTH = 200, 60
-LONGEST_LOOK = 4000
+LONGEST_LOOK, LONGEST_JSON = 4000, 1_000_000
 EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 # No \b before a key: Chinese text runs into it without a space.
 REPLACED = [
@@ -70,7 +70,7 @@ def told(body: str, known: list[str]) -> tuple[str | None, str]:
 
 def said(body: str) -> tuple[str | None, str]:
     """Find code and message in an error body: JSON of any provider, HTML, or plain text."""
-    if not body.lstrip().startswith(("{", "[")):
+    if len(body) > LONGEST_JSON or not body.lstrip().startswith(("{", "[")):
         title = TITLE.search(body[:LONGEST_LOOK])
         return None, html.unescape(title[1]) if title else body
     try:

@@ -113,7 +113,9 @@ def exhaustion(payload: Payload) -> dict[str, str | int | float] | None:
     except (ValueError, RecursionError):
         return None
     error = body.get("error") if isinstance(body, dict) else None
-    if not isinstance(error, dict) or not {error.get("type"), error.get("code")} & {*EXHAUSTED}:
+    if not isinstance(error, dict):
+        return None
+    if error.get("type") not in EXHAUSTED and error.get("code") not in EXHAUSTED:
         return None
     picked = {name: error.get(name) for name in ERROR_FIELDS}
     return {

@@ -10,11 +10,12 @@ from ingest.parse import Rejected, Usage
 from ingest.rows import Rows
 from ingest.signals import keep_signals
 from ingest.spool import Batch
-from ledger import rollups, transaction, zones
+from ledger import retention, rollups, transaction, zones
 from ledger.keys import Salt
 from ledger.prices import Prices
 
 HOUR_MS = 3_600_000
+UNKEPT = "timestamp: older than the events that keep_events_days keeps"
 KEEP_EVENTS = """
   insert into usage_events (
     occurred_at, event_hash, credential_id, model_id, alias_id, client_id,
@@ -34,6 +35,9 @@ KEEP_FAILURE = """
 KEEP_REJECTED = """
   insert into rejected_events (proxy_id, received_at, reason, form, record)
   values (?, ?, ?, ?, ?)
+"""
+MARK_REPLAYED = """
+  update rejected_events set replayed_at = ? where id = ? and replayed_at is null
 """
 KEEP_COUNTS = """
   insert into ingest_ledger
@@ -86,11 +90,29 @@ class Store:
             self._rows.forget()
             raise
 
+    def replay(self, batch: Batch, usages: list[Usage], ids: list[tuple[int]]) -> Counts:
+        """Write rejected records that are understood now, and mark them as such by their ids.
+
+        Those that another replay has marked meanwhile are left out.
+        """
+        try:
+            with transaction(self._conn):
+                left = [self._mark(batch.popped_at, number) for (number,) in ids]
+                usages = [usage for usage, is_left in zip(usages, left, strict=True) if is_left]
+                stored = self._keep_usages(usages)
+                counts = Counts(len(usages), stored, len(usages) - stored, 0)
+                self._keep_counts(batch, counts)
+                rollups.roll(self._conn)
+                return counts
+        except BaseException:
+            self._rows.forget()
+            raise
+
+    def _mark(self, at: int, number: int) -> bool:
+        return self._conn.execute(MARK_REPLAYED, (at, number)).rowcount > 0
+
     def _keep(self, batch: Batch, records: Iterable[Usage | Rejected]) -> Counts:
-        usages: list[Usage] = []
-        rejected: list[Rejected] = []
-        for record in records:
-            (usages if isinstance(record, Usage) else rejected).append(record)
+        usages, rejected = self._sorted(batch, records)
         stored = self._keep_usages(usages)
         keep_signals(
             self._conn, usages, credential=self._rows.credential, popped_at=batch.popped_at
@@ -99,15 +121,35 @@ class Store:
             KEEP_REJECTED, [self._rejected_row(batch, record) for record in rejected]
         )
         counts = Counts(len(usages) + len(rejected), stored, len(usages) - stored, len(rejected))
+        self._conn.execute(KEEP_POP, self._keep_counts(batch, counts))
+        rollups.roll(self._conn)
+        rollups.prune(self._conn, batch.popped_at)
+        return counts
+
+    def _keep_counts(self, batch: Batch, counts: Counts) -> dict[str, object]:
+        """Count what became of a batch; give the values by name."""
         where = {"proxy_id": self._proxy_id, **batch._asdict(), **counts._asdict()}
         del where["records"]
         where["hour_at"] = batch.popped_at // HOUR_MS * HOUR_MS
         if counts.received:
             self._conn.execute(KEEP_COUNTS, where)
-        self._conn.execute(KEEP_POP, where)
-        rollups.roll(self._conn)
-        rollups.prune(self._conn, batch.popped_at)
-        return counts
+        return where
+
+    def _sorted(
+        self, batch: Batch, records: Iterable[Usage | Rejected]
+    ) -> tuple[list[Usage], list[Rejected]]:
+        """Tell what can be stored from what cannot, events from before the kept ones included."""
+        kept_from = retention.complete_from(self._conn)
+        usages: list[Usage] = []
+        rejected: list[Rejected] = []
+        for raw, record in zip(batch.records, records, strict=True):
+            if isinstance(record, Rejected):
+                rejected.append(record)
+            elif record.occurred_at < kept_from:
+                rejected.append(Rejected(UNKEPT, raw))
+            else:
+                usages.append(record)
+        return usages, rejected
 
     def _keep_usages(self, usages: list[Usage]) -> int:
         if not usages:

@@ -1,22 +1,18 @@
 """`python -m ledger COMMAND`: create the ledger file, prove that it adds up, work it out anew."""
 
 import argparse
-import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from datetime import date
-from pathlib import Path
 
 import msgspec
-import tzlocal
-from tqdm import tqdm
 
-from ledger import NewerLedger, Unavailable, config, connect_read_only, prepare, rollups
+from ledger import NewerLedger, Unavailable, config, connect_read_only, rollups, safekeeping
 from ledger.check import problems
 from ledger.file import NAME
 from ledger.own_prices import Price
+from ledger.terminal import existing, opened, progress
 
 OUTSIDE = "{day} is outside the days that the ledger knows."
 
@@ -85,42 +81,17 @@ def day_at(conn: sqlite3.Connection, day: date, column: str) -> int:
     return row[0]
 
 
-def opened() -> sqlite3.Connection:
-    """Create or upgrade the ledger and open it."""
-    zone = os.environ.get("LEDGER_TIMEZONE") or config.from_file(config.path()).get("timezone")
-    return prepare(config.data_dir(), timezone=zone or tzlocal.get_localzone_name())
-
-
-def existing() -> Path:
-    """Give the ledger's file, or end with a sentence when there is none."""
-    file = config.data_dir() / NAME
-    if not file.exists():
-        raise SystemExit(f"There is no ledger at {file}; `make init` creates one.")
-    return file
-
-
-@contextmanager
-def progress(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar; what is given takes (done, all)."""
-    with tqdm(desc=what, unit=" events", unit_scale=True) as bar:
-
-        def told(done: int, whole: int) -> None:
-            bar.total = whole
-            bar.update(done - bar.n)
-
-        yield told
-
-
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     whole = argparse.ArgumentParser(prog="python -m ledger", description=__doc__)
     commands = whole.add_subparsers(title="commands", required=True)
-    for function in (init, check, rebuild, reprice):
+    for function in (init, check, rebuild, reprice, *safekeeping.COMMANDS):
         command = commands.add_parser(function.__name__, help=function.__doc__)
         command.set_defaults(run=function)
         if function is reprice:
             for name, flag in (("first", "--from"), ("last", "--to")):
                 command.add_argument(flag, dest=name, type=date.fromisoformat, metavar="DAY")
+        safekeeping.describe(function, command)
     return whole
 
 
@@ -129,7 +100,7 @@ def main() -> None:
     chosen = parser().parse_args()
     try:
         chosen.run(chosen)
-    except (Unavailable, NewerLedger) as error:
+    except (Unavailable, NewerLedger, safekeeping.Damaged, safekeeping.Held) as error:
         raise SystemExit(str(error)) from error
     except sqlite3.DatabaseError as error:
         raise SystemExit(f"The ledger cannot be read: {error}.") from error

@@ -9,6 +9,10 @@ class Unavailable(Exception):
     """Something is away and will come back: wait and try again; its text is one plain sentence."""
 
 
+class Unwritable(Unavailable):
+    """The ledger, its folder or its disk cannot be written now."""
+
+
 class NewerLedger(Exception):
     """The file was written by a newer version of this program."""
 
@@ -32,4 +36,4 @@ def translated() -> Iterator[None]:
         sentence = SENTENCES.get(error.sqlite_errorcode & 0xFF)
         if sentence is None:
             raise
-        raise Unavailable(sentence) from error
+        raise Unwritable(sentence) from error

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ledger import rollups, schema, zones
 from ledger.errors import Unavailable, translated
+from ledger.modes import tighten
 from ledger.writing import transaction
 
 MINIMUM_SQLITE = (3, 40, 0)
@@ -14,9 +15,15 @@ NAME = "ledger.db"
 WAL_SECONDS = 10.0
 PRAGMAS = """
   pragma busy_timeout = 5000;
+  -- Only a new file takes this: so that it can shrink after old events were deleted.
+  pragma auto_vacuum = incremental;
   pragma synchronous = full;
   pragma foreign_keys = on;
   pragma journal_size_limit = 67108864;
+  -- A batch touches a thousand pages scattered over the rollups: write each back once in a while
+  -- (64 MB), not once a batch, and keep them at hand meanwhile.
+  pragma wal_autocheckpoint = 16000;
+  pragma cache_size = -16000;
 """
 
 
@@ -27,6 +34,7 @@ def prepare(folder: Path, *, timezone: str) -> sqlite3.Connection:
     Raises `Unavailable` while the file is locked, `NewerLedger` when it is from the future.
     """
     make_private(folder)
+    tighten(folder)
     path = folder / NAME
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     path.chmod(0o600)

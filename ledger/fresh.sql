@@ -36,7 +36,10 @@ from (
     not failed and not warm_up                                     as is_success,
     not failed and not warm_up and latency_ms > 0 and output_tokens > 0 as is_timed
   from usage_events
-  where id > :after and id <= :until
+  where id > :after
+    and id <= :until
+    -- Older ones are in their rollups already, and about to be deleted.
+    and occurred_at >= (select raw_complete_from from rollup_state)
 ) as usage_events
 join credentials on credentials.id = usage_events.credential_id
 cross join rollup_state;

@@ -1,4 +1,4 @@
-"""`python -m ledger.report RANGE`: what was used, as a table, JSON or CSV."""
+"""`python -m ledger.report RANGE`: what was used, as a table, Markdown, JSON or CSV."""
 
 import argparse
 import csv
@@ -15,8 +15,26 @@ from ledger.queries import ask, queries
 
 RANGES = ("today", "1h", "5h", "24h", "7d", "30d", "90d")
 SECTIONS = ("summary", "accounts", "models", "clients")
+QUERIES = {"account": "accounts", "model": "models", "client": "clients", "day": "days"}
 MODELS_SHOWN = 12
 COUNTS = ("requests", "total_tokens", "input_tokens", "output_tokens", "reasoning_tokens")
+COLUMNS = (
+    "window",
+    "account",
+    "provider",
+    "model",
+    "client",
+    "day",
+    "requests",
+    "failed",
+    "input_tokens",
+    "cached_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+    "total_tokens",
+    "cost_dollars",
+    "unpriced",
+)
 # The original script's JSON: its users' own scripts read these names.
 SHAPE = {
     "summary": (*COUNTS, "cached_tokens", "failed"),
@@ -40,42 +58,64 @@ def picked(rows: Rows, names: tuple[str, ...]) -> Rows:
     return [{name: row[name] for name in names} for row in rows]
 
 
-def print_json(database: sqlite_utils.Database, window: str) -> None:
-    """Print the original script's JSON."""
-    print(json.dumps(as_original(database, window), ensure_ascii=False, indent=2))
+def asked(database: sqlite_utils.Database, name: str, window: str) -> Rows:
+    """Ask a canned query of a window, and keep what is worth reading."""
+    rows = ask(database, name, window=window)
+    return [{key: row[key] for key in row if key in COLUMNS} for row in rows]
 
 
-def print_table(database: sqlite_utils.Database, window: str) -> None:
-    """Print a readable table for each section."""
-    for name in SECTIONS:
-        rows = ask(database, name, window=window)
+def print_json(database: sqlite_utils.Database, window: str, by: str | None) -> None:
+    """Print the original script's JSON, or the rows of one query."""
+    found = ask(database, QUERIES[by], window=window) if by else as_original(database, window)
+    print(json.dumps(found, ensure_ascii=False, indent=2))
+
+
+def print_table(database: sqlite_utils.Database, window: str, by: str | None) -> None:
+    """Print a readable table for each section, or for one."""
+    for name in [QUERIES[by]] if by else SECTIONS:
+        rows = asked(database, name, window)
         print(f"\n{queries()[name].title}, {window}")
-        print(tabulate(rows, headers="keys", intfmt=",") if rows else "  nothing")
+        print(tabulate(rows, headers="keys", intfmt=",", floatfmt=",.2f") if rows else "  nothing")
 
 
-def print_csv(database: sqlite_utils.Database, window: str) -> None:
-    """Print the accounts as CSV."""
-    rows = ask(database, "accounts", window=window)
+def print_markdown(database: sqlite_utils.Database, window: str, by: str | None) -> None:
+    """Print the same as Markdown."""
+    for name in [QUERIES[by]] if by else SECTIONS:
+        rows = asked(database, name, window)
+        print(f"\n### {queries()[name].title}, {window}\n")
+        table = tabulate(rows, headers="keys", tablefmt="github", intfmt=",", floatfmt=",.2f")
+        print(table if rows else "nothing")
+
+
+def print_csv(database: sqlite_utils.Database, window: str, by: str | None) -> None:
+    """Print the accounts, or what was asked for, as CSV."""
+    rows = ask(database, QUERIES[by or "account"], window=window)
     if rows:
         writer = csv.DictWriter(sys.stdout, rows[0].keys(), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
 
 
-FORMATS = {"table": print_table, "json": print_json, "csv": print_csv}
+FORMATS = {
+    "table": print_table,
+    "json": print_json,
+    "csv": print_csv,
+    "markdown": print_markdown,
+}
 
 
 def main() -> None:
     """Print the report named on the command line."""
     parser = argparse.ArgumentParser(prog="python -m ledger.report", description=__doc__)
     parser.add_argument("range", choices=RANGES)
+    parser.add_argument("--by", choices=QUERIES)
     parser.add_argument("--format", choices=FORMATS, default="table")
     chosen = parser.parse_args()
     file = config.data_dir() / NAME
     if not file.exists():
         raise SystemExit(f"There is no ledger at {file}; `make init` creates one.")
     conn = connect_read_only(file)
-    FORMATS[chosen.format](sqlite_utils.Database(conn), chosen.range)
+    FORMATS[chosen.format](sqlite_utils.Database(conn), chosen.range, chosen.by)
     conn.close()
 
 

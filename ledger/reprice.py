@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Callable, Iterator
 
-from ledger import rollups
+from ledger import retention, rollups
 from ledger.prices import Counts, Prices, Spent, price_id
 from ledger.writing import transaction
 
@@ -65,10 +65,11 @@ Told = Callable[[int, int], None]
 def reprice(conn: sqlite3.Connection, prices: Prices, *, start: int, end: int, told: Told) -> int:
     """Recompute the events of [start, end) (ms, UTC), some thousands in a transaction.
 
+    Costs of a time whose raw events are not kept stay as they are.
     `told` is called with how many of how many event ids are done. Returns how many costs changed.
     """
     (newest,) = conn.execute("select coalesce(max(id), 0) from usage_events").fetchone()
-    changed = 0
+    changed, start = 0, max(start, retention.complete_from(conn))
     for after in range(0, newest, AT_ONCE):
         span = {"after": after, "until": after + AT_ONCE, "start": start, "end": end}
         with transaction(conn):

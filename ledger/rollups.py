@@ -81,10 +81,14 @@ def catch_up(conn: sqlite3.Connection, told: Callable[[int, int], None] | None =
 
 
 def forget(conn: sqlite3.Connection, now: int) -> None:
-    """Empty every rollup, to be filled again by `catch_up` or by the collector as it goes."""
+    """Empty every rollup, to be filled again by `catch_up` or by the collector as it goes.
+
+    Buckets of a time whose raw events are not kept stay as they are.
+    """
+    kept = "(select raw_complete_from from rollup_state)"
     with transaction(conn):
         for name in RECENT_GRAINS:
-            conn.execute(f"delete from {name}")
+            conn.execute(f"delete from {name} where bucket_at >= {kept}")
         conn.execute(
             "update rollup_state set last_event_id = 0, recent_from = ?", (recent_cut(now),)
         )

@@ -77,15 +77,18 @@ def midnight(zone: ZoneInfo, day: date) -> int:
 
 def offsets(zone: ZoneInfo, starts_at: int, ends_at: int) -> Iterator[tuple[int, int, int]]:
     """Give (starts_at, ends_at, offset_ms) for each stretch between two changes of the offset."""
-    step, begun, at = 6 * 3_600_000, starts_at, starts_at
+    # No zone has changed its offset twice within a day.
+    step, begun, at = 24 * 3_600_000, starts_at, starts_at
+    current = offset(zone, begun)
     while at < ends_at:
         after = min(at + step, ends_at)
-        if offset(zone, after) != offset(zone, begun):
+        if offset(zone, after) != current:
             change = first_change(zone, at, after)
-            yield begun, change, offset(zone, begun)
+            yield begun, change, current
             begun = after = change
+            current = offset(zone, begun)
         at = after
-    yield begun, ends_at, offset(zone, begun)
+    yield begun, ends_at, current
 
 
 def first_change(zone: ZoneInfo, before: int, after: int) -> int:

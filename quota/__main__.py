@@ -8,11 +8,13 @@ from quota.asking import Asker
 from quota.choice import KeyProof, source_of
 from quota.job import Parts, Poller
 from quota.listening import Listener
-from quota.report import print_quotas
-from worker import proxies
+from quota.report import print_quotas, refresh_elsewhere
+from worker import proxies, settings
+from worker.lock import Held
 from worker.loop import Job
-from worker.start import Given, start
+from worker.start import Given, arguments, start
 
+FLAGS = {"force": "ask every account now that may be asked; with --once, print all quotas"}
 REST_SECONDS = 1.0
 # After so many missed polls a number is too old to say "usable" by; an hour at least.
 MISSED, STALE_MS = 3, 3_600_000
@@ -20,22 +22,23 @@ MISSED, STALE_MS = 3, 3_600_000
 
 def poller(given: Given) -> Job:
     """Wire the quota worker of the configured proxy."""
-    conn, settings = given.conn, given.settings
-    where = proxies.address(settings.cliproxy_host, settings.cliproxy_port)
+    conn, chosen = given.conn, given.settings
+    where = proxies.address(chosen.cliproxy_host, chosen.cliproxy_port)
     proxy_id = proxies.find(conn, where.partition("://")[2])
-    note_staleness(conn, settings.quota_refresh_seconds)
+    note_staleness(conn, chosen.quota_refresh_seconds)
     source = source_of(given, where, proxy_id)
     if source is None:
         return Listener(conn)
     asker = Asker(
         conn,
         source,
-        refresh_ms=settings.quota_refresh_seconds * 1000,
-        urls=settings.provider_urls,
+        refresh_ms=chosen.quota_refresh_seconds * 1000,
+        urls=chosen.provider_urls,
     )
-    waits = settings.management_key and not given.options.once
-    proof = KeyProof(conn, proxy_id) if waits else lambda: True
-    return Poller(Parts(conn, proxy_id, source, asker, proof), force=given.options.force)
+    parts = Parts(conn, proxy_id, source, asker)
+    if chosen.management_key and source.name != "files" and not given.options.once:
+        parts = parts._replace(may_ask=KeyProof(conn, proxy_id))
+    return Poller(parts, force=given.options.force)
 
 
 def note_staleness(conn: sqlite3.Connection, refresh_seconds: int) -> None:
@@ -49,14 +52,14 @@ def note_staleness(conn: sqlite3.Connection, refresh_seconds: int) -> None:
 
 
 def main() -> None:
-    """Run the worker."""
-    start(
-        "quota",
-        poller,
-        rest=lambda settings: REST_SECONDS,
-        flags={"force": "ask every account now that may be asked; with --once, print all quotas"},
-        finish=finish,
-    )
+    """Run the worker; where one runs already, let that one refresh for `--once --force`."""
+    try:
+        start("quota", poller, rest=lambda _: REST_SECONDS, flags=FLAGS, finish=finish)
+    except Held:
+        options = arguments("quota", FLAGS)
+        if not (options.once and options.force):
+            raise
+        refresh_elsewhere(settings.load(), sys.stdout)
 
 
 def finish(given: Given) -> None:

@@ -6,6 +6,7 @@ credential that the events name, stands for the account.
 """
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from ledger import transaction
@@ -24,6 +25,15 @@ BY_INDEX = """
   from credentials
   join known_accounts on known_accounts.id = credentials.account_id
   where proxy_id = :proxy_id and auth_index = :auth_index and credentials.provider = :provider
+"""
+# Only where one file and one credential have that address.
+BY_ADDRESS = """
+  select max(known_accounts.id), max(account_key)
+  from known_accounts
+  join credentials on credentials.account_id = known_accounts.id
+  where known_accounts.provider = :provider and label = :address
+  having count(*) = 1
+    and max(known_accounts.id) not in (select account_id from credential_files)
 """
 ADD = "insert into known_accounts (provider, label, account_key) values (?, ?, ?)"
 CLAIM = "update known_accounts set account_key = ? where id = ? and account_key is null"
@@ -57,25 +67,40 @@ ORPHANS = """
 Members = dict[int, list[Found]]
 
 
-def bind(conn: sqlite3.Connection, proxy_id: int, found: Iterable[Found]) -> Members:
+def bind(
+    conn: sqlite3.Connection, proxy_id: int, found: Iterable[Found], *, by_address: bool = False
+) -> Members:
     """Point every listed credential to its account, and give the credentials of each account.
 
-    Files that are listed no longer are forgotten, in the same transaction.
+    Files that are listed no longer are forgotten, in the same transaction. With `by_address`, an
+    address that is unique may stand for an account whose index is not known: a proxy in a
+    container sees other paths, and so other indexes, than those of its files here.
     """
     members: Members = {}
     listed = sorted(found, key=lambda each: each.credential.file_name)
+    named = Counter(map(_named, listed))
     with transaction(conn):
         gone = {name for (name,) in conn.execute(FILES, (proxy_id,))}
         for each in listed:
-            account_id = _bound(conn, proxy_id, each.credential)
+            name = each.credential.display_name
+            is_alone = by_address and named[_named(each)] == 1 and "@" in name
+            address = name if is_alone else None
+            account_id = _bound(conn, proxy_id, each.credential, address=address)
             members.setdefault(account_id, []).append(each)
             gone.discard(each.credential.file_name)
         conn.executemany(FORGET_FILE, [(proxy_id, name) for name in gone])
     return members
 
 
-def _bound(conn: sqlite3.Connection, proxy_id: int, credential: Credential) -> int:
+def _named(found: Found) -> tuple[str, str]:
+    return found.credential.provider, found.credential.display_name
+
+
+def _bound(
+    conn: sqlite3.Connection, proxy_id: int, credential: Credential, *, address: str | None
+) -> int:
     at = {
+        "address": address,
         "proxy_id": proxy_id,
         "file_name": credential.file_name,
         "auth_index": credential.auth_index,
@@ -99,7 +124,7 @@ def _account(conn: sqlite3.Connection, credential: Credential, at: Mapping[str, 
     row = conn.execute(BY_KEY, (told,)).fetchone() if told else None
     if row:
         return row[0]
-    for sql in (BY_FILE, BY_INDEX):
+    for sql in (BY_FILE, BY_INDEX, BY_ADDRESS):
         known = conn.execute(sql, at).fetchone()
         if known and (known[1] is None or told is None):
             conn.execute(CLAIM, (told, known[0]))

@@ -7,13 +7,14 @@ from typing import NamedTuple
 
 from ledger import transaction
 from quota.model import Answer, Reading, Request
-from quota.poll import Ask, poll, poll_plan
+from quota.numbers import seconds
+from quota.poll import poll, poll_plan
 from quota.providers import PROVIDERS
 from quota.schedule import Now, Standing, next_attempt
 from quota.source import Found, Source
 from quota.store import Attempt, write
 
-DAY_MS = 86_400_000
+DAY_MS, LONGEST_WAIT_MS = 86_400_000, 12 * 3_600_000
 
 
 class Result(NamedTuple):
@@ -23,6 +24,23 @@ class Result(NamedTuple):
     reading: Reading
     attempt: Attempt
     plan: Reading | None
+
+
+class Asking:
+    """Requests with the token of one credential; remembers how long it was told to wait."""
+
+    def __init__(self, source: Source, found: Found) -> None:
+        self._source = source
+        self._found = found
+        self.told_to_wait_ms = 0
+
+    def __call__(self, request: Request, base: str) -> Answer:
+        """Make one request."""
+        answer = self._source.ask(self._found, request, base=base)
+        if answer.status in (429, 503):
+            told = seconds(answer.headers.get("retry-after")) or 0
+            self.told_to_wait_ms = min(told * 1000, LONGEST_WAIT_MS)
+        return answer
 
 
 class Asker:
@@ -54,12 +72,13 @@ class Asker:
         provider = PROVIDERS[credential.provider]
         url = self._urls.get(credential.provider)
         bases = (url,) if url else provider.bases
-        ask = self._by(found)
+        ask = Asking(self._source, found)
         reading, base = poll(provider, credential, ask, bases=bases)
         plan_due = known.plan_asked_at is None or now.at - known.plan_asked_at >= DAY_MS
         asked_for_plan = provider.plan is not None and reading.state == "ok" and plan_due
         plan = poll_plan(provider, credential, ask, base=base) if asked_for_plan else None
         due_at = next_attempt(known, now, reading, refresh_ms=self._refresh_ms, chance=self._chance)
+        due_at = max(due_at, now.at + ask.told_to_wait_ms)
         attempt = Attempt(now.at, due_at, now.source, now.fingerprint, asked_for_plan)
         self._pending = Result(known.account_id, reading, attempt, plan)
         self.keep()
@@ -75,9 +94,3 @@ class Asker:
             if plan:
                 write(self._conn, account_id, plan)
         self._pending = None
-
-    def _by(self, found: Found) -> Ask:
-        def ask(request: Request, base: str) -> Answer:
-            return self._source.ask(found, request, base=base)
-
-        return ask

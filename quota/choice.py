@@ -19,7 +19,7 @@ KEY_FIRST_SECONDS, KEY_PROOF_MS = 5.0, 60_000
 def source_of(given: Given, where: str, proxy_id: int) -> Source | None:
     """Choose where quotas come from; None is nowhere."""
     settings = given.settings
-    files = Files(settings.auth_folder, given.stop)
+    files = Files(settings.auth_folder, given.stop.look)
     if settings.quota_source == "off":
         return None
     if settings.quota_source == "files":
@@ -31,7 +31,7 @@ def source_of(given: Given, where: str, proxy_id: int) -> Source | None:
         address=where,
         key=settings.management_key,
         refusals=Refusals(given.conn, proxy_id, key),
-        stop=given.stop,
+        is_over=given.stop.look,
     )
     return management if settings.quota_source == "management" else Auto(management, files)
 

@@ -22,6 +22,8 @@ LOOK_SECONDS = 0.2
 # How the proxy's credential files spell "no proxy for this one".
 DIRECT = ("direct", "none")
 
+IsOver = Callable[[], bool]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
@@ -53,7 +55,7 @@ class Stopped(Exception):
     """It is time to stop: the call was given up."""
 
 
-def fetch(call: Call, *, is_over: Callable[[], bool], seconds: float = TOTAL_SECONDS) -> Answer:
+def fetch(call: Call, *, is_over: IsOver, seconds: float = TOTAL_SECONDS) -> Answer:
     """Make one call. Raises `NoAnswer`, or `Stopped` as soon as `is_over` says so."""
     try:
         return asyncio.run(_bounded(call, is_over, seconds))
@@ -69,7 +71,7 @@ def fetch(call: Call, *, is_over: Callable[[], bool], seconds: float = TOTAL_SEC
         raise NoAnswer("the connection broke off", code="connection_broken") from error
 
 
-async def _bounded(call: Call, is_over: Callable[[], bool], seconds: float) -> Answer:
+async def _bounded(call: Call, is_over: IsOver, seconds: float) -> Answer:
     """Wait for the whole answer, however slowly it drips."""
     loop = asyncio.get_running_loop()
     until = loop.time() + seconds

@@ -51,7 +51,7 @@ KEEP_POINT = """
   on conflict (window_id, cycle, observed_at) do nothing
 """
 PRUNE = "delete from quota_points where observed_at < ?"
-KEPT_MS = 90 * 86_400_000
+KEPT_MS = 60 * 86_400_000
 
 
 def keep_windows(conn: sqlite3.Connection, account_id: int, windows: Iterable[Window]) -> None:
@@ -74,7 +74,7 @@ def retire_windows(conn: sqlite3.Connection, account_id: int, reading: Reading) 
 
 
 def prune(conn: sqlite3.Connection, now: int) -> None:
-    """Drop the points of more than 90 days ago, inside the caller's transaction."""
+    """Drop the points of more than 60 days ago, inside the caller's transaction."""
     conn.execute(PRUNE, (now - KEPT_MS,))
 
 

@@ -51,6 +51,7 @@ class Poller:
         self._standings: Mapping[int, Standing] = {}
         self._wishes = Wishes()
         self._resting: dict[int, int] = {}
+        self._tries: dict[int, int] = {}
         self._look_due = self._prune_due = 0
 
     def step(self) -> int:
@@ -90,7 +91,8 @@ class Poller:
         found = source.look()
         newest = conn.execute("select max(id) from credentials").fetchone()
         if self._listed != (found, source.name, newest):
-            self._members = bind(conn, self._parts.proxy_id, found)
+            by_address = source.name == "files"
+            self._members = bind(conn, self._parts.proxy_id, found, by_address=by_address)
             members.keep_members(conn, self._members, source.name)
             self._listed = (found, source.name, newest)
             self._wishes.give_up(self._members)
@@ -123,7 +125,8 @@ class Poller:
         # An account that keeps failing, perhaps slowly, waits until the others had their turn.
         turn = min(due, key=lambda known: (known.consecutive_failures, known.next_attempt_at or 0))
         usable = [f for f in self._candidates(turn.account_id) if not self._is_expired(f)]
-        found = usable[turn.consecutive_failures % len(usable)]
+        tried = self._tries.get(turn.account_id, 0)
+        found = usable[tried % len(usable)]
         try:
             worked = self._parts.asker.ask(turn, self._now(turn.account_id), found)
         except Vanished:
@@ -131,6 +134,8 @@ class Poller:
             self._resting[turn.account_id] = self._parts.clock() + REST_MS
         except Stopped:
             return 0
+        # The account's next credential has its turn after one that failed.
+        self._tries[turn.account_id] = tried + (not worked)
         self._wishes.asked(turn.account_id, worked=worked)
         return 1
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from quota.fetch import NoAnswer
 from quota.identity import Credential
-from quota.model import Answer, Reading, Request
+from quota.model import Answer, Reading, Request, Window
 from quota.providers import Provider
 
 Ask = Callable[[Request, str], Answer]
@@ -63,6 +63,6 @@ def _has_window(reading: Reading) -> bool:
     return any(window.gating for window in reading.windows)
 
 
-def _others(more: Reading, reading: Reading) -> list[object]:
+def _others(more: Reading, reading: Reading) -> list[Window]:
     known = {(w.scope, w.scope_key, w.window_key) for w in reading.windows}
     return [w for w in more.windows if (w.scope, w.scope_key, w.window_key) not in known]

@@ -8,6 +8,8 @@ from worker.errors import Refused, Unavailable
 
 # A proxy that restarts is waited for; one that stays away is done without.
 PATIENCE_SECONDS = 120.0
+# Done without, it is looked for again now and then.
+AGAIN_SECONDS = 60.0
 
 
 class Auto:
@@ -17,6 +19,7 @@ class Auto:
         self._first, self._second = first, second
         self._current = first
         self._worked_at: float | None = None
+        self._again_at = 0.0
 
     @property
     def name(self) -> str:
@@ -25,6 +28,8 @@ class Auto:
 
     def look(self) -> list[Found]:
         """List the credentials. Raises `Unavailable` or `Refused` when neither source can."""
+        if time.monotonic() < self._again_at:
+            return self._second.look()
         try:
             found = self._first.look()
         except (Unavailable, Refused) as error:
@@ -49,6 +54,7 @@ class Auto:
         except Unavailable as second:
             raise type(error)(f"{error}; {second}", **_more(error)) from second
         self._current, self._worked_at = self._second, None
+        self._again_at = time.monotonic() + AGAIN_SECONDS
         return found
 
 

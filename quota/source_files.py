@@ -11,18 +11,20 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from stat import S_ISREG
 
 from ledger import Unavailable
 from quota.envelope import filled
-from quota.fetch import Call, NoAnswer, fetch
+from quota.fetch import TOTAL_SECONDS, Call, IsOver, NoAnswer, fetch
 from quota.fields import mapping
 from quota.identity import Credential, from_file
 from quota.model import Answer, Request
 from quota.source import Found, Vanished
 from quota.tokens import access_token
-from worker.stop import Stop
 
 LARGEST_BYTES = 1_000_000
+# The proxy's own folder holds some hundreds; a home folder by mistake would hold far more.
+MOST_ENTRIES = 20_000
 RETRY_SECONDS = (0.05, 0.15)
 
 
@@ -39,9 +41,10 @@ class Files:
 
     name = "files"
 
-    def __init__(self, folder: Path, stop: Stop) -> None:
+    def __init__(self, folder: Path, is_over: IsOver, *, seconds: float = TOTAL_SECONDS) -> None:
         self._folder = Path(os.path.normpath(folder))
-        self._stop = stop
+        self._is_over = is_over
+        self._seconds = seconds
         self._seen: dict[str, Seen] = {}
 
     def look(self) -> list[Found]:
@@ -67,12 +70,16 @@ class Files:
             body=request.body,
             proxy=credential.proxy_url,
         )
-        return fetch(call, is_over=self._stop.look)
+        return fetch(call, is_over=self._is_over, seconds=self._seconds)
 
     def _marks(self) -> Iterator[tuple[str, tuple[int, int]]]:
+        entries = 0
         try:
             os.scandir(self._folder).close()
-            for folder, _, names in os.walk(self._folder):
+            for folder, folders, names in os.walk(self._folder):
+                entries += len(names) + len(folders)
+                if entries > MOST_ENTRIES:
+                    raise Unavailable(f"{self._folder} holds too much to be the proxy's auth_dir")
                 for name in names:
                     yield from self._mark(os.path.join(folder, name))
         except OSError as error:
@@ -83,13 +90,13 @@ class Files:
             ) from error
 
     def _mark(self, path: str) -> Iterator[tuple[str, tuple[int, int]]]:
-        if not path.endswith(".json"):
+        if not path.endswith(".json") or not path.isprintable():
             return
         try:
             status = os.stat(path)
         except OSError:
             return
-        if status.st_size <= LARGEST_BYTES:
+        if S_ISREG(status.st_mode) and status.st_size <= LARGEST_BYTES:
             yield os.path.relpath(path, self._folder), (status.st_size, status.st_mtime_ns)
 
     def _looked(self, name: str, mark: tuple[int, int]) -> Seen:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from ledger import Unavailable
 from quota.answers import decoded
 from quota.envelope import unwrapped, wrapped
-from quota.fetch import Call, NoAnswer, fetch
+from quota.fetch import TOTAL_SECONDS, Call, IsOver, NoAnswer, fetch
 from quota.fields import field as told
 from quota.fields import items, mapping, text
 from quota.identity import from_listing
@@ -18,7 +18,6 @@ from quota.model import Answer, Request
 from quota.source import Found, Vanished
 from quota.source_files import fingerprint
 from worker.refusals import Refusals, refusal
-from worker.stop import Stop
 
 LISTING_BYTES = 20_000_000
 # An answer inside another is longer than by itself.
@@ -33,7 +32,8 @@ class Management:
     address: str
     key: str = field(repr=False)
     refusals: Refusals
-    stop: Stop
+    is_over: IsOver
+    seconds: float = TOTAL_SECONDS
     name: str = "management"
 
     def look(self) -> list[Found]:
@@ -77,9 +77,10 @@ class Management:
             most_bytes=most_bytes,
         )
         try:
-            answer = fetch(call, is_over=self.stop.look)
+            answer = fetch(call, is_over=self.is_over, seconds=self.seconds)
         except NoAnswer as error:
-            if error.code in ("timeout", "too_long") and body is not None:
+            # Whatever broke off after the proxy was reached may have asked the provider.
+            if body is not None and error.code != "no_connection":
                 raise
             raise Unavailable(f"{self._where} cannot be asked: {error}") from error
         self._judge(answer, calling=body is not None)

@@ -47,6 +47,11 @@ def add_account(conn: sqlite3.Connection, provider: str = "codex", **state: Any)
         "values (1, ?, ?, 'oauth', ?)",
         (f"{account_id:016x}", provider, account_id),
     )
+    conn.execute(
+        "insert into credential_files (proxy_id, name, provider, account_id, disabled) "
+        "values (1, ?, ?, ?, 0)",
+        (f"{account_id}.json", provider, account_id),
+    )
     if state:
         columns = ", ".join(state)
         marks = ", ".join("?" * len(state))

@@ -59,6 +59,10 @@ def test_the_demo_shows_thirty_days_and_streams_on_without_refilling(demo_home):
     accounts = eventually(first.accounts, within=60)
     assert sum(row["requests"] for row in accounts) >= 20_000
     assert len({row["provider"] for row in accounts}) >= 5
+    states = "select state, count(*) from quota_accounts group by state"
+    living = {"ok": 10, "needs_login": 1, "no_source": 1}
+    eventually(lambda: dict(demo_home.query(states)) == living)
+    assert demo_home.count("quota_points") > 5000
     said = first.end()
     assert "30 days of history" in said
     stored = demo_home.count()

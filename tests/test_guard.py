@@ -84,7 +84,13 @@ def test_a_request_without_a_host_is_refused() -> None:
     assert guard.refusal(scope, guard.own_names()) == FOREIGN_HOST
 
 
-@pytest.mark.parametrize("page", ["databases", "settings", "threads", "plugins"])
+CLOSED_PAGES = [
+    *("databases", "settings", "threads", "plugins", "metadata", "config", "permissions"),
+    *("allow-debug", "patterns", "messages", "password-tool"),
+]
+
+
+@pytest.mark.parametrize("page", CLOSED_PAGES)
 @pytest.mark.parametrize(
     "spelling",
     [
@@ -104,7 +110,7 @@ def test_a_closed_page_is_closed_with_any_letter_encoded(letter: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/-/versions", "/-/metadata.json", "/_memory", "/_memory.json?sql=select+1"]
+    "path", ["/-/versions", "/-/actor.json", "/_memory", "/_memory.json?sql=select+1"]
 )
 @pytest.mark.parametrize(
     "headers",

@@ -1,12 +1,17 @@
 """The quota views say in SQL what `quota.usable` and `quota.forecast` say in Python."""
 
-from dataclasses import asdict
+import re
+from dataclasses import asdict, replace
+from datetime import date
 
 import pytest
+import yaml
+from conftest import ROOT
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from quota_ledger import add_account, add_windows, ledger, rows
+from quota_ledger import add_account, add_windows, ledger, rows, set_clock
 
+from ledger import zones
 from quota.cycles import Point, is_early
 from quota.forecast import Cycle, forecast
 from quota.history import keep_windows
@@ -93,9 +98,12 @@ def conn():
     opened.close()
 
 
+TABLES = ("quota_windows", "quota_accounts", "credentials", "credential_files", "known_accounts")
+
+
 def cleared(conn) -> None:
     """Forget every account."""
-    for table in ("quota_windows", "quota_accounts", "credentials", "known_accounts"):
+    for table in TABLES:
         conn.execute(f"delete from {table}")
 
 
@@ -285,3 +293,92 @@ def test_a_known_history_has_its_known_forecast(conn, seconds, reset_hours, told
     (row,) = rows(conn, "select * from quota_window_forecasts")
     names = ("outcome", "reason", "percent_per_hour", "runs_out_at", "left_over_percent")
     assert tuple(row[name] for name in names) == expected
+
+
+QUERIES = {
+    name: query
+    for file in sorted(ROOT.glob("metadata*.yml"))
+    for name, query in yaml.safe_load(file.read_text())["databases"]["ledger"]["queries"].items()
+}
+QUOTA_QUERIES = [
+    "quota",
+    "usable_accounts",
+    "quota_forecast",
+    "quota_history",
+    "quota_resets",
+    "quota_errors",
+]
+
+
+def ask(conn, name: str, **given: str) -> list[dict]:
+    """Run a canned query; parameters that are not given are empty, as Datasette has them."""
+    sql = QUERIES[name]["sql"]
+    parameters = dict.fromkeys(re.findall(r":([a-z_]+)\b", sql), "") | given
+    cursor = conn.execute(sql, parameters)
+    names = [column[0] for column in cursor.description]
+    return [dict(zip(names, row, strict=True)) for row in cursor]
+
+
+@pytest.fixture
+def filled(conn):
+    """Three accounts: one with a past, one blocked, one logged out."""
+    cleared(conn)
+    zones.write(conn, "Europe/Berlin", first=date(2026, 1, 1), last=date(2027, 1, 1))
+    first, second = (add_account(conn, state="ok", plan_raw=None) for _ in "ab")
+    for window in history(18_000, NOW + 2 * HOUR, [(1.1, 10), (0.99, 20), (0.5, 25), (0, 30)]):
+        keep_windows(conn, first, [window])
+    for hours, used, resets_at in ((30, 40, -2), (3, 55, -2), (0, 100, 166)):
+        (window,) = history(WEEK, NOW + resets_at * HOUR, [(hours, used)])
+        keep_windows(conn, second, [replace(window, label="weekly")])
+    add_account(conn, state="needs_login", error_code="token_revoked", consecutive_failures=1)
+    return conn
+
+
+@pytest.mark.parametrize("name", QUOTA_QUERIES)
+def test_every_quota_query_has_rows_and_a_description(filled, name):
+    assert ask(filled, name)
+    assert QUERIES[name]["title"]
+    assert QUERIES[name].get("description") or QUERIES[name].get("description_html")
+
+
+def test_the_quota_page_says_when_a_limit_resets_and_how_old_it_is(filled):
+    first, second = ask(filled, "quota")
+    assert (first["state"], first["left_percent"], first["age_seconds"]) == ("current", 70, 0)
+    assert (first["resets_in"], first["resets_local"]) == ("2 h 0 min", "2026-09-21 18:13:20")
+    assert (second["state"], second["resets_in"]) == ("used up", "6 d 22 h")
+    assert ask(filled, "quota", account=second["account"]) == [second]
+
+
+def test_the_usable_come_first_and_the_closed_last(filled):
+    found = [(row["usable"], row["reason"]) for row in ask(filled, "usable_accounts")]
+    assert found == [("yes", "within_limits"), ("no", "window_spent"), ("no", "needs_login")]
+    blocked = ask(filled, "usable_accounts", usable="no")[0]
+    assert blocked["next_usable_minutes"] == 166 * 60
+    assert blocked["blocked_by"] == "weekly"
+
+
+def test_what_was_left_at_a_reset_is_on_its_page(filled):
+    (end,) = ask(filled, "quota_resets")
+    assert (end["left_unused_percent"], end["ended_local"]) == (45, "2026-09-21 14:13:20")
+
+
+def test_a_day_that_the_clocks_change_changes_no_forecast_and_no_history(filled):
+    """In the night to 2026-10-25 Berlin's clocks go back from 03:00 to 02:00."""
+    night = 1_792_879_200_000
+    cleared(filled)
+    account_id = add_account(filled, state="ok")
+    for half in range(8):
+        at = night + half * HOUR // 2
+        (window,) = history(18_000, night + 4 * HOUR, [(0, half * 5)])
+        keep_windows(filled, account_id, [replace(window, observed_at=at)])
+    set_clock(filled, night + 7 * HOUR // 2)
+    (forecast,) = ask(filled, "quota_forecast")
+    assert (forecast["percent_per_hour"], forecast["left_over_percent"]) == (10, 60)
+    shown = [row["observed_local"][11:16] for row in reversed(ask(filled, "quota_history"))]
+    assert shown == ["00:00", "00:30", "01:00", "01:30", "02:00", "02:30", "02:00", "02:30"]
+    set_clock(filled, NOW)
+
+
+def test_no_table_view_and_query_share_a_name(conn):
+    sql = "select name from sqlite_schema where type in ('table', 'view')"
+    assert {row["name"] for row in rows(conn, sql)} & set(QUERIES) == set()

@@ -56,6 +56,7 @@ def events(anchor: int):
                 "id": st.uuids().map(str),
             }
         ),
+        min_size=1,
         max_size=40,
     )
 

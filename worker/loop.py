@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from ledger.presence import Presence
 from worker.errors import Refused, Unavailable
 from worker.heartbeat import Heartbeat, now
 from worker.stop import Stop
@@ -28,15 +29,26 @@ class Job(Protocol):
         """Let go of files and connections."""
 
 
-def run(job: Job, *, stop: Stop, heartbeat: Heartbeat, rest: float, once: bool = False) -> int:
+def run(
+    job: Job,
+    *,
+    stop: Stop,
+    heartbeat: Heartbeat,
+    rest: float,
+    once: bool = False,
+    presence: Presence | None = None,
+) -> int:
     """Repeat the job's step until it is time to stop; rest for `rest` seconds when it did nothing.
 
-    With `once`, end at the first step that does nothing or fails. Returns an exit status.
+    With `once`, end at the first step that does nothing or fails. Returns an exit status. Raises
+    `Replaced` when the ledger file, whose `presence` is looked at, has become another.
     """
     wait = FIRST_WAIT
     heartbeat.beat("working")
     while not stop.look():
         try:
+            if presence:
+                presence.check()
             done = job.step()
         except (Unavailable, Refused) as error:
             job.failed(error)

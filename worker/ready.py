@@ -1,7 +1,7 @@
 """`python -m worker.ready`: say in one sentence why nothing can start, before anything does."""
 
 from worker import settings
-from worker.serve import require_port
+from worker.serve import require_password, require_port
 from worker.settings import require_key
 
 
@@ -9,6 +9,7 @@ def main() -> None:
     """Check what must be right before the processes are started."""
     chosen = settings.load()
     require_key(chosen)
+    require_password(chosen)
     require_port(chosen)
     address = f"http://{chosen.dashboard_host}:{chosen.dashboard_port}/"
     print(f"The dashboard will be at {address}", flush=True)

@@ -1,19 +1,23 @@
 """`python -m worker.serve`: create the ledger if need be, then serve it with Datasette."""
 
 import os
+import re
 import signal
 import socket
 import sys
 import threading
 import time
+from ipaddress import ip_address
 
 from ledger import NewerLedger, Unavailable, prepare
 from ledger.config import ROOT
 from ledger.file import NAME
 from worker import settings
+from worker.lock import hold
 from worker.settings import Settings
 from worker.stop import LOOK_SECONDS, is_gone, starter
 
+PASSWORD_HASH = re.compile(r"pbkdf2_sha256\$\d{4,8}\$[^$]+\$[^$]+")
 DATASETTE_SETTINGS = {
     "allow_csv_stream": "off",
     "allow_download": "off",
@@ -27,7 +31,9 @@ DATASETTE_SETTINGS = {
 
 def arguments(chosen: Settings) -> list[str]:
     """Give Datasette's command line."""
-    named = [("--setting", name, value) for name, value in DATASETTE_SETTINGS.items()]
+    sql = {} if is_here(chosen.dashboard_host) else {"default_allow_sql": "off"}
+    chosen_settings = {**DATASETTE_SETTINGS, **sql}
+    named = [("--setting", name, value) for name, value in chosen_settings.items()]
     return [
         "serve",
         str(chosen.data_folder / NAME),
@@ -38,6 +44,30 @@ def arguments(chosen: Settings) -> list[str]:
         *("--static", f"assets:{ROOT / 'plugins' / 'static'}"),
         *(word for words in named for word in words),
     ]
+
+
+def is_here(host: str) -> bool:
+    """Tell whether only this machine can reach what listens on a host."""
+    try:
+        return host.lower() == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def require_password(chosen: Settings) -> None:
+    """End with a sentence when others could reach the dashboard and no password is set."""
+    given = chosen.dashboard_password_hash
+    if given and not PASSWORD_HASH.fullmatch(given):
+        raise SystemExit(
+            "The setting dashboard_password_hash is malformed: it must be what "
+            "`.venv/bin/datasette hash-password` prints."
+        )
+    if not given and not is_here(chosen.dashboard_host):
+        raise SystemExit(
+            f"The dashboard would listen on {chosen.dashboard_host}, for others than this machine, "
+            "without a password: put what `.venv/bin/datasette hash-password` prints into "
+            "dashboard_password_hash, or set dashboard_host to 127.0.0.1."
+        )
 
 
 def require_port(chosen: Settings) -> None:
@@ -69,17 +99,33 @@ def end_with_starter() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
+def use_password(chosen: Settings) -> None:
+    """Let the sign-in page find the password's hash; without one there is no such page."""
+    from datasette.plugins import pm
+
+    if chosen.dashboard_password_hash:
+        os.environ["LEDGER_DASHBOARD_PASSWORD_HASH"] = chosen.dashboard_password_hash
+        return
+    for plugin in list(pm.get_plugins()):
+        if getattr(plugin, "__name__", "") == "datasette_auth_passwords":
+            pm.unregister(plugin)
+
+
 def main() -> None:
     """Prepare and become the dashboard's server."""
     chosen = settings.load()
+    require_password(chosen)
     require_port(chosen)
     try:
         prepare(chosen.data_folder, timezone=chosen.zone_name).close()
+        # Several dashboards may share a folder; a restore needs them all gone.
+        hold(chosen.data_folder, "web", shared=True)
     except (Unavailable, NewerLedger) as error:
         raise SystemExit(f"The dashboard cannot start: {error}") from error
     end_with_starter()
     # Where rich is installed, Datasette logs the local variables of every error, even of a 404.
     sys.modules["rich"] = None
+    use_password(chosen)
     from datasette.cli import cli  # Slow to load, and not needed for the sentences above.
 
     cli.main(args=arguments(chosen), prog_name="datasette")

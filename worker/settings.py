@@ -20,7 +20,7 @@ from ledger.own_prices import Price
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Seconds = Annotated[float, Meta(ge=0.1, le=86400)]
 Text = Annotated[str, Meta(min_length=1)]
-MASK = "…"
+MASK, SECRETS = "…", ("management_key", "dashboard_password_hash")
 # A host name, an IPv4 address or an IPv6 address.
 HOST = re.compile(r"[\w.-]+|[0-9a-fA-F.]*(?::[0-9a-fA-F.]*){2,}")
 
@@ -43,11 +43,13 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     prices: dict[str, Price] = {}
     quota_source: Literal["auto", "files", "management", "off"] = "auto"
     provider_urls: dict[str, str] = {}
+    dashboard_password_hash: str = ""
+    keep_events_days: Annotated[int, Meta(ge=0, le=36500)] = 0
 
     def __repr__(self) -> str:
         """Show every setting, the key masked."""
-        masked = MASK if self.management_key else ""
-        shown = {**msgspec.structs.asdict(self), "management_key": masked}
+        shown = msgspec.structs.asdict(self)
+        shown |= {name: MASK for name in SECRETS if shown[name]}
         return f"Settings({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
     @property
@@ -139,6 +141,8 @@ def demands(settings: Settings) -> Iterator[tuple[str, bool, str]]:
     urls = settings.provider_urls.values()
     yield "provider_urls", all(map(is_here, urls)), "hold URLs such as http://127.0.0.1:9000"
     yield "timezone", has_zone(settings), "be an IANA name such as Europe/Berlin"
+    kept = settings.keep_events_days
+    yield "keep_events_days", kept == 0 or kept >= 7, "be 0, for ever, or at least 7"
     yield "auth_dir", is_path(settings.auth_dir), "be a path"
     yield "data_dir", is_path(settings.data_dir), "be a path"
     data, auth = settings.data_folder.resolve(), settings.auth_folder.resolve()

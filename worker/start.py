@@ -2,13 +2,15 @@
 
 import argparse
 import logging
+import os
 import sqlite3
 import sys
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from ledger import NewerLedger, Unavailable, prepare
-from ledger.file import make_private
+from ledger.file import NAME, make_private
+from ledger.presence import Presence, Replaced
 from worker import settings
 from worker.heartbeat import Heartbeat
 from worker.lock import hold
@@ -61,11 +63,23 @@ def start(
 def work(name: str, make: Make, given: Given, *, rest: float) -> int:
     """Run the loop; returns an exit status."""
     heartbeat = Heartbeat(given.conn, name)
+    presence = Presence(given.settings.data_folder / NAME)
     job = make(given)
-    status = run(job, stop=given.stop, heartbeat=heartbeat, rest=rest, once=given.options.once)
+    how = {"rest": rest, "once": given.options.once, "presence": presence}
+    try:
+        status = run(job, stop=given.stop, heartbeat=heartbeat, **how)
+    except Replaced:
+        job.close()
+        begin_anew()
     job.close()
     heartbeat.stop()
     return status
+
+
+def begin_anew() -> NoReturn:
+    """Start this process again, since everything it has open is of another ledger file."""
+    log.warning("another ledger file lies in the place of the one in use: starting again with it")
+    os.execv(sys.executable, sys.orig_argv)
 
 
 def opened(chosen: Settings, name: str, *, stop: Stop, once: bool) -> sqlite3.Connection | None:

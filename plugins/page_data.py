@@ -1,0 +1,91 @@
+"""Everything the dashboard shows, read from the ledger in one snapshot."""
+
+import sqlite3
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from datasette.utils import sqlite_timelimit
+
+from ledger.queries import queries
+from plugins.masking import Mask
+from plugins.page_plan import LISTS, ROWS_SHOWN, Asked, Part, parts
+
+MOST_MS = 3000
+
+Section = dict[str, Any]
+
+
+def snapshot(conn: sqlite3.Connection, question: Asked, *, is_masked: bool) -> bytes:
+    """Answer every part of the page from one state of the ledger, as JSON.
+
+    Raises `sqlite3.OperationalError` ("interrupted") when it takes longer than 3 s.
+    """
+    conn.execute("begin")
+    try:
+        with sqlite_timelimit(conn, MOST_MS):
+            mask = Mask(account_names(conn)) if is_masked else Mask(())
+            if is_masked:
+                question = question._replace(account=mask.name(question.account))
+            sections = {name: section(conn, part) for name, part in parts(question).items()}
+    finally:
+        conn.rollback()
+    shorten(sections, LISTS - question.opened)
+    if is_masked:
+        sections = {name: hidden(found, mask) for name, found in sections.items()}
+    return msgspec.json.encode({"sections": sections})
+
+
+def section(conn: sqlite3.Connection, part: Part) -> Section | None:
+    """Ask one canned query; None where the ledger has no such thing."""
+    name, given = part
+    query = queries().get(name)
+    if query is None:
+        return None
+    parameters = {**dict.fromkeys(query.parameters, ""), **given}
+    try:
+        cursor = conn.execute(query.sql, parameters)
+    except sqlite3.OperationalError as error:
+        if "no such table" in str(error):
+            return None
+        raise
+    columns = [column[0] for column in cursor.description]
+    rows = [tuple(row) for row in cursor]
+    count = len(rows)
+    return {"query": name, "parameters": given, "columns": columns, "rows": rows, "count": count}
+
+
+def shorten(sections: dict[str, Section | None], closed: frozenset[str]) -> None:
+    """Keep the first rows of lists that are not opened, and only the quotas of accounts kept."""
+    for name in closed:
+        if found := sections[name]:
+            found["rows"] = found["rows"][:ROWS_SHOWN]
+    kept = set(values(sections["usable"], "account_id"))
+    for name in ("quota", "forecast"):
+        if found := sections[name]:
+            pairs = zip(found["rows"], values(found, "account_id"), strict=True)
+            found["rows"] = [row for row, account in pairs if account in kept]
+
+
+def values(found: Section | None, column: str) -> list[Any]:
+    """Give one column of a section; nothing where there is none."""
+    if found is None or column not in found["columns"]:
+        return []
+    at = found["columns"].index(column)
+    return [row[at] for row in found["rows"]]
+
+
+def account_names(conn: sqlite3.Connection) -> list[str]:
+    """Give every account's name."""
+    found = section(conn, ("names", {}))
+    return [name for kind, name, _ in found["rows"] if kind == "account"] if found else []
+
+
+def hidden(found: Section | None, mask: Mask) -> Section | None:
+    """Mask a section. An address that names an account by its mask would find nothing."""
+    if found is None:
+        return None
+    rows = [[mask.text(value) for value in row] for row in found["rows"]]
+    parameters: Mapping[str, str] = found["parameters"]
+    shown = None if "account" in parameters else parameters
+    return {**found, "parameters": shown, "rows": rows}

@@ -1,0 +1,68 @@
+// The controls: each writes the address, and the page follows.
+
+import { find, make } from "./dom.js";
+
+const FILTERS = ["account", "model", "client"];
+const DEFAULT_RANGE = "24h";
+
+export function connect(choose) {
+  for (const radio of document.querySelectorAll("input[name=range]")) {
+    radio.addEventListener("change", () => (radio.value === "days" ? openDays(choose) : choose({ range: radio.value, from: "", to: "" })));
+  }
+  for (const id of ["from", "to"]) find(id).addEventListener("change", () => chooseDays(choose));
+  for (const id of FILTERS) find(id).addEventListener("change", () => choose({ [id]: find(id).value, before: "" }));
+  find("clear").addEventListener("click", () => choose({ account: "", model: "", client: "", failed: "", request_id: "", before: "" }));
+  for (const radio of document.querySelectorAll("input[name=by]")) radio.addEventListener("change", () => choose({ by: radio.value }));
+  find("failed").addEventListener("change", () => choose({ failed: find("failed").checked ? "1" : "", before: "" }));
+  find("find").addEventListener("submit", (event) => event.preventDefault());
+  find("request_id").addEventListener("change", () => choose({ request_id: find("request_id").value.trim(), before: "" }));
+  find("controls").addEventListener("submit", (event) => event.preventDefault());
+  find("mask").addEventListener("click", () => choose({ mask: find("mask").getAttribute("aria-pressed") === "true" ? "" : "1", account: "" }));
+}
+
+function openDays(choose) {
+  const today = new Date(Date.now() - new Date().getTimezoneOffset() * 60e3).toISOString().slice(0, 10);
+  for (const id of ["from", "to"]) find(id).value ||= today;
+  chooseDays(choose);
+}
+
+function chooseDays(choose) {
+  const [from, to] = ["from", "to"].map((id) => find(id).value);
+  if (from) choose({ range: "", from, to: to || from });
+}
+
+// Put the controls where the address says.
+export function reflect(state) {
+  const range = state.from ? "days" : state.range || DEFAULT_RANGE;
+  for (const radio of document.querySelectorAll("input[name=range]")) radio.checked = radio.value === range;
+  find("days").hidden = range !== "days";
+  for (const id of ["from", "to"]) find(id).value = state[id] ?? "";
+  for (const radio of document.querySelectorAll("input[name=by]")) radio.checked = radio.value === (state.by === "account" ? "account" : "model");
+  find("failed").checked = state.failed === "1";
+  if (document.activeElement !== find("request_id")) find("request_id").value = state.request_id ?? "";
+  find("mask").setAttribute("aria-pressed", String(state.mask === "1"));
+  find("clear").hidden = !["account", "model", "client", "failed", "request_id"].some((name) => state[name]);
+  for (const id of FILTERS) select(id, state[id] ?? "");
+}
+
+function select(id, value) {
+  const element = find(id);
+  if (value && ![...element.options].some((option) => option.value === value)) element.append(option(value));
+  element.value = value;
+  element.classList.toggle("set", Boolean(value));
+}
+
+const option = (value) => make("option", { value }, value.length > 60 ? `${value.slice(0, 59)}…` : value);
+
+export function names(page) {
+  for (const id of FILTERS) {
+    const found = (page.rows.names ?? []).filter((row) => row.kind === id).map((row) => row.name);
+    const said = JSON.stringify(found);
+    const element = find(id);
+    if (element.dataset.said === said || document.activeElement === element) continue;
+    element.dataset.said = said;
+    const chosen = element.value;
+    element.replaceChildren(element.options[0], ...found.map(option));
+    select(id, chosen);
+  }
+}
