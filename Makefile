@@ -6,10 +6,11 @@ PY := $(VENV)/bin/python
 READY := $(VENV)/.installed
 RANGE ?= 24h
 FORMAT ?= table
+SIZE ?= 50000
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: help run demo ingest quota serve init check report preview test bench lint lock clean
+.PHONY: help run demo ingest quota serve init check report preview backup restore chaos audit test bench lint lock clean
 
 help: ## List what make can do
 	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "  make %-8s %s\n", $$1, $$2 }'
@@ -49,6 +50,20 @@ report: $(READY) ## Print a report: RANGE=today|1h|5h|24h|7d|30d|90d BY=account|
 
 preview: $(READY) ## Picture the dashboard on made-up traffic: docs/preview.png
 	@$(PY) -m demo.preview
+
+backup: $(READY) ## Copy the ledger while it is in use, prove the copy, keep the newest 7
+	@$(PY) -m ledger backup
+
+restore: $(READY) ## Bring a backup back while nothing runs: FILE=data/backups/ledger-….db
+	@test -n "$(FILE)" || { echo "Name a backup: make restore FILE=data/backups/ledger-....db" >&2; ls data/backups/*.db 2>/dev/null; exit 1; }
+	@$(PY) -m ledger restore "$(FILE)"
+
+chaos: $(READY) ## Break everything that can break and write docs/reliability.md: SIZE=50000 events a fault
+	@CHAOS_SIZE=$(SIZE) CHAOS_REPORT=docs/reliability.md $(PY) -m pytest tests/chaos -p no:xdist
+
+audit: $(READY) ## Look up known vulnerabilities of the locked packages
+	@test -x build/audit/bin/pip-audit || { $(PYTHON) -m venv build/audit && build/audit/bin/pip install --quiet --disable-pip-version-check 'pip-audit>=2.7,<3'; }
+	@build/audit/bin/pip-audit --strict --requirement requirements.lock --no-deps --disable-pip --progress-spinner off || { echo "Either a vulnerability was found (see above), or the service that lists them cannot be reached." >&2; exit 1; }
 
 test: $(READY) ## Run the tests
 	@$(PY) -m pytest --numprocesses 3 --dist loadfile

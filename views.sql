@@ -197,6 +197,29 @@ select
 from marked
 cross join pieces;
 
+-- The same cut into minutes, for spans whose minutes are all kept.
+create view minute_parts as
+with pieces (piece) as (values (1), (2), (3))
+select
+  window                as window,
+  from_day              as from_day,
+  to_day                as to_day,
+  iif(piece = 2, 1, 0)  as grain,
+  case piece
+    when 1 then starts_at
+    when 2 then fine_from
+    else ends_at
+  end                   as from_at,
+  case piece
+    when 1 then min(fine_from, ends_at)
+    when 2 then fine_until
+    else iif(fine_from < fine_until, fine_until, ends_at)
+  end                   as until_at,
+  iif(piece = 3, -1, 1) as sign
+from span_bounds
+cross join pieces
+where ladder = 'quarter series' and fine_from >= recent_from;
+
 -- What a span used, not yet added up: sum over these rows with a span and is_series named.
 create view total_pieces as
 select

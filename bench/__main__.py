@@ -20,10 +20,13 @@ def main() -> None:
     """Run the benchmark."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("The benchmark was ended."))
     chosen, begun, told = options(), time.monotonic(), machine.described()
+    before = machine.others()
     part = measured(chosen)
     named = (f"{name} {value:,}" for name, value in asdict(chosen.plan).items())
     told["parameters"] = ", ".join(named)
-    told["duration"] = f"{(time.monotonic() - begun) / 60:.1f} minutes"
+    took = time.monotonic() - begun
+    told["duration"] = f"{took / 60:.1f} minutes"
+    told["taken by other programs"] = f"{(machine.others() - before) / took:.2f} cores on average"
     page.show(part.figures)
     page.write(chosen.page, part, told)
     print(f"Written to {os.path.relpath(chosen.page)}")

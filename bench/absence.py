@@ -17,7 +17,7 @@ PATIENCE_SECONDS = 10.0
 
 def measure(running: Live, plan: Plan) -> Part:
     """Stop the collector, let events pile up, start it, and see when it is up to date."""
-    before, _ = running.intake.ask(GAPS)
+    before = running.intake.ask(GAPS)
     running.stop_collector()
     rest(plan.pause)
     waiting, begun = running.proxy.count().queued, time.monotonic()
@@ -29,7 +29,7 @@ def measure(running: Live, plan: Plan) -> Part:
         f"Catch-up after {plan.pause} s without collector, {waiting:,} events waiting",
         f"{shown(seen[-1].at - begun)} s from its start, {shown(per_second(seen))} events/s",
     )
-    told = is_told(running, before + 1)
+    told = is_told(running, before)
     gap = Figure("The gap is on record, nothing dropped", "yes" if told else "no", "yes", told)
     return Part([caught_up, gap], [])
 
@@ -42,12 +42,12 @@ def rest(seconds: int) -> None:
             bar.update()
 
 
-def is_told(running: Live, expected: int) -> bool:
-    """Tell whether the gap comes onto record, short enough for the queue to have kept all."""
+def is_told(running: Live, before: tuple[int, int]) -> bool:
+    """Tell whether one more gap comes onto record, in which the queue has dropped nothing."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
         gaps, exceeded = running.intake.ask(GAPS)
-        if gaps >= expected:
-            return gaps == expected and not exceeded
+        if gaps > before[0]:
+            return (gaps, exceeded) == (before[0] + 1, before[1])
         time.sleep(0.05)
     return False

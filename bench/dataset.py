@@ -41,7 +41,9 @@ def dataset(folder: Path, events: int, *, keep: bool) -> Path:
     begun = time.time()
     build(home, events)
     built = Built(events, begun, digest(), time.time() - begun)
-    (home / MARK).write_bytes(msgspec.json.encode(built))
+    mark = home / MARK
+    mark.touch(mode=0o600)
+    mark.write_bytes(msgspec.json.encode(built))
     return home
 
 

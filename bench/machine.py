@@ -26,6 +26,15 @@ def described() -> dict[str, str]:
     }
 
 
+def others() -> float:
+    """Give the seconds of processor time that other programs have taken since the start."""
+    times, own = psutil.cpu_times(), os.times()
+    idle = times.idle + getattr(times, "iowait", 0.0)
+    # Guests' time is in user time already.
+    guests = getattr(times, "guest", 0.0) + getattr(times, "guest_nice", 0.0)
+    return sum(times) - idle - guests - sum(own[:4])
+
+
 def processor() -> str:
     """Give the processor's name, as far as the system tells."""
     try:

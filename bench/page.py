@@ -10,9 +10,9 @@ from bench.figures import Figure, Part, Section
 HEAD = """# Performance
 
 Measured by `make bench`, which writes this page: the reference workload is built through the
-collector's own parse and store code, then the real processes are measured over real sockets.
-Everything ran on one machine, the stand-in proxy and the client that asks included. The bars are for
-3,200,000 events and 500 of them a second on 2 cores; other parameters give other figures.
+collector's own parse and store code, then the real processes are measured over real sockets, all
+on one machine, with the stand-in proxy and the client that asks. The bars are for 3,200,000 events
+and 500 of them a second on 2 cores.
 """
 COLUMNS = ["figure", "bar", "measured", "met"]
 WORDS = {True: "yes", False: "**no**", None: ""}

@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,8 +54,8 @@ def modules() -> dict[str, str]:
 
 @contextmanager
 def running(module: str, place: Place) -> Iterator[subprocess.Popen[bytes]]:
-    """Run `python -m module` inside the block; what it says is in a file beside the ledger."""
-    with (place.folder / f"{module}.out").open("ab") as said:
+    """Run `python -m module` inside the block; its last words are printed when it fails."""
+    with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(
             [sys.executable, "-m", module],
             cwd=ROOT,
@@ -63,20 +64,15 @@ def running(module: str, place: Place) -> Iterator[subprocess.Popen[bytes]]:
             stdout=said,
             stderr=said,
         )
-    try:
-        yield process
-    except BaseException:
-        if process.poll():
-            tell(place.folder / f"{module}.out")
-        raise
-    finally:
-        end(process)
-
-
-def tell(file: Path) -> None:
-    """Print the last words of a process that ended by itself."""
-    for line in file.read_text("utf-8").splitlines()[-LAST_WORDS:]:
-        print(line, file=sys.stderr)
+        try:
+            yield process
+        except BaseException:
+            if process.poll():
+                said.seek(0)
+                print(*said.read().decode().splitlines()[-LAST_WORDS:], sep="\n", file=sys.stderr)
+            raise
+        finally:
+            end(process)
 
 
 def end(process: subprocess.Popen[bytes]) -> None:

@@ -22,7 +22,7 @@ from worker.heartbeat import now
 
 BATCH = 500
 BAR = 12_000
-STEPS = ("parse", "rows and cost", "insert", "rollups", "commit", "everything else")
+STEPS = ("parse", "rows, cost, quota headers", "insert", "rollups", "commit", "everything else")
 
 
 class Clocked:
@@ -103,7 +103,7 @@ def breakdown(feed: Feed, plan: Plan, *, seconds: float) -> dict[str, float]:
         store.keep(Batch(batch_number, "resp", now(), some), parsed)
     whole = time.perf_counter() - begun
     spent |= conn.spent
-    spent["rows and cost"] = whole - sum(spent.values())
+    spent["rows, cost, quota headers"] = whole - sum(spent.values())
     return {step: of_step / plan.stored for step, of_step in spent.items()}
 
 

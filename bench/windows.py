@@ -7,12 +7,10 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
-import sqlite_utils
-
 from bench.bars import counting
 from bench.dataset import read_only
 from bench.figures import Figure, Part, Section, number
-from ledger.queries import ask
+from ledger.queries import queries
 
 WINDOWS = ("1h", "24h", "7d", "30d", "90d")
 GROUPED = {"summary": "''", "accounts": "credential_id", "models": "model_id"}
@@ -68,10 +66,12 @@ def by_events(conn: sqlite3.Connection, name: str, window: str) -> Sums:
 
 def by_rollups(conn: sqlite3.Connection, name: str, window: str) -> Sums:
     """Ask the canned query."""
-    rows = ask(sqlite_utils.Database(conn), name, window=window)
-    return {
-        (row["requests"], row["failed"], row["total_tokens"]) for row in rows if row["requests"]
-    }
+    query = queries()[name]
+    given = {**dict.fromkeys(query.parameters, ""), "window": window}
+    cursor = conn.execute(query.sql, given)
+    at = [column[0] for column in cursor.description].index
+    shown = at("requests"), at("failed"), at("total_tokens")
+    return {tuple(row[place] for place in shown) for row in cursor if row[shown[0]]}
 
 
 def timed(work: Callable[[], Sums]) -> tuple[float, Sums]:

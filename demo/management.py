@@ -107,6 +107,6 @@ def _version_headers(proxy: Proxy) -> tuple[tuple[str, str], ...]:
 def _value(payload: bytes) -> bytes:
     try:
         msgspec.json.decode(payload, type=msgspec.Raw)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return json.dumps(payload.decode(errors="replace")).encode()
     return payload

@@ -36,7 +36,8 @@ class Heard(NamedTuple):
 class Proxy:
     """A proxy of any version, on 127.0.0.1. `key` None is management switched off.
 
-    Durations are seconds. The faults (`stall`, `http_fault`, `cut_pops`) and `statistics`,
+    Durations are seconds. The faults (`stall`, `http_fault`, `cut_pops`, and `cut_after`, the bytes
+    of a cut reply that are sent, by default half of them) and `statistics`,
     `retention`, `latest`, `routes` may be changed at any time, from any thread.
     """
 
@@ -57,6 +58,7 @@ class Proxy:
     stall: float = 0.0
     http_fault: int | None = None
     cut_pops: int = 0
+    cut_after: int | None = None
 
     heard: list[Heard] = field(default_factory=list, init=False, repr=False)
     popped: list[tuple[bytes, ...]] = field(default_factory=list, init=False, repr=False)

@@ -56,7 +56,10 @@ class Session:
         reply = self._answer(name, command[1:])
         arguments = ["***"] * len(command[1:]) if name == "AUTH" else resp.texts(command[1:])
         self._proxy.hear("resp", name, arguments=arguments, reply=resp.head(reply))
-        return reply[: len(reply) // 2] if self._cut else reply
+        if not self._cut:
+            return reply
+        after = self._proxy.cut_after
+        return reply[: len(reply) // 2 if after is None else after]
 
     def _answer(self, name: str, arguments: list[bytes]) -> bytes:
         if name == "AUTH":

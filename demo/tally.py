@@ -60,7 +60,7 @@ class Tally:
         """Count one event; what is no event is left alone."""
         try:
             outcome = self._decode(payload)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return
         now = time.time()
         counts = self._counts.setdefault(outcome.auth_index, Counts())

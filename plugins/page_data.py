@@ -9,7 +9,7 @@ from datasette.utils import sqlite_timelimit
 
 from ledger.queries import queries
 from plugins.masking import Mask
-from plugins.page_plan import LISTS, ROWS_SHOWN, Asked, Part, parts
+from plugins.page_plan import ACCOUNTS_SHOWN, LISTS, ROWS_SHOWN, Asked, Part, parts
 
 MOST_MS = 3000
 
@@ -57,11 +57,15 @@ def section(conn: sqlite3.Connection, part: Part) -> Section | None:
 
 def shorten(sections: dict[str, Section | None], closed: frozenset[str]) -> None:
     """Keep the first rows of lists that are not opened, and only the quotas of accounts kept."""
-    for name in closed:
+    for name in closed - {"usable"}:
         if found := sections[name]:
             found["rows"] = found["rows"][:ROWS_SHOWN]
-    kept = set(values(sections["usable"], "account_id"))
-    for name in ("quota", "forecast"):
+    # An account has a row for each group of models with limits of its own.
+    accounts = list(dict.fromkeys(values(sections["usable"], "account_id")))
+    if found := sections["usable"]:
+        found["count"] = len(accounts)
+    kept = set(accounts[:ACCOUNTS_SHOWN] if "usable" in closed else accounts)
+    for name in ("usable", "quota", "forecast"):
         if found := sections[name]:
             pairs = zip(found["rows"], values(found, "account_id"), strict=True)
             found["rows"] = [row for row, account in pairs if account in kept]

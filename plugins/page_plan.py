@@ -14,6 +14,7 @@ REQUESTS_SHOWN = 25
 # Lists of which the page shows the first rows, unless they are opened.
 LISTS = frozenset({"usable", "accounts", "models", "clients"})
 ROWS_SHOWN = 10
+ACCOUNTS_SHOWN = 8
 
 Part = tuple[str, dict[str, str]]
 

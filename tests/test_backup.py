@@ -5,6 +5,7 @@ import sqlite3
 import threading
 from contextlib import closing
 
+import httpx
 import pytest
 from conftest import eventually, recorded
 
@@ -192,3 +193,25 @@ def test_a_ledger_can_be_restored_on_another_machine(filled, tmp_path):
     filled.data = tmp_path / "new"
     filled.run("ledger", "restore", str(file))
     assert (filled.count(), (filled.data / "salt").read_bytes()) == (before, salt)
+
+
+def test_the_dashboard_notices_another_ledger_in_the_place_of_its_own(filled):
+    from test_security import site_of
+
+    other = filled.data / "other.db"
+    with closing(sqlite3.connect(filled.data / "ledger.db")) as conn:
+        conn.execute("vacuum into ?", (str(other),))
+    with closing(sqlite3.connect(other, isolation_level=None)) as conn:
+        conn.execute("update proxies set version = 'from the other file'")
+    with closing(site_of(filled)) as client:
+        for name in ("ledger.db-wal", "ledger.db-shm"):
+            (filled.data / name).unlink(missing_ok=True)
+        other.rename(filled.data / "ledger.db")
+
+        def answer() -> str:
+            try:
+                return client.get("/ledger/state.json").text
+            except httpx.HTTPError:
+                return ""
+
+        eventually(lambda: "from the other file" in answer())

@@ -66,3 +66,11 @@ def test_every_canned_query_has_title_and_description(name):
     query = QUERIES[name]
     assert query["title"]
     assert query.get("description") or query.get("description_html")
+
+
+def test_every_test_that_the_security_page_names_exists():
+    page = (ROOT / "docs" / "security.md").read_text("utf-8")
+    written = "".join(file.read_text("utf-8") for file in (ROOT / "tests").glob("test_*.py"))
+    named = set(re.findall(r"`(test_\w+)`", page))
+    assert len(named) > 20
+    assert {name for name in named if f"def {name}(" not in written} == set()

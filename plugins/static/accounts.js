@@ -5,6 +5,8 @@ import { exact, fill, limitLabel, moment, outcome, percent, stretch, texts } fro
 import { show } from "./links.js";
 import { more } from "./tables.js";
 
+const SHOWN = 8;
+
 // One item an account, in the order of the query: usable first, then by return.
 function items(page) {
   const { usable, quota, forecast } = page.rows;
@@ -73,7 +75,7 @@ export function accountsNow(page, { toggle }) {
   const all = items(page);
   best(all, page.now);
   keep(find("now"), all, (item) => item.id, draw);
-  more(find("now-more"), { count: page.sections.usable?.count ?? 0, isOpen: page.opened.has("usable"), act: () => toggle("usable") });
+  more(find("now-more"), { count: page.sections.usable?.count ?? 0, isOpen: page.opened.has("usable"), act: () => toggle("usable") }, SHOWN);
   show(find("now-links"), page.sections.usable);
 }
 

@@ -80,14 +80,14 @@ async function draw(id, spec, { rows, gaps, signals, label }) {
   if (!rows.length) return blank(box, entry, label);
   const embed = await loaded();
   if (entry.said !== said) return;
-  if (!entry.view || entry.theme !== theme) {
+  if (!entry.view || entry.theme !== theme || entry.spec !== spec) {
     entry.view?.finalize();
     box.replaceChildren();
     const filled = filledIn(colored(spec), { rows, gaps: gaps ?? [] }, signals);
     const result = await embed(box, filled, {
       ast: true, defaultStyle: false, actions: false, renderer: "svg", tooltip: tip, config: configuration(),
     });
-    Object.assign(entry, { view: result.view, theme });
+    Object.assign(entry, { view: result.view, theme, spec });
   }
   const { view } = entry;
   for (const [signal, value] of Object.entries(signals)) view.signal(signal, value);
@@ -231,15 +231,18 @@ function failures(page) {
 }
 
 function latency(page) {
-  const rows = (page.rows.latency_series ?? []).map((row) => ({
+  const timed = (page.rows.latency_series ?? []).filter((row) => row.latency_p50_ms !== null);
+  const rows = timed.map((row) => ({
     ...row,
     middle_at: (Math.max(row.starts_at, page.rows.span[0]?.starts_at ?? 0) + Math.min(row.ends_at, page.now)) / 2,
     tip: `${span(row.starts_at, row.ends_at)}\np50 ${milliseconds(row.latency_p50_ms)}\np95 ${milliseconds(row.latency_p95_ms)}\n${fill(texts.first_token, { time: milliseconds(row.ttft_p50_ms) })}`,
   }));
   const { from, until, ticks: at, labels } = axis(page, []);
+  const isStreamed = rows.some((row) => row.ttft_p50_ms !== null);
   const names = [["p50", "var-series-1"], ["p95", "var-series-2"], [fill(texts.first_token, { time: "p50" }), "var-series-3"]];
+  if (!isStreamed) names.pop();
   legend("latency_series", rows.length ? names.map(([text, color]) => ({ label: text, text, color })) : []);
-  return draw("latency_series", SPECS.latency_series, {
+  return draw("latency_series", isStreamed ? SPECS.latency_series : SPECS.latency_unstreamed, {
     rows, gaps: gaps(page, { from, until }), signals: { from, until, ticks: at, labels },
     label: page.sections.latency_series ? (rows.length ? texts.latency_over_time : texts.nothing_here) : texts.no_latency_here,
   });

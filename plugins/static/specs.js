@@ -5,7 +5,7 @@ const TIME = {
   scale: { domainMin: { expr: "from" }, domainMax: { expr: "until" }, nice: false, zero: false },
   axis: { values: { expr: "ticks" }, labelExpr: "labels[datum.value]", title: null, grid: false, labelOverlap: true, labelFlush: false },
 };
-const AMOUNT = { type: "quantitative", axis: { title: null, tickCount: 4, labelExpr: "amount(datum.value)" } };
+const AMOUNT = { type: "quantitative", axis: { title: null, tickCount: 4 } };
 const amount = (format) => ({ ...AMOUNT, axis: { ...AMOUNT.axis, labelExpr: format } });
 const COMPACT = "datum.value >= 1e9 ? format(datum.value / 1e9, '.3~r') + 'B' : datum.value >= 1e6 ? format(datum.value / 1e6, '.3~r') + 'M' : datum.value >= 1e3 ? format(datum.value / 1e3, '.3~r') + 'K' : format(datum.value, '.3~r')";
 const SECONDS = "datum.value >= 1000 ? format(datum.value / 1000, '.3~r') + ' s' : format(datum.value, '.3~r') + ' ms'";
@@ -49,14 +49,17 @@ const line = (field, color, dash) => ({
   },
 });
 
+const latency = (...more) => ({
+  ...FRAME,
+  params: PARAMETERS,
+  layer: [GAPS, line("latency_p95_ms", "var-series-2", [1, 0]), line("latency_p50_ms", "var-series-1", [1, 0]), ...more],
+});
+
 export const SPECS = {
   over_time: stacked(COMPACT),
   failure_series: stacked(COMPACT),
-  latency_series: {
-    ...FRAME,
-    params: PARAMETERS,
-    layer: [GAPS, line("latency_p95_ms", "var-series-2", [1, 0]), line("latency_p50_ms", "var-series-1", [1, 0]), line("ttft_p50_ms", "var-series-3", [3, 3])],
-  },
+  latency_series: latency(line("ttft_p50_ms", "var-series-3", [3, 3])),
+  latency_unstreamed: latency(),
   bars: {
     ...FRAME,
     data: { name: "rows", values: [] },

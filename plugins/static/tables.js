@@ -52,8 +52,8 @@ function nameButton(row, key, choose) {
   }, make("bdi", {}, row[key]));
 }
 
-export function more(button, { count, isOpen, act }) {
-  button.hidden = count <= SHOWN;
+export function more(button, { count, isOpen, act }, shown = SHOWN) {
+  button.hidden = count <= shown;
   button.setAttribute("aria-expanded", String(isOpen));
   const text = isOpen ? texts.show_less : fill(texts.show_all, { n: whole(count) });
   if (button.textContent !== text) button.textContent = text;

@@ -21,16 +21,18 @@ export function trust(page) {
   box.dataset.said = said;
   const accounting = rows.find((row) => /received|收到/.test(row.sentence));
   const summary = troubles.length ? fill(texts.trouble_count, { n: troubles.length }) : texts.all_good;
-  const quiet = [summary, age, accounting?.sentence].filter(Boolean).join(" · ");
+  const quiet = [summary, age, troubles.includes(accounting) ? "" : accounting?.sentence].filter(Boolean).join(" · ");
   const focused = box.contains(document.activeElement);
   box.replaceChildren(
     ...troubles.map((row) => make("p", { class: "notice bad" }, make("b", {}, row.subject), ` ${row.sentence}`)),
     make("details", { open: isOpen, on: { toggle: (event) => { isOpen = event.target.open; } } },
       make("summary", {}, make("i", { class: troubles.length ? "dot bad" : "dot good" }), quiet),
       make("ul", {}, ...[...rows, ...errors].map((row) => make("li", { class: row.state }, make("b", {}, make("bdi", {}, row.subject)), ` ${row.sentence}`))),
-      make("p", { class: "links" }, ...links(page.sections.state), ...links(page.sections.gaps), ...links(page.sections.quota_errors))));
+      ...["state", "gaps", "quota_errors"].map((part) => linkRow(page.sections[part]))));
   if (focused) box.querySelector("summary").focus();
 }
+
+const linkRow = (section) => (section ? make("p", { class: "links" }, make("span", {}, section.query), ...links(section)) : null);
 
 // Why there is nothing to see, and what to do about it.
 export function empty(page) {

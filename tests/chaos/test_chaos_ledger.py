@@ -1,0 +1,231 @@
+"""A ledger that is locked, full, read-only, deleted or replaced while events arrive."""
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import time
+from contextlib import closing
+
+import pytest
+from chaos_rig import LARGE, SIZE, account, events, nothing_lost, record
+from conftest import eventually
+
+pytestmark = pytest.mark.timeout(1200)
+LOCKED_SECONDS = 60 if LARGE else 8
+
+
+def mounts() -> bool:
+    """Tell whether this user may mount a small disk, as in a container of one's own."""
+    return os.geteuid() == 0 and shutil.which("mount") is not None
+
+
+@pytest.fixture
+def disk(home):
+    """A small disk of its own below the data folder."""
+    if not mounts():
+        pytest.skip("needs the right to mount a small disk")
+    home.data.mkdir(parents=True)
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=24m,mode=700", "tmpfs", str(home.data)], check=False
+    )
+    if done.returncode:
+        pytest.skip("needs the right to mount a small disk")
+    yield home.data
+    home.end()
+    subprocess.run(["umount", str(home.data)], check=True)
+
+
+def waiting(home) -> str:
+    """Give what the collector says it waits for."""
+    rows = home.query("select detail from heartbeats where worker = 'ingest' and state = 'waiting'")
+    return rows[0][0] if rows else ""
+
+
+def stopped(process) -> str:
+    """Stop a worker and give what it logged."""
+    process.terminate()
+    return process.communicate(timeout=30)[0]
+
+
+def test_a_ledger_locked_by_another_process(home, proxy):
+    home.use(proxy)
+    process = home.start("ingest")
+    eventually(lambda: home.count("heartbeats"))
+    with closing(sqlite3.connect(home.data / "ledger.db", isolation_level=None)) as locker:
+        locker.execute("begin immediate")
+        began = time.monotonic()
+        proxy.push(events(SIZE))
+        eventually(lambda: proxy.popped)
+        while time.monotonic() - began < LOCKED_SECONDS:
+            assert len(proxy.popped) == 1
+            time.sleep(0.2)
+        locker.execute("commit")
+    eventually(lambda: home.count() == SIZE, within=180)
+    said = stopped(process)
+    assert "locked by another process" in said
+    assert said.count("locked by another process") <= 2
+    found = account(home, proxy, SIZE)
+    nothing_lost(home, found)
+    assert home.query("select distinct cause from gaps where ended_at") == [("ledger locked",)]
+    record(
+        f"ledger locked for {LOCKED_SECONDS} s",
+        "one batch popped and safe in the spool, then nothing; one line logged; goes on by itself",
+        found,
+    )
+
+
+def test_a_full_disk(home, proxy, disk):
+    home.use(proxy)
+    process = home.start("ingest")
+    eventually(lambda: home.count("heartbeats"))
+    made = events(SIZE)
+    proxy.push(made[: SIZE // 2])
+    ballast = disk / "ballast"
+    with ballast.open("wb") as opened:
+        try:
+            while True:
+                opened.write(bytes(65536))
+                opened.flush()
+        except OSError:
+            pass
+    proxy.push(made[SIZE // 2 :])
+    popped = len(proxy.popped)
+    time.sleep(3)
+    # The batch on its way, and the one that the spool had room for.
+    assert len(proxy.popped) - popped <= 2
+    queued = proxy.queued
+    ballast.unlink()
+    eventually(lambda: home.count() == SIZE, within=180)
+    said = stopped(process)
+    assert "disk is full" in said or "No space left" in said
+    found = account(home, proxy, SIZE)
+    nothing_lost(home, found)
+    record(
+        "disk full (a disk of 24 MB)",
+        f"nothing popped beyond what is safe ({queued:,} events waited in the queue); "
+        "goes on by itself",
+        found,
+    )
+
+
+def test_a_full_disk_and_a_stop_in_the_midst_of_it(home, proxy, disk):
+    home.use(proxy)
+    process = home.start("ingest")
+    eventually(lambda: home.count("heartbeats"))
+    with (disk / "ballast").open("wb", buffering=0) as opened:
+        try:
+            while opened.write(bytes(4096)):
+                pass
+        except OSError:
+            pass
+    proxy.push(events(SIZE))
+    time.sleep(2)
+    stopped(process)
+    (disk / "ballast").unlink()
+    home.run("ingest", "--once")
+    found = account(home, proxy, SIZE)
+    nothing_lost(home, found)
+    record(
+        "disk full, and the collector stopped meanwhile", "the popped batch was in the spool", found
+    )
+
+
+def test_a_folder_that_becomes_read_only(home, proxy, disk):
+    home.use(proxy)
+    process = home.start("ingest")
+    eventually(lambda: home.count("heartbeats"))
+    made = events(SIZE)
+    proxy.push(made[: SIZE // 2])
+    eventually(lambda: home.count() == SIZE // 2)
+    locks = subprocess.run(
+        ["mount", "-o", "remount,ro", str(disk)], check=False, capture_output=True
+    )
+    if locks.returncode:
+        # Files are open for writing: what can be had is a folder where nothing new can be made.
+        disk.chmod(0o500)
+    proxy.push(made[SIZE // 2 :])
+    time.sleep(2)
+    subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=False, capture_output=True)
+    disk.chmod(0o700)
+    eventually(lambda: home.count() == SIZE, within=180)
+    stopped(process)
+    found = account(home, proxy, SIZE)
+    nothing_lost(home, found)
+    how = "files that are open go on being written" if locks.returncode else "waits with a sentence"
+    record("folder made read-only while running", f"{how}; nothing lost", found)
+
+
+def test_a_start_on_a_read_only_folder_waits_with_a_sentence(home, proxy, disk):
+    home.use(proxy)
+    home.run("ingest", "--once")
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    proxy.push(events(SIZE))
+    process = home.start("ingest")
+    time.sleep(2)
+    assert proxy.queued == SIZE
+    subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
+    eventually(lambda: home.count() == SIZE, within=180)
+    assert "waiting" in stopped(process)
+    found = account(home, proxy, SIZE)
+    nothing_lost(home, found)
+    record(
+        "started on a read-only folder", "waits with a sentence, pops nothing, then goes on", found
+    )
+
+
+def test_a_ledger_file_that_is_deleted_and_put_back(home, proxy):
+    home.use(proxy)
+    process = home.start("ingest")
+    made = events(SIZE)
+    eventually(lambda: home.count("heartbeats"))
+    proxy.push(made[: SIZE // 2])
+    eventually(lambda: home.count() > 0)
+    file, aside = home.data / "ledger.db", home.data / "aside.db"
+    file.rename(aside)
+    proxy.push(made[SIZE // 2 :])
+    time.sleep(1)
+    queued = proxy.queued
+    assert queued > 0
+    aside.rename(file)
+    eventually(lambda: home.count() == SIZE, within=180)
+    assert "was deleted while in use" in stopped(process)
+    found = account(home, proxy, SIZE)
+    nothing_lost(home, found)
+    record(
+        "ledger file moved away and put back while running",
+        f"nothing popped meanwhile ({queued:,} events waited), says so, goes on by itself",
+        found,
+    )
+
+
+def test_a_ledger_file_that_is_replaced(home, proxy):
+    """Another ledger in its place, as after a restore by hand: what follows goes into that one."""
+    home.use(proxy)
+    home.run("ingest", "--once")
+    file = home.data / "ledger.db"
+    other = home.data / "other.db"
+    with closing(sqlite3.connect(file)) as conn, closing(sqlite3.connect(other)) as copied:
+        conn.backup(copied)
+    other.chmod(0o600)
+    process = home.start("ingest")
+    eventually(lambda: home.query("select 1 from heartbeats where state = 'working'"))
+    made = events(SIZE)
+    proxy.push(made[: SIZE // 2])
+    eventually(lambda: home.count() == SIZE // 2)
+    # A file is never replaced together with a log that belongs to the old one.
+    for name in ("ledger.db-wal", "ledger.db-shm"):
+        (home.data / name).unlink()
+    other.rename(file)
+    proxy.push(made[SIZE // 2 :])
+    eventually(lambda: not proxy.queued, within=60)
+    eventually(lambda: home.count() >= SIZE // 2, within=60)
+    said = stopped(process)
+    assert "another ledger file lies in the place" in said
+    home.run("ledger", "check")
+    assert SIZE // 2 <= home.count() <= SIZE
+    record(
+        "ledger file replaced by another while running",
+        "starts again with the new one; what came since is in it",
+        f"{SIZE:,} events, {home.count():,} in the new file, the others in the old one",
+    )
