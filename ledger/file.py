@@ -15,8 +15,6 @@ NAME = "ledger.db"
 WAL_SECONDS = 10.0
 PRAGMAS = """
   pragma busy_timeout = 5000;
-  -- Only a new file takes this: so that it can shrink after old events were deleted.
-  pragma auto_vacuum = incremental;
   pragma synchronous = full;
   pragma foreign_keys = on;
   pragma journal_size_limit = 67108864;
@@ -68,6 +66,9 @@ def connect(path: Path) -> sqlite3.Connection:
         )
     conn = sqlite3.connect(path, isolation_level=None, timeout=5)
     with translated():
+        if path.stat().st_size == 0:
+            # Only a new file takes this: so that it can shrink after old events were deleted.
+            conn.execute("pragma auto_vacuum = incremental")
         conn.executescript(PRAGMAS)
         switch_to_wal(conn)
     return conn

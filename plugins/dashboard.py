@@ -3,13 +3,14 @@
 import sqlite3
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlencode
 
 from datasette import Forbidden, Response, hookimpl
 
 from ledger import config
 from plugins.charts import released
 from plugins.page_data import snapshot
-from plugins.page_plan import asked
+from plugins.page_plan import PARAMETERS, asked
 from plugins.reader import LANGUAGES
 from plugins.single_flight import SingleFlight
 
@@ -43,6 +44,7 @@ async def page(request: Any, datasette: Any) -> Response:
         {
             "has_key": bool(raw.get("management_key")),
             "charts": datasette.urls.path(f"/-/charts-{released()}.js"),
+            "data": datasette.urls.path("/-/page.json" + named(request)),
         },
         request=request,
     )
@@ -50,6 +52,12 @@ async def page(request: Any, datasette: Any) -> Response:
     if request.args.get("lang") in LANGUAGES:
         response.set_cookie("lang", request.args["lang"], max_age=YEAR, samesite="lax")
     return response
+
+
+def named(request: Any) -> str:
+    """Give the address's parameters that the data depends on."""
+    given = {name: request.args[name] for name in PARAMETERS if request.args.get(name)}
+    return f"?{urlencode(given)}" if given else ""
 
 
 async def data(request: Any, datasette: Any) -> Response:

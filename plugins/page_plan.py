@@ -11,6 +11,10 @@ STEPS = {"1h": "minute", "5h": "quarter hour", "30d": "day", "90d": "day"}
 COARSE_STEPS = STEPS | {"7d": "day"}
 LONGEST_IN_HOURS = 8
 REQUESTS_SHOWN = 25
+PARAMETERS = (
+    *("range", "from", "to", "account", "model", "client", "by"),
+    *("failed", "request_id", "before", "mask"),
+)
 # Lists of which the page shows the first rows, unless they are opened.
 LISTS = frozenset({"usable", "accounts", "models", "clients"})
 ROWS_SHOWN = 10

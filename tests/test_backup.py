@@ -133,19 +133,14 @@ def test_a_restore_is_refused_while_a_worker_runs(filled, worker):
 
 
 def test_the_dashboard_holds_its_lock(filled):
-    from test_run import free_port
+    from test_security import site_of
 
-    filled.env["LEDGER_DASHBOARD_PORT"] = str(free_port())
-    process = filled.start("worker.serve")
-
-    def is_held() -> bool:
-        try:
-            with alone(filled.data):
-                return False
-        except Held as error:
-            return error.process == str(process.pid)
-
-    eventually(is_held)
+    with (
+        closing(site_of(filled)),
+        pytest.raises(Held, match=f"web \\(process {filled.started[-1].pid}\\)"),
+        alone(filled.data),
+    ):
+        pass
 
 
 @pytest.mark.parametrize(
