@@ -47,9 +47,13 @@ class Listener:
             writer.transport.abort()
             talk.cancel()
         await asyncio.gather(*self._talks, return_exceptions=True)
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.01)
 
     def _greet(self, reader: StreamReader, writer: StreamWriter) -> None:
+        if self._server is None:
+            # Accepted before the end, greeted after it.
+            writer.transport.abort()
+            return
         talk = asyncio.get_running_loop().create_task(self._talk(reader, writer))
         self._talks[talk] = writer
         talk.add_done_callback(self._talks.pop)

@@ -3,7 +3,6 @@
 import re
 import subprocess
 import sys
-import time
 
 import pytest
 from conftest import ROOT
@@ -52,17 +51,16 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bench")
     words = [word for name, value in SMALL.items() for word in (f"--{name}", str(value))]
     command = [sys.executable, "-m", "bench", *words, "--folder", folder / "ledgers"]
-    begun = time.monotonic()
     done = subprocess.run(
         [*command, "--page", folder / "page.md"], cwd=ROOT, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    return done.stdout, (folder / "page.md").read_text("utf-8"), time.monotonic() - begun, folder
+    return done.stdout, (folder / "page.md").read_text("utf-8"), folder
 
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_a_run_ends_with_every_figure_at_the_terminal_and_on_the_page(run, name):
-    said, page, _, _ = run
+    said, page, _ = run
     assert f"\n{name}" in said
     assert f"\n| {name}" in page
 
@@ -74,10 +72,8 @@ def test_a_run_loses_nothing_and_its_rollups_are_exact(run):
     assert set(held.values()) == {"yes"}
 
 
-def test_a_tiny_run_is_short_and_leaves_no_ledger(run):
-    _, _, seconds, folder = run
-    assert seconds < 40
-    assert not list(folder.rglob("*.db"))
+def test_a_tiny_run_leaves_no_ledger(run):
+    assert not list(run[2].rglob("*.db"))
 
 
 def test_the_page_names_no_folder_of_the_machine(run):
