@@ -57,9 +57,10 @@ def table(title: str, times: list[Times]) -> Section:
         for one in times
     ]
     sentences = [
-        f"Each {len(times[0].took)} times in turn, by one client over HTTP, as JSON with every "
-        "row, from the real server, while the real collector stores what the stand-in proxy "
-        "sends. Names in filters change with each request; the server keeps no answer.",
+        f"Each {len(times[0].took)} times in turn, a slow one less often, by one client over HTTP, "
+        "as JSON with every row, from the real server, while the real collector stores what the "
+        "stand-in proxy sends. Names in filters change with each request; the server keeps no "
+        "answer.",
     ]
     if refused := [f"{one.ask.title} ({one.refused})" for one in times if one.refused]:
         sentences.append(f"Refused, and not answered: {', '.join(refused)}.")

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import resource
 import socket
 import threading
 import time
@@ -171,10 +172,15 @@ def test_replies_of_the_wrong_kind(home):
     [(received, rejected)] = home.query("select sum(received), sum(rejected) from ingest_ledger")
     assert received == rejected
     home.run("ledger", "check")
+    [(at_risk,)] = home.query("select coalesce(sum(batches_at_risk), 0) from gaps")
+    # The largest of all processes that this one has waited for.
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1000
+    assert peak < MOST_MEGABYTES, peak
     record(
         "RESP replies of wrong types and impossible lengths",
-        "each ends its connection, with a gap on record; memory as before",
-        f"{len(NONSENSE)} kinds of reply; {home.count('gaps')} gaps",
+        "a list of strings is rejected record by record, anything else ends the connection; each "
+        f"start ends well; memory at most {peak:.0f} MB",
+        f"{len(NONSENSE)} kinds of reply: {received} records rejected, {at_risk} batches at risk",
     )
 
 
