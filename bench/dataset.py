@@ -1,6 +1,7 @@
 """Ledgers with the reference workload: built once, used again when nothing changed."""
 
 import hashlib
+import os
 import shutil
 import sqlite3
 import time
@@ -74,8 +75,7 @@ def digest() -> str:
 @contextmanager
 def copied(home: Path, *, proxy: str | None = None) -> Iterator[Path]:
     """Give a copy to write to, gone afterwards; `proxy` is where its proxy is found now."""
-    copy = home.with_name(f"{home.name}-copy")
-    shutil.rmtree(copy, ignore_errors=True)
+    copy = home.with_name(f"{home.name}-copy-{os.getpid()}")
     shutil.copytree(home, copy)
     try:
         if proxy:

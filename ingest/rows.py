@@ -5,6 +5,15 @@ from ingest.parse import Usage
 from ingest.payload import Payload
 from ledger.prices import Counts, Prices, Spent
 
+TABLES = (
+    "known_models",
+    "known_models",
+    "known_endpoints",
+    "known_executors",
+    "known_efforts",
+    "known_tiers",
+)
+
 
 class Rows:
     """Makes the rows of one proxy's events."""
@@ -12,10 +21,12 @@ class Rows:
     def __init__(self, names: Names, prices: Prices) -> None:
         self._names = names
         self._prices = prices
+        self._known: dict[tuple[str, ...], tuple[int | None, ...]] = {}
 
     def forget(self) -> None:
         """Forget the ids that a transaction gave and then took back."""
         self._names.forget()
+        self._known.clear()
 
     def credential(self, payload: Payload) -> int:
         """Give the id of the credential of an attempt."""
@@ -23,9 +34,8 @@ class Rows:
 
     def row(self, usage: Usage) -> tuple[object, ...]:
         """Give the values of one event, in the order of the insert."""
-        payload, tokens, named = usage.payload, usage.tokens, self._names.named
-        model_id = named("known_models", payload.model or "unknown")
-        alias_id = named("known_models", payload.alias)
+        payload, tokens = usage.payload, usage.tokens
+        model_id, alias_id, *others = self._named(payload)
         return (
             usage.occurred_at,
             usage.hash,
@@ -33,10 +43,7 @@ class Rows:
             model_id,
             None if alias_id == model_id else alias_id,
             self._names.client(payload.api_key),
-            named("known_endpoints", payload.endpoint),
-            named("known_executors", payload.executor_type),
-            named("known_efforts", payload.reasoning_effort),
-            named("known_tiers", payload.response_service_tier or payload.service_tier),
+            *others,
             payload.failed,
             payload.generate is False,
             usage.failure.status if usage.failure else None,
@@ -52,6 +59,21 @@ class Rows:
             payload.request_id or None,
             *self._cost(usage),
         )
+
+    def _named(self, payload: Payload) -> tuple[int | None, ...]:
+        """Give the ids of an attempt's names; the same few combinations come again and again."""
+        names = (
+            payload.model or "unknown",
+            payload.alias,
+            payload.endpoint,
+            payload.executor_type,
+            payload.reasoning_effort,
+            payload.response_service_tier or payload.service_tier,
+        )
+        found = self._known.get(names)
+        if found is None:
+            found = self._known[names] = tuple(map(self._names.named, TABLES, names))
+        return found
 
     def _cost(self, usage: Usage) -> tuple[int | None, int | None]:
         """Give the cost in micro-dollars and the id of the price it went by."""
