@@ -22,6 +22,7 @@ BY_MODEL = Group("latency percentiles by model, 30 days", 150)
 FILTERED = Group("served filters, 30 days", 100)
 LONG = Group("90 days by account", 100)
 EDGED = Group("a burst at the window's edge", 100)
+EDGED_PAIRS = Group("filters with such a burst", None)
 
 # This recounts every event: on a large ledger it is for the command line.
 NOT_SERVED = {"proofs"}
@@ -34,6 +35,7 @@ FILTERS = {
     "summary": ("account", "model", "client"),
 }
 EDGED_QUERIES = ("summary", "accounts", "models", "hours")
+PAIRS = (("accounts", "model"), ("models", "account"), ("models", "client"))
 EDGED_WINDOWS = ("1h", "24h", "30d")
 NAMES = {
     "account": ACCOUNTS,
@@ -96,5 +98,11 @@ def filtered() -> list[Ask]:
 
 
 def edged() -> list[Ask]:
-    """Give the queries of the windows whose edges lie in a burst."""
-    return [plain(name, window, EDGED) for window in EDGED_WINDOWS for name in EDGED_QUERIES]
+    """Give the queries of the windows whose edges lie in a burst, and filters by pairs."""
+    alone = [plain(name, window, EDGED) for window in EDGED_WINDOWS for name in EDGED_QUERIES]
+    pairs = [
+        Ask(f"{name} by {kind}, {window}", name, EDGED_PAIRS, {"window": window}, (kind,))
+        for window in EDGED_WINDOWS
+        for name, kind in PAIRS
+    ]
+    return alone + pairs

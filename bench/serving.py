@@ -12,6 +12,10 @@ from bench.served import Times, timed
 from bench.watch import Watch
 
 MEMORY_BAR = 260
+WHY = (
+    "`select 1` is what any request costs before it asks for anything; the rest is SQL over rollup "
+    "rows, and writing rows as JSON."
+)
 COLUMNS = ["request", "p50 ms", "p95 ms", "p99 ms", "bar ms"]
 
 
@@ -25,7 +29,8 @@ def measure(home: Path, plan: Plan) -> tuple[list[Times], Part]:
         rate = (running.proxy.count().pushed - pushed) / (time.monotonic() - begun)
         caught_up = absence.measure(running, plan)
         lost = none_lost("Events lost under all that", running.lost())
-    asked = Part(by_group(times), [table(f"Queries while {rate:.0f} events/s arrive", times)])
+    title = f"Queries while {rate:.0f} events/s arrive"
+    asked = Part(by_group(times), [table(title, times, WHY)])
     return times, joined([asked, memory(watch), caught_up, Part([lost], [])])
 
 
@@ -46,8 +51,8 @@ def by_group(times: list[Times]) -> list[Figure]:
     ]
 
 
-def table(title: str, times: list[Times]) -> Section:
-    """Give the table of all requests."""
+def table(title: str, times: list[Times], why: str) -> Section:
+    """Give the table of all requests, and why they take what they take."""
     rows = [
         [
             one.ask.title,
@@ -61,8 +66,7 @@ def table(title: str, times: list[Times]) -> Section:
         "as JSON with every row, from the real server, while the real collector stores what the "
         "stand-in proxy sends. Names in filters change with each request; the server keeps no "
         "answer.",
-        f"`select 1` is what any request costs before it asks for anything: {number(base)} ms at "
-        "p50. The rest is SQL over rollup rows, and writing many rows as JSON.",
+        why,
     ]
     if refused := [f"{one.ask.title} ({one.refused})" for one in times if one.refused]:
         sentences.append(f"Refused, and not answered: {', '.join(refused)}.")
