@@ -27,7 +27,7 @@ class Pushing:
         self._proxy = proxy
         self._workload = Workload(seed=time.time_ns())
         self._lock = threading.Lock()
-        self._rate = 0.0
+        self._rate, self._done = 0.0, time.monotonic()
         self.pushed = 0
 
     def fill(self, kind: Kind, count: int) -> None:
@@ -37,26 +37,27 @@ class Pushing:
             self._push(self._workload.payloads(moments, kind))
 
     def set_rate(self, rate: float) -> None:
-        """Let so many events happen each second from now on."""
-        self._rate = rate
+        """Let so many events happen each second from now on; those before are pushed by then."""
+        with self._lock:
+            self._rate, self._done = rate, time.monotonic()
 
     def stream(self) -> None:
         """Push the events of each passing moment, for ever."""
-        done = time.monotonic()
         while True:
             time.sleep(TICK_SECONDS)
-            due = int((time.monotonic() - done) * self._rate)
-            if not self._rate:
-                done = time.monotonic()
-            elif due:
-                done += due / self._rate
-                now = time.time()
-                self._push(self._workload.payloads(list(even(due, now - TICK_SECONDS, now))))
+            with self._lock:
+                self._push_due()
+
+    def _push_due(self) -> None:
+        due = int((time.monotonic() - self._done) * self._rate)
+        if due:
+            self._done += due / self._rate
+            now = time.time()
+            self._push(self._workload.payloads(list(even(due, now - TICK_SECONDS, now))))
 
     def _push(self, payloads: list[bytes]) -> None:
-        with self._lock:
-            self._proxy.push(payloads)
-            self.pushed += len(payloads)
+        self._proxy.push(payloads)
+        self.pushed += len(payloads)
 
 
 def obey(pushing: Pushing, line: str) -> None:
