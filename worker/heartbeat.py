@@ -11,8 +11,8 @@ log = logging.getLogger(__name__)
 
 EVERY_SECONDS = 5.0
 BEAT = """
-  insert into heartbeats (worker, pid, started_at, beat_at, state, detail)
-  values (:worker, :pid, :started_at, :beat_at, :state, :detail)
+  insert into heartbeats (worker, role, pid, started_at, beat_at, state, detail)
+  values (:worker, :worker, :pid, :started_at, :beat_at, :state, :detail)
   on conflict (worker) do update set
     pid = excluded.pid,
     started_at = excluded.started_at,
