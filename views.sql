@@ -228,6 +228,7 @@ select
   part.to_day              as to_day,
   part.is_series           as is_series,
   sums.bucket_at           as bucket_at,
+  sums.proxy_id            as proxy_id,
   sums.requests            as requests,
   sums.failed              as failed,
   sums.input_tokens        as input_tokens,
@@ -251,6 +252,9 @@ select
   part.to_day                                as to_day,
   part.is_series                             as is_series,
   occurred_at                                as bucket_at,
+  (
+    select proxy_id from credentials where credentials.id = credential_id
+  )                                          as proxy_id,
   part.sign                                  as requests,
   part.sign * failed                         as failed,
   part.sign * input_tokens                   as input_tokens,
@@ -275,6 +279,7 @@ select
   part.to_day              as to_day,
   part.is_series           as is_series,
   sums.bucket_at           as bucket_at,
+  sums.proxy_id            as proxy_id,
   sums.model_id            as model_id,
   sums.requests            as requests,
   sums.failed              as failed,
@@ -303,6 +308,9 @@ select
   part.to_day                                                                 as to_day,
   part.is_series                                                              as is_series,
   occurred_at                                                                 as bucket_at,
+  (
+    select proxy_id from credentials where credentials.id = credential_id
+  )                                                                           as proxy_id,
   model_id                                                                    as model_id,
   part.sign                                                                   as requests,
   part.sign * failed                                                          as failed,
@@ -337,6 +345,7 @@ select
   part.to_day              as to_day,
   part.is_series           as is_series,
   sums.bucket_at           as bucket_at,
+  sums.proxy_id            as proxy_id,
   sums.client_id           as client_id,
   sums.requests            as requests,
   sums.failed              as failed,
@@ -361,6 +370,9 @@ select
   part.to_day                                as to_day,
   part.is_series                             as is_series,
   occurred_at                                as bucket_at,
+  (
+    select proxy_id from credentials where credentials.id = credential_id
+  )                                          as proxy_id,
   coalesce(client_id, 0)                     as client_id,
   part.sign                                  as requests,
   part.sign * failed                         as failed,
@@ -378,20 +390,57 @@ cross join usage_events
   and usage_events.occurred_at < part.until_at
 where part.ladder in ('quarter', 'quarter series') and part.grain = 0;
 
+-- Each account by the name that the settings give it, else by its label.
+create view named_accounts as
+select
+  id        as account_id,
+  coalesce(
+    (select alias from aliases where kind = 'account' and name = provider || ':' || label),
+    (select alias from aliases where kind = 'account' and name = label),
+    label
+  )         as account,
+  provider  as provider,
+  label     as label
+from known_accounts;
+
 -- Each credential with the account that it belongs to.
 create view named_credentials as
 select
   credentials.id          as credential_id,
-  known_accounts.id       as account_id,
-  known_accounts.label    as account,
+  credentials.account_id  as account_id,
+  named_accounts.account  as account,
   credentials.provider    as provider,
   credentials.auth_index  as auth_index,
   credentials.auth_type   as auth_type,
   credentials.proxy_id    as proxy_id,
   proxies.name            as proxy
 from credentials
-join known_accounts on known_accounts.id = credentials.account_id
+join named_accounts on named_accounts.account_id = credentials.account_id
 join proxies on proxies.id = credentials.proxy_id;
+
+-- The proxies that know an account: by a credential that it used, or by a credential file.
+create view accounts_at_proxies as
+select
+  credentials.account_id  as account_id,
+  credentials.proxy_id    as proxy_id,
+  proxies.name            as proxy
+from credentials
+join proxies on proxies.id = credentials.proxy_id
+union
+select
+  credential_files.account_id,
+  credential_files.proxy_id,
+  proxies.name
+from credential_files
+join proxies on proxies.id = credential_files.proxy_id;
+
+-- The same in one row for each account.
+create view account_proxies as
+select
+  account_id                 as account_id,
+  group_concat(proxy, ', ')  as proxy
+from (select account_id, proxy from accounts_at_proxies order by account_id, proxy)
+group by account_id;
 
 -- The same by credential.
 create view credential_pieces as
@@ -451,6 +500,7 @@ select
   part.is_series           as is_series,
   sums.bucket_at           as bucket_at,
   named.account            as account,
+  named.proxy_id           as proxy_id,
   named.credential_id      as credential_id,
   sums.requests            as requests,
   sums.failed              as failed,
@@ -478,6 +528,7 @@ select
   part.is_series                             as is_series,
   occurred_at                                as bucket_at,
   named.account                              as account,
+  named.proxy_id                             as proxy_id,
   named.credential_id                        as credential_id,
   part.sign                                  as requests,
   part.sign * failed                         as failed,
@@ -506,6 +557,7 @@ select
   part.is_series           as is_series,
   sums.bucket_at           as bucket_at,
   named.account            as account,
+  named.proxy_id           as proxy_id,
   sums.model_id            as model_id,
   sums.requests            as requests,
   sums.failed              as failed,
@@ -539,6 +591,7 @@ select
   part.is_series                             as is_series,
   occurred_at                                as bucket_at,
   named.account                              as account,
+  named.proxy_id                             as proxy_id,
   model_id                                   as model_id,
   part.sign                                  as requests,
   part.sign * failed                         as failed,
@@ -613,11 +666,16 @@ cross join usage_events
   and +usage_events.model_id = known_models.id
 where part.ladder in ('pair') and part.grain = 0;
 
--- Each client key; client 0 stands for none.
+-- Each client key by the name that the settings give it, else by its label; several keys may have
+-- one name. Client 0 stands for none.
 create view named_clients as
 select
-  id     as client_id,
-  label  as client
+  id  as client_id,
+  coalesce(
+    (select alias from aliases where kind = 'client' and name = hex(key_hash)),
+    (select alias from aliases where kind = 'client' and name = label),
+    label
+  )   as client
 from known_clients
 union all
 select 0, '(none)';
@@ -630,6 +688,7 @@ select
   part.to_day              as to_day,
   part.is_series           as is_series,
   sums.bucket_at           as bucket_at,
+  sums.proxy_id            as proxy_id,
   named_clients.client     as client,
   sums.model_id            as model_id,
   sums.requests            as requests,
@@ -657,6 +716,9 @@ select
   part.to_day                                as to_day,
   part.is_series                             as is_series,
   occurred_at                                as bucket_at,
+  (
+    select proxy_id from credentials where credentials.id = credential_id
+  )                                          as proxy_id,
   named_clients.client                       as client,
   model_id                                   as model_id,
   part.sign                                  as requests,
@@ -683,6 +745,7 @@ select
   part.window   as window,
   part.from_day as from_day,
   part.to_day   as to_day,
+  sums.proxy_id as proxy_id,
   sums.kind     as kind,
   sums.ms       as ms,
   sums.requests as requests
@@ -697,6 +760,9 @@ select
   part.window                                                                                        as window,
   part.from_day                                                                                      as from_day,
   part.to_day                                                                                        as to_day,
+  (
+    select proxy_id from credentials where credentials.id = credential_id
+  ) as proxy_id,
   1                                                                                                  as kind,
   (
     select ms from latency_buckets where from_ms <= latency_ms order by from_ms desc limit 1
@@ -716,6 +782,9 @@ select
   part.window                                                                                     as window,
   part.from_day                                                                                   as from_day,
   part.to_day                                                                                     as to_day,
+  (
+    select proxy_id from credentials where credentials.id = credential_id
+  ) as proxy_id,
   2                                                                                               as kind,
   (
     select ms from latency_buckets where from_ms <= ttft_ms order by from_ms desc limit 1
@@ -737,6 +806,7 @@ select
   part.window   as window,
   part.from_day as from_day,
   part.to_day   as to_day,
+  sums.proxy_id as proxy_id,
   sums.model_id as model_id,
   sums.kind     as kind,
   sums.ms       as ms,
@@ -752,6 +822,9 @@ select
   part.window                                                                                        as window,
   part.from_day                                                                                      as from_day,
   part.to_day                                                                                        as to_day,
+  (
+    select proxy_id from credentials where credentials.id = credential_id
+  ) as proxy_id,
   model_id                                                                                           as model_id,
   1                                                                                                  as kind,
   (
@@ -772,6 +845,9 @@ select
   part.window                                                                                     as window,
   part.from_day                                                                                   as from_day,
   part.to_day                                                                                     as to_day,
+  (
+    select proxy_id from credentials where credentials.id = credential_id
+  ) as proxy_id,
   model_id                                                                                        as model_id,
   2                                                                                               as kind,
   (
@@ -795,6 +871,7 @@ select
   spans.from_day as from_day,
   spans.to_day   as to_day,
   named.account  as account,
+  named.proxy_id as proxy_id,
   latency_ms     as latency_ms,
   ttft_ms        as ttft_ms,
   output_tokens  as output_tokens
@@ -862,6 +939,7 @@ select
   spans.from_day                                  as from_day,
   spans.to_day                                    as to_day,
   named.account                                   as account,
+  named.proxy_id                                  as proxy_id,
   occurred_at                                     as occurred_at,
   model_id                                        as model_id,
   failed                                          as failed,
@@ -942,7 +1020,7 @@ where from_day = '' and is_series = 0
 group by window, model_id
 having sum(requests) > 0;
 
--- The same by client key.
+-- The same by client; keys with one name count together.
 create view clients_by_window as
 select
   window                                                  as window,
@@ -961,7 +1039,29 @@ select
 from client_pieces
 join named_clients using (client_id)
 where from_day = '' and is_series = 0
-group by window, client_id
+group by window, client
+having sum(requests) > 0;
+
+-- The same by proxy.
+create view proxies_by_window as
+select
+  window                                                  as window,
+  proxies.name                                            as proxy,
+  sum(requests)                                           as requests,
+  sum(failed)                                             as failed,
+  sum(input_tokens)                                       as input_tokens,
+  sum(cached_tokens)                                      as cached_tokens,
+  sum(cache_write_tokens)                                 as cache_write_tokens,
+  sum(output_tokens)                                      as output_tokens,
+  sum(reasoning_tokens)                                   as reasoning_tokens,
+  sum(unclassified_tokens)                                as unclassified_tokens,
+  sum(input_tokens + output_tokens + unclassified_tokens) as total_tokens,
+  sum(cost_microdollars) / 1e6                            as cost_dollars,
+  sum(unpriced)                                           as unpriced
+from total_pieces
+join proxies on proxies.id = total_pieces.proxy_id
+where from_day = '' and is_series = 0
+group by window, proxy_id
 having sum(requests) > 0;
 
 -- The same by local hour; an hour that a clock change repeats stands there twice.
@@ -1021,8 +1121,8 @@ select
   named_credentials.account                                           as account,
   named_credentials.provider                                          as provider,
   known_models.name                                                   as model,
-  coalesce(aliases.name, known_models.name)                           as alias,
-  coalesce(known_clients.label, '(none)')                             as client,
+  coalesce(asked.name, known_models.name)                             as alias,
+  named_clients.client                                                as client,
   known_endpoints.name                                                as endpoint,
   failed                                                              as failed,
   status_code                                                         as status_code,
@@ -1042,15 +1142,19 @@ select
   known_tiers.name                                                    as service_tier,
   warm_up                                                             as warm_up,
   request_id                                                          as request_id,
-  named_credentials.auth_index                                        as auth_index
+  named_credentials.auth_index                                        as auth_index,
+  named_credentials.account_id                                        as account_id,
+  named_credentials.proxy                                             as proxy,
+  coalesce(imports.origin, 'live')                                    as origin
 from usage_events
 join named_credentials on named_credentials.credential_id = usage_events.credential_id
 join known_models on known_models.id = usage_events.model_id
-left join known_models as aliases on aliases.id = usage_events.alias_id
-left join known_clients on known_clients.id = usage_events.client_id
+left join known_models as asked on asked.id = usage_events.alias_id
+left join named_clients on named_clients.client_id = coalesce(usage_events.client_id, 0)
 left join known_endpoints on known_endpoints.id = usage_events.endpoint_id
 left join known_efforts on known_efforts.id = usage_events.effort_id
 left join known_tiers on known_tiers.id = usage_events.tier_id
+left join imports on imports.id = usage_events.import_id
 left join failure_details on failure_details.event_id = usage_events.id
 left join zone_offsets
   on zone_offsets.starts_at = (
@@ -1089,6 +1193,8 @@ group by 1, 2, 3;
 create view worker_states as
 select
   worker                                      as worker,
+  role                                        as role,
+  proxies.name                                as proxy,
   case
     when state = 'stopped' then 'stopped'
     when clock.now - beat_at > 120000 then 'silent'
@@ -1099,6 +1205,7 @@ select
   beat_at                                     as beat_at,
   (clock.now - beat_at) / 1000                as seconds_ago
 from heartbeats
+left join proxies on proxies.id = heartbeats.proxy_id
 cross join clock;
 
 -- Received, stored, duplicate and rejected by hour of reception.
@@ -1134,17 +1241,19 @@ from gaps
 join proxies on proxies.id = gaps.proxy_id
 cross join clock;
 
--- Whether the numbers can be believed: one sentence for each thing that can go wrong.
+-- Whether the numbers can be believed: one sentence for each thing that can go wrong. Of a proxy
+-- that the settings name no longer, what was collected is told, and nothing else.
 create view state_sentences as
 select
   'worker ' || worker  as subject,
   case state when 'working' then 'ok' when 'stopped' then 'off' else 'trouble' end as state,
   case
-    when state = 'working' then coalesce(detail, iif(worker = 'ingest', 'collecting', 'working'))
+    when state = 'working' then coalesce(detail, iif(role = 'ingest', 'collecting', 'working'))
     when state = 'silent' then 'no sign of life for ' || seconds_ago || ' seconds: start it again'
     else state || coalesce(': ' || detail, '')
   end                  as sentence,
-  beat_at              as at
+  beat_at              as at,
+  proxy                as proxy
 from worker_states
 union all
 select
@@ -1164,27 +1273,36 @@ select
            else ''
          end
   end,
-  asked_at
+  asked_at,
+  name
 from proxies
+where configured = 1
 union all
 select
   'key for ' || proxies.name,
   'trouble',
   message || '; next try at ' || datetime(retry_at / 1000, 'unixepoch') || ' UTC',
-  refused_at
+  refused_at,
+  proxies.name
 from refused_keys
 join proxies on proxies.id = refused_keys.proxy_id
+where configured = 1
 union all
 select
   'collection from ' || name,
   case when first_pop_at is null then 'unknown' else 'ok' end,
   case
     when first_pop_at is null then 'nothing was collected yet'
+    when configured = 0
+      then 'from ' || datetime(first_pop_at / 1000, 'unixepoch') || ' to '
+        || datetime(last_pop_at / 1000, 'unixepoch') || ' UTC; the settings name it no longer'
     else 'since ' || datetime(first_pop_at / 1000, 'unixepoch')
       || ' UTC; nothing from before the first start'
   end,
-  last_pop_at
+  last_pop_at,
+  name
 from proxies
+where configured = 1 or first_pop_at is not null
 union all
 select
   'gaps',
@@ -1201,8 +1319,10 @@ select
         ''
       )
   end,
-  max(started_at)
+  max(started_at),
+  null
 from gap_estimates
+where proxy in (select name from proxies where configured = 1)
 union all
 select
   'accounting',
@@ -1220,11 +1340,31 @@ select
            ) || ' replayed since: see /ledger/rejected for the reasons'
          else ''
        end,
-  max(hour_at)
+  max(hour_at),
+  null
 from ingest_ledger
 union all
-select subject, state, sentence, at
+select subject, state, sentence, at, proxy
 from trust_sentences;
+
+-- Every run over a file of another program; one without an end was interrupted, or goes on.
+create view import_runs as
+select
+  imports.id                                                        as id,
+  imports.file                                                      as file,
+  imports.origin                                                    as origin,
+  proxies.name                                                      as proxy,
+  datetime(imports.started_at / 1000, 'unixepoch')                  as started_utc,
+  (imports.finished_at - imports.started_at) / 1000.0               as seconds,
+  date(imports.first_at / 1000, 'unixepoch')                        as first_day_utc,
+  date(imports.last_at / 1000, 'unixepoch')                         as last_day_utc,
+  imports.received                                                  as received,
+  imports.stored                                                    as stored,
+  imports.duplicate                                                 as duplicate,
+  imports.improved                                                  as improved,
+  imports.rejected                                                  as rejected
+from imports
+join proxies on proxies.id = imports.proxy_id;
 
 -- What the ledger holds, and how its local time is reckoned.
 create view ledger_facts as
@@ -1341,7 +1481,59 @@ histograms as (
     on grain = column1 and bucket_at >= (select raw_complete_from from rollup_state)
   group by column1
 ),
+of_proxies (name, expected, proxy_id, requests) as (
+  select 'credential_rollup', null, proxy_id, sum(requests)
+  from credential_rollup
+  join credentials on credentials.id = credential_rollup.credential_id
+  where grain = 4
+  group by proxy_id
+  union all
+  select 'total_rollup', 'credential_rollup', proxy_id, sum(requests)
+  from total_rollup
+  where grain = 4
+  group by proxy_id
+  union all
+  select 'model_rollup', 'credential_rollup', proxy_id, sum(requests)
+  from model_rollup
+  where grain = 4
+  group by proxy_id
+  union all
+  select 'client_rollup', 'credential_rollup', proxy_id, sum(requests)
+  from client_rollup
+  where grain = 4
+  group by proxy_id
+  union all
+  select 'client_model_rollup', 'credential_rollup', proxy_id, sum(requests)
+  from client_model_rollup
+  where grain = 4
+  group by proxy_id
+  union all
+  select 'latency_rollup', null, proxy_id, sum(requests)
+  from latency_rollup
+  where grain = 4
+  group by proxy_id
+  union all
+  select 'model_latency_rollup', 'latency_rollup', proxy_id, sum(requests)
+  from model_latency_rollup
+  where grain = 4
+  group by proxy_id
+),
+lists as (
+  select
+    name                                           as name,
+    expected                                       as expected,
+    group_concat(proxy_id || ': ' || requests, ', ') as requests
+  from (select * from of_proxies order by name, proxy_id)
+  group by name
+),
 answers (question, expected, found) as (
+  select
+    lists.name || ' = ' || others.name || ', of each proxy',
+    others.requests,
+    lists.requests
+  from lists
+  join lists as others on others.name = lists.expected
+  union all
   select
     'received = stored + duplicate + rejected',
     coalesce(sum(received), 0),
@@ -1349,8 +1541,15 @@ answers (question, expected, found) as (
   from ingest_ledger
   union all
   select
+    'received = stored + duplicate + rejected, of imports',
+    coalesce(sum(received), 0),
+    coalesce(sum(stored + duplicate + rejected), 0)
+  from imports
+  union all
+  select
     'stored = events in the ledger and events deleted for their age',
-    (select coalesce(sum(stored), 0) from ingest_ledger),
+    (select coalesce(sum(stored), 0) from ingest_ledger)
+      + (select coalesce(sum(stored), 0) from imports),
     (select count(*) from usage_events) + (select events_deleted from rollup_state)
   union all
   select
@@ -1536,11 +1735,10 @@ select
   readings.since_at = max(readings.since_at) over (partition by readings.proxy_id) as current,
   auth_index                                                          as auth_index,
   (
-    select min(known_accounts.label)
-    from credentials
-    join known_accounts on known_accounts.id = credentials.account_id
-    where credentials.proxy_id = readings.proxy_id
-      and credentials.auth_index = readings.auth_index
+    select min(named_credentials.account)
+    from named_credentials
+    where named_credentials.proxy_id = readings.proxy_id
+      and named_credentials.auth_index = readings.auth_index
   )                                                                   as account,
   counted                                                             as counted,
   min(max(counted, stored_least), stored_most)                        as stored,
@@ -1680,15 +1878,18 @@ select
   'counters of ' || proxy                                             as subject,
   iif(finding in ('ok', 'statistics off'), 'ok', 'trouble')           as state,
   sentence                                                            as sentence,
-  read_at                                                             as at
+  read_at                                                             as at,
+  proxy                                                               as proxy
 from proxy_run_counts
-where current or finding = 'missing'
+where (current or finding = 'missing')
+  and proxy in (select name from proxies where configured = 1)
 union all
 select
   'clocks',
   'trouble',
   group_concat(events || iif(side = 'past', ' events are dated before 2024', ' events are dated in the future'), ', ')
     || ': look at the clock of the proxy''s machine; they count on the day that they name',
+  null,
   null
 from odd_times
 where events > 0
@@ -1699,7 +1900,8 @@ select
   'ok',
   'single events are kept from ' || date(raw_complete_from / 1000, 'unixepoch')
     || ' UTC on, sums for ever; ' || printf('%,d', events_deleted) || ' events deleted for their age',
-  raw_complete_from
+  raw_complete_from,
+  null
 from rollup_state
 where raw_complete_from > 0;
 
@@ -1715,9 +1917,9 @@ select
 -- events name, seen within a week. Accounts whose credential files are gone are left out.
 create view account_standings as
 select
-  known_accounts.id                                  as account_id,
-  known_accounts.label                               as account,
-  known_accounts.provider                            as provider,
+  named_accounts.account_id                          as account_id,
+  named_accounts.account                             as account,
+  named_accounts.provider                            as provider,
   quota_accounts.plan_raw                            as plan,
   quota_accounts.plan_source                         as plan_source,
   coalesce(quota_accounts.state, 'never')            as state,
@@ -1745,17 +1947,19 @@ select
   quota_accounts.last_attempt_at                     as last_attempt_at,
   quota_accounts.last_success_at                     as last_success_at,
   quota_accounts.next_attempt_at                     as next_attempt_at
-from known_accounts
+from named_accounts
 cross join clock
-left join quota_accounts on quota_accounts.account_id = known_accounts.id
-where exists (select 1 from credential_files where account_id = known_accounts.id)
+left join quota_accounts on quota_accounts.account_id = named_accounts.account_id
+where exists (
+    select 1 from credential_files where account_id = named_accounts.account_id
+  )
   or (
     quota_accounts.source is null
     and exists (
       select 1
       from credentials
       join usage_events on usage_events.credential_id = credentials.id
-      where credentials.account_id = known_accounts.id
+      where credentials.account_id = named_accounts.account_id
         and usage_events.occurred_at > clock.now - 604800000
     )
   );
@@ -2303,9 +2507,9 @@ left join outside using (window_id);
 -- Every kept observation, with local times for charts.
 create view quota_observations as
 select
-  known_accounts.id                                   as account_id,
-  known_accounts.label                                as account,
-  known_accounts.provider                             as provider,
+  named_accounts.account_id                           as account_id,
+  named_accounts.account                              as account,
+  named_accounts.provider                             as provider,
   quota_windows.id                                    as window_id,
   quota_windows.scope                                 as scope,
   quota_windows.label                                 as label,
@@ -2316,8 +2520,8 @@ select
   quota_points.used_percent                           as used_percent,
   min(max(100 - quota_points.used_percent, 0.0), 100.0) as left_percent,
   quota_points.resets_at                              as resets_at
-from known_accounts
-cross join quota_windows on quota_windows.account_id = known_accounts.id
+from named_accounts
+cross join quota_windows on quota_windows.account_id = named_accounts.account_id
 cross join quota_points on quota_points.window_id = quota_windows.id
 left join zone_offsets
   on zone_offsets.starts_at <= quota_points.observed_at
@@ -2367,9 +2571,9 @@ ended as (
   where next_at is not null or resets_at <= clock.now
 )
 select
-  known_accounts.id                                   as account_id,
-  known_accounts.label                                as account,
-  known_accounts.provider                             as provider,
+  named_accounts.account_id                           as account_id,
+  named_accounts.account                              as account,
+  named_accounts.provider                             as provider,
   quota_windows.id                                    as window_id,
   quota_windows.scope                                 as scope,
   quota_windows.label                                 as label,
@@ -2382,7 +2586,7 @@ select
   max(ended.ended_at - ended.last_at, 0) / 1000       as unseen_seconds
 from ended
 join quota_windows on quota_windows.id = ended.window_id
-join known_accounts on known_accounts.id = quota_windows.account_id;
+join named_accounts on named_accounts.account_id = quota_windows.account_id;
 
 -- Each account whose quota cannot be read as it should, and what to do about it.
 create view quota_troubles as
@@ -2481,3 +2685,1027 @@ left join shown as five_hours
 left join shown as week
   on week.account_id = verdicts.account_id and week.window_key = '7d'
 where verdicts.state <> 'no_source';
+
+-- Months: calendar months of the configured time zone, as far as its days are known.
+create view months as
+select
+  substr(day, 1, 7)  as month,
+  min(day)           as from_day,
+  max(day)           as to_day,
+  min(starts_at)     as starts_at,
+  max(ends_at)       as ends_at
+from local_days
+group by 1;
+
+-- A month cut into the buckets that hold it exactly: UTC days, and quarter hours before and after
+-- them, since every local midnight begins one. Both are kept for ever, so that no raw event is
+-- needed.
+create view month_parts as
+with placed as (
+  select
+    *,
+    (starts_at + 86399999) / 86400000 * 86400000  as days_from,
+    ends_at / 86400000 * 86400000                 as days_until
+  from months
+)
+select
+  month       as month,
+  4           as grain,
+  days_from   as from_at,
+  days_until  as until_at
+from placed
+union all
+select
+  month,
+  2,
+  starts_at,
+  min(days_from, ends_at)
+from placed
+union all
+select
+  month,
+  2,
+  max(days_from, days_until),
+  ends_at
+from placed;
+
+-- What a month used by client key, not yet added up; client 0 is none.
+create view client_month_pieces as
+select
+  part.month               as month,
+  sums.bucket_at           as bucket_at,
+  sums.proxy_id            as proxy_id,
+  sums.client_id           as client_id,
+  sums.requests            as requests,
+  sums.failed              as failed,
+  sums.input_tokens        as input_tokens,
+  sums.cached_tokens       as cached_tokens,
+  sums.cache_write_tokens  as cache_write_tokens,
+  sums.output_tokens       as output_tokens,
+  sums.reasoning_tokens    as reasoning_tokens,
+  sums.unclassified_tokens as unclassified_tokens,
+  sums.cost_microdollars   as cost_microdollars,
+  sums.unpriced            as unpriced
+from month_parts as part
+cross join client_rollup as sums
+  on sums.grain = part.grain
+  and sums.bucket_at >= part.from_at
+  and sums.bucket_at < part.until_at;
+
+-- What a month's numbers need said beside them; null where they are whole.
+create view month_notes as
+with facts as (
+  select
+    clock.now                                                 as now,
+    (select min(first_pop_at) from proxies)                   as since,
+    (
+      select last_event_id < (select coalesce(max(id), 0) from usage_events) from rollup_state
+    )                                                         as is_behind
+  from clock
+),
+said as (
+  select
+    month                                                     as month,
+    case
+      when months.starts_at > now then 'not begun yet; '
+      when months.ends_at > now then 'not over yet; '
+      else ''
+    end
+    || iif(
+      since > months.starts_at,
+      'collection began on ' || datetime((since + coalesce(offset_ms, 0)) / 1000, 'unixepoch')
+        || '; ',
+      ''
+    )
+    || coalesce(
+      (
+        select 'gaps in which events may be missing: ' || count(*) || ', see /ledger/gap_list; '
+        from collection_gaps
+        where (retention_exceeded or batches_at_risk > 0)
+          and started_at < months.ends_at
+          and coalesce(ended_at, now) > months.starts_at
+        having count(*) > 0
+      ),
+      ''
+    )
+    || iif(is_behind, 'its sums are being worked out anew; ', '') as sentences
+  from months
+  cross join facts
+  left join zone_offsets on zone_offsets.starts_at <= since and since < zone_offsets.ends_at
+)
+select
+  month                                 as month,
+  nullif(rtrim(sentences, '; '), '')    as note
+from said;
+
+-- Sums since the beginning, for counters that never go back: from day buckets, which outlive raw
+-- events, and none while the rollups are being worked out anew. Kinds of tokens do not overlap.
+-- A model that is not among the first hundred names the ledger has learnt is "other", for good.
+create view usage_ever as
+with sums as (
+  select
+    proxy_id                                            as proxy_id,
+    model_id                                            as model_id,
+    sum(requests)                                       as requests,
+    sum(failed)                                         as failed,
+    sum(input_tokens - cached_tokens - cache_write_tokens) as input_tokens,
+    sum(cached_tokens)                                  as cached_tokens,
+    sum(cache_write_tokens)                             as cache_write_tokens,
+    sum(output_tokens - reasoning_tokens)               as output_tokens,
+    sum(reasoning_tokens)                               as reasoning_tokens,
+    sum(unclassified_tokens)                            as unclassified_tokens,
+    sum(cost_microdollars)                              as cost_microdollars,
+    sum(unpriced)                                       as unpriced
+  from model_rollup
+  where grain = 4
+    and (
+      select last_event_id >= (select coalesce(max(id), 0) from usage_events) from rollup_state
+    )
+  group by proxy_id, model_id
+)
+select
+  proxies.name                                      as proxy,
+  iif(model_id <= 100, known_models.name, 'other')  as model,
+  sum(requests)                                     as requests,
+  sum(failed)                                       as failed,
+  sum(input_tokens)                                 as input_tokens,
+  sum(cached_tokens)                                as cached_tokens,
+  sum(cache_write_tokens)                           as cache_write_tokens,
+  sum(output_tokens)                                as output_tokens,
+  sum(reasoning_tokens)                             as reasoning_tokens,
+  sum(unclassified_tokens)                          as unclassified_tokens,
+  sum(cost_microdollars) / 1e6                      as cost_dollars,
+  sum(unpriced)                                     as unpriced
+from sums
+join proxies on proxies.id = sums.proxy_id
+join known_models on known_models.id = sums.model_id
+group by 1, 2;
+
+-- What was collected from each proxy since the beginning, and what came between.
+create view collection_ever as
+with taken as (
+  select
+    proxy_id        as proxy_id,
+    sum(received)   as received,
+    sum(stored)     as stored,
+    sum(duplicate)  as duplicate,
+    sum(rejected)   as rejected
+  from ingest_ledger
+  group by proxy_id
+),
+missed as (
+  select
+    proxy_id              as proxy_id,
+    count(*)              as gaps,
+    sum(batches_at_risk)  as batches_at_risk
+  from gaps
+  group by proxy_id
+)
+select
+  proxies.name                        as proxy,
+  coalesce(taken.received, 0)         as received,
+  coalesce(taken.stored, 0)           as stored,
+  coalesce(taken.duplicate, 0)        as duplicate,
+  coalesce(taken.rejected, 0)         as rejected,
+  coalesce(missed.gaps, 0)            as gaps,
+  coalesce(missed.batches_at_risk, 0) as batches_at_risk,
+  proxies.last_pop_at                 as last_pop_at
+from proxies
+left join taken on taken.proxy_id = proxies.id
+left join missed on missed.proxy_id = proxies.id;
+
+-- How many accounts of each provider are in each state now, as the best of their groups; none is
+-- 0, so that an alarm can be set.
+create view account_counts as
+with states (state) as (
+  values ('usable'), ('blocked'), ('unknown'), ('needs_login'), ('deactivated'), ('disabled')
+),
+placed as (
+  select
+    provider as provider,
+    case
+      when max(usable) = 1 then 'usable'
+      when count(usable) < count(*) then 'unknown'
+      else coalesce(
+        max(iif(reason in ('needs_login', 'deactivated', 'disabled'), reason, null)),
+        'blocked'
+      )
+    end as state
+  from group_verdicts
+  group by account_id
+)
+select
+  placed.provider                     as provider,
+  states.state                        as state,
+  sum(placed.state = states.state)    as accounts
+from placed
+cross join states
+group by 1, 2;
+
+-- What is wrong now, for a line that is looked at all day: of what stays on record for ever, only
+-- the last 24 hours.
+create view current_troubles as
+with collectors as (
+  select
+    worker_states.worker                  as worker,
+    worker_states.state                   as state,
+    coalesce(proxies.configured, 1)       as configured
+  from worker_states
+  left join proxies on proxies.name = worker_states.proxy
+  where worker_states.role = 'ingest'
+)
+select
+  'collector'                             as subject,
+  'never started'                         as sentence
+where not exists (select 1 from collectors)
+union all
+select
+  'worker ' || worker,
+  'stopped: nothing is collected'
+from collectors
+where state = 'stopped' and configured
+union all
+select
+  'worker ' || worker,
+  iif(
+    state = 'silent',
+    'no sign of life for ' || seconds_ago || ' seconds',
+    state || coalesce(': ' || detail, '')
+  )
+from worker_states
+where state not in ('working', 'stopped')
+union all
+select
+  'proxy ' || name,
+  'statistics are off'
+from proxies
+where statistics_enabled = 0 and configured
+union all
+select
+  'key for ' || proxies.name,
+  message
+from refused_keys
+join proxies on proxies.id = refused_keys.proxy_id
+where configured
+union all
+select
+  subject,
+  sentence
+from trust_sentences
+cross join clock
+where state = 'trouble' and subject like 'counters of %' and at > now - 86400000
+union all
+select
+  'gaps',
+  iif(sum(open) > 0, sum(open) || ' open', count(*) || ' in 24 hours')
+    || iif(sum(retention_exceeded), ', events may be missing', '')
+from collection_gaps
+cross join clock
+where coalesce(ended_at, now) > now - 86400000
+  and (open or retention_exceeded or batches_at_risk > 0)
+having count(*) > 0
+union all
+select
+  'rejected',
+  count(*) || ' in 24 hours'
+from rejected_events
+cross join clock
+where received_at > now - 86400000 and replayed_at is null
+having count(*) > 0
+union all
+select
+  'accounts',
+  count(*) || iif(count(*) = 1, ' needs a login', ' need a login')
+from quota_troubles
+where state = 'needs_login'
+having count(*) > 0;
+
+-- The running day, week (from Monday on) and calendar month, in whole local days.
+create view budget_periods as
+with today as (
+  select
+    day as day
+  from clock
+  join local_days on starts_at <= now and now < ends_at
+),
+named (per, from_day, to_day) as (
+  select 'day', day, day
+  from today
+  union all
+  select 'week', date(day, 'weekday 0', '-6 days'), date(day, 'weekday 0')
+  from today
+  union all
+  select 'month', date(day, 'start of month'), date(day, 'start of month', '+1 month', '-1 day')
+  from today
+)
+select
+  per                                                                         as per,
+  from_day                                                                    as from_day,
+  to_day                                                                      as to_day,
+  (select starts_at from local_days where day >= from_day order by day limit 1) as starts_at,
+  (select ends_at from local_days where day <= to_day order by day desc limit 1) as ends_at
+from named;
+
+-- Each budget's running period, cut into the pieces that rollups answer: quarter hours, for an
+-- account hours, and UTC days between them. Grain 0 is raw events, where an account's local day
+-- begins within an hour.
+create view budget_parts as
+with placed as (
+  select
+    budgets.budget                                    as budget,
+    budgets.scope                                     as scope,
+    budgets.named                                     as named,
+    iif(budgets.scope = 'account', 3, 2)              as fine,
+    iif(budgets.scope = 'account', 3600000, 900000)   as fine_ms,
+    budget_periods.starts_at                          as starts_at,
+    budget_periods.ends_at                            as ends_at
+  from budgets
+  join budget_periods using (per)
+),
+bounds as (
+  select
+    budget                                            as budget,
+    scope                                             as scope,
+    named                                             as named,
+    fine                                              as fine,
+    starts_at                                         as starts_at,
+    ends_at                                           as ends_at,
+    -- Without raw events a period begins with the whole bucket that it begins in.
+    iif(
+      starts_at < raw_complete_from,
+      starts_at / fine_ms * fine_ms,
+      (starts_at + fine_ms - 1) / fine_ms * fine_ms
+    )                                                 as fine_from,
+    ends_at / fine_ms * fine_ms                       as fine_until,
+    (starts_at + 86399999) / 86400000 * 86400000      as day_from,
+    ends_at / 86400000 * 86400000                     as day_until
+  from placed
+  cross join rollup_state
+),
+pieces (piece) as (values (1), (2), (3), (4), (5))
+select
+  budget       as budget,
+  scope        as scope,
+  named        as named,
+  case piece
+    when 2 then fine
+    when 3 then 4
+    when 4 then fine
+    else 0
+  end          as grain,
+  case piece
+    when 1 then starts_at
+    when 2 then fine_from
+    when 3 then day_from
+    when 4 then day_until
+    else fine_until
+  end          as from_at,
+  case piece
+    when 1 then fine_from
+    when 2 then iif(day_from <= day_until, day_from, fine_until)
+    when 3 then day_until
+    when 4 then iif(day_from <= day_until, fine_until, 0)
+    else ends_at
+  end          as until_at
+from bounds
+cross join pieces;
+
+-- The credentials of each budget's account, or its client keys, by the names that are shown.
+create view budget_members as
+select
+  budgets.budget                  as budget,
+  named_clients.client_id         as member_id
+from budgets
+join named_clients on named_clients.client = budgets.named
+where budgets.scope = 'client'
+union all
+select
+  budgets.budget                  as budget,
+  named_credentials.credential_id as member_id
+from budgets
+join named_credentials on named_credentials.account = budgets.named
+where budgets.scope = 'account';
+
+-- What each budget's running period used, not yet added up.
+create view budget_pieces as
+with parts as materialized (
+  select * from budget_parts where from_at < until_at
+),
+members as materialized (
+  select * from budget_members
+)
+select
+  parts.budget                                                             as budget,
+  sums.input_tokens + sums.output_tokens + sums.unclassified_tokens        as total_tokens,
+  sums.cost_microdollars                                                   as cost_microdollars,
+  sums.unpriced                                                            as unpriced
+from parts
+cross join total_rollup as sums
+  on sums.grain = parts.grain
+  and sums.bucket_at >= parts.from_at
+  and sums.bucket_at < parts.until_at
+where parts.scope = 'total'
+union all
+select
+  parts.budget                                                             as budget,
+  sums.input_tokens + sums.output_tokens + sums.unclassified_tokens        as total_tokens,
+  sums.cost_microdollars                                                   as cost_microdollars,
+  sums.unpriced                                                            as unpriced
+from parts
+cross join members on members.budget = parts.budget
+cross join client_rollup as sums
+  on sums.grain = parts.grain
+  and sums.bucket_at >= parts.from_at
+  and sums.bucket_at < parts.until_at
+  and sums.client_id = members.member_id
+where parts.scope = 'client'
+union all
+select
+  parts.budget                                                             as budget,
+  sums.input_tokens + sums.output_tokens + sums.unclassified_tokens        as total_tokens,
+  sums.cost_microdollars                                                   as cost_microdollars,
+  sums.unpriced                                                            as unpriced
+from parts
+cross join members on members.budget = parts.budget
+cross join credential_rollup as sums
+  on sums.grain = parts.grain
+  and sums.bucket_at >= parts.from_at
+  and sums.bucket_at < parts.until_at
+  and sums.credential_id = members.member_id
+where parts.scope = 'account'
+union all
+select
+  parts.budget                                                             as budget,
+  usage_events.total_tokens                                                as total_tokens,
+  coalesce(cost_microdollars, 0)                                           as cost_microdollars,
+  (cost_microdollars is null)                                              as unpriced
+from parts
+cross join members on members.budget = parts.budget
+cross join usage_events
+  on usage_events.credential_id = members.member_id
+  and usage_events.occurred_at >= parts.from_at
+  and usage_events.occurred_at < parts.until_at
+where parts.scope = 'account' and parts.grain = 0;
+
+-- How much of each budget its running period has used.
+create view budget_states as
+with sums as (
+  select
+    budget                                            as budget,
+    sum(total_tokens)                                 as total_tokens,
+    sum(cost_microdollars)                            as cost_microdollars,
+    sum(unpriced)                                     as unpriced
+  from budget_pieces
+  group by budget
+),
+spent as (
+  select
+    budgets.budget                                    as budget,
+    budgets.scope                                     as scope,
+    budgets.named                                     as named,
+    budgets.unit                                      as unit,
+    budgets.per                                       as per,
+    budgets.amount                                    as amount,
+    budget_periods.from_day                           as from_day,
+    budget_periods.to_day                             as to_day,
+    budget_periods.starts_at                          as starts_at,
+    budget_periods.ends_at                            as ends_at,
+    coalesce(
+      iif(budgets.unit = 'tokens', sums.total_tokens, sums.cost_microdollars / 1e6),
+      0
+    )                                                 as spent,
+    coalesce(sums.unpriced, 0)                        as unpriced,
+    budgets.scope = 'total'
+      or budgets.budget in (select budget from budget_members)
+                                                      as known
+  from budgets
+  join budget_periods using (per)
+  left join sums using (budget)
+)
+select
+  budget                                              as budget,
+  scope                                               as scope,
+  named                                               as named,
+  per                                                 as per,
+  from_day                                            as from_day,
+  to_day                                              as to_day,
+  starts_at                                           as starts_at,
+  ends_at                                             as ends_at,
+  unit                                                as unit,
+  amount                                              as amount,
+  spent                                               as spent,
+  100.0 * spent / amount                              as percent,
+  unpriced                                            as unpriced,
+  case
+    when not known then 'unknown name'
+    when 100.0 * spent / amount >= coalesce(
+      (select threshold from alert_rules where rule = 'budget_spent'), 100
+    ) then 'spent'
+    when 100.0 * spent / amount >= coalesce(
+      (select threshold from alert_rules where rule = 'budget_near'), 80
+    ) then 'near'
+    else 'ok'
+  end                                                 as state
+from spent;
+
+-- How the last cycle of each limit that has one behind it ended. The same as in quota_cycle_ends,
+-- in steps into the points' key, whatever their number.
+create view quota_last_resets as
+with placed as (
+  select
+    quota_windows.id                                  as window_id,
+    quota_windows.account_id                          as account_id,
+    quota_windows.label                               as label,
+    quota_windows.gating                              as gating,
+    quota_windows.last_used                           as last_used,
+    quota_windows.last_resets_at                      as last_resets_at,
+    cycle <> 0 and last_resets_at <= clock.now        as is_over,
+    cycle                                             as running,
+    (
+      select max(quota_points.cycle)
+      from quota_points
+      where quota_points.window_id = quota_windows.id
+        and quota_points.cycle > 0
+        and quota_points.cycle < iif(quota_windows.cycle = 0, 9e18, quota_windows.cycle)
+    )                                                 as before
+  from quota_windows
+  cross join clock
+  where retired_at is null
+),
+ended as (
+  select
+    window_id                                         as window_id,
+    account_id                                        as account_id,
+    label                                             as label,
+    gating                                            as gating,
+    iif(is_over, running, before)                     as cycle,
+    last_used                                         as used_percent,
+    last_resets_at                                    as resets_at,
+    null                                              as next_at,
+    null                                              as next_used
+  from placed
+  where is_over
+  union all
+  select
+    placed.window_id,
+    account_id,
+    label,
+    gating,
+    before,
+    lasts.used_percent,
+    lasts.resets_at,
+    firsts.observed_at,
+    firsts.used_percent
+  from placed
+  join quota_points as lasts
+    on lasts.window_id = placed.window_id
+    and lasts.cycle = before
+    and lasts.observed_at = (
+      select max(observed_at)
+      from quota_points
+      where quota_points.window_id = placed.window_id and quota_points.cycle = before
+    )
+  left join quota_points as firsts
+    on firsts.window_id = placed.window_id
+    and firsts.cycle = running
+    and firsts.observed_at = (
+      select min(observed_at)
+      from quota_points
+      where quota_points.window_id = placed.window_id
+        and quota_points.cycle = running
+        and running <> 0
+    )
+  where not coalesce(is_over, 0)
+)
+select
+  window_id                                           as window_id,
+  account_id                                          as account_id,
+  label                                               as label,
+  gating                                              as gating,
+  cycle                                               as cycle,
+  used_percent                                        as used_percent,
+  min(max(100 - used_percent, 0.0), 100.0)            as left_percent,
+  coalesce(next_at < resets_at - 30000, 0)            as early,
+  iif(next_at < resets_at - 30000, next_at, resets_at) as ended_at,
+  next_used                                           as next_used_percent
+from ended
+cross join clock
+where next_at is not null or resets_at <= clock.now;
+
+-- Everything that is worth a message now: one row for each, as long as it lasts. The subject says
+-- what it is about and does not change meanwhile; tells_over: its end is worth a message too. What
+-- an alert has begun for is not over at the threshold itself, but a little beyond it.
+create view alert_conditions as
+with rules as (
+  select
+    rule       as rule,
+    threshold  as threshold
+  from alert_rules
+  where enabled = 1
+),
+-- Events that are past are told for a while, and none from before the first start of the worker.
+since as (
+  select
+    max(
+      clock.now - 3600000,
+      coalesce((select cast(value as integer) from settings where name = 'alerts_from'), 9e18)
+    ) as hour_ago,
+    max(
+      clock.now - 21600000,
+      coalesce((select cast(value as integer) from settings where name = 'alerts_from'), 9e18)
+    ) as six_hours_ago
+  from clock
+),
+burst as (
+  select
+    coalesce(sum(requests), 0) as requests,
+    coalesce(sum(failed), 0)   as failed,
+    max(clock.now - 600000)    as from_at
+  from clock
+  join total_rollup
+    on grain = 1
+    and bucket_at >= clock.now - clock.now % 60000 - 600000
+    and bucket_at <= clock.now
+),
+-- {at} and {until} stand for the two instants, in local time.
+said (rule, subject, severity, sentence, at, until, value, threshold, tells_over) as (
+  select
+    rules.rule,
+    'limit ' || window_id,
+    'warning',
+    account || ' (' || states.provider || '): '
+      || iif(
+        left_percent > 0,
+        printf('%g', round(left_percent, 1)) || ' % of the ' || label || ' limit is left',
+        'the ' || label || ' limit is used up'
+      )
+      || iif(resets_at is null, '.', '; it resets at {until}.'),
+    states.observed_at,
+    resets_at,
+    left_percent,
+    rules.threshold,
+    0
+  from rules
+  cross join quota_window_states as states
+  left join quota_accounts using (account_id)
+  left join alerts
+    on alerts.rule = rules.rule
+    and alerts.subject = 'limit ' || window_id
+    and alerts.ended_at is null
+  where rules.rule = 'quota_low'
+    and gating = 1
+    and coalesce(quota_accounts.disabled, 0) = 0
+    and left_percent < rules.threshold + iif(alerts.id is null, 0, 2)
+    and (not stale or alerts.id is not null)
+  union all
+  select
+    rules.rule,
+    'limit ' || forecasts.window_id,
+    'warning',
+    account || ' (' || provider || '): at this rate the ' || forecasts.label
+      || ' limit runs out at {at}, before it resets at {until}.',
+    runs_out_at,
+    forecasts.resets_at,
+    (forecasts.resets_at - runs_out_at) / 60000,
+    rules.threshold,
+    0
+  from rules
+  cross join quota_window_forecasts as forecasts
+  join quota_windows on quota_windows.id = forecasts.window_id
+  left join quota_accounts on quota_accounts.account_id = forecasts.account_id
+  left join alerts
+    on alerts.rule = rules.rule
+    and alerts.subject = 'limit ' || forecasts.window_id
+    and alerts.ended_at is null
+  where rules.rule = 'runs_out'
+    and gating = 1
+    and coalesce(quota_accounts.disabled, 0) = 0
+    and iif(
+      alerts.id is null,
+      forecasts.resets_at - runs_out_at >= rules.threshold * 60000,
+      outcome = 'runs_out' or left_over_percent < 5 or reason = 'stale'
+    )
+  union all
+  select
+    rules.rule,
+    'reset ' || resets.window_id || ' ' || resets.cycle,
+    'notice',
+    named_accounts.account || ' (' || named_accounts.provider || '): the ' || resets.label || ' limit has reset '
+      || iif(early, 'early, ', '') || 'at {at}; '
+      || iif(
+        left_percent > 0,
+        printf('%g', round(left_percent, 1)) || ' % was left.',
+        'it had been used up.'
+      ),
+    ended_at,
+    null,
+    left_percent,
+    rules.threshold,
+    0
+  from rules
+  cross join since
+  cross join quota_last_resets as resets
+  join named_accounts on named_accounts.account_id = resets.account_id
+  left join quota_accounts on quota_accounts.account_id = resets.account_id
+  where rules.rule = 'reset'
+    and resets.gating = 1
+    -- A correction by the provider is no reset.
+    and (not early or next_used_percent < used_percent - 20)
+    and coalesce(quota_accounts.disabled, 0) = 0
+    and ended_at >= since.hour_ago
+    and left_percent < rules.threshold
+  union all
+  select
+    rules.rule,
+    'account ' || account_id,
+    'warning',
+    account || ' (' || provider || '): ' || advice || '.',
+    last_attempt_at,
+    null,
+    failures,
+    null,
+    0
+  from rules
+  cross join quota_troubles
+  where rules.rule = 'needs_login'
+    and (state in ('needs_login', 'deactivated') or state = 'auth_error' and failures >= 3)
+  union all
+  select
+    rules.rule,
+    heartbeats.worker,
+    'severe',
+    'The collector' || coalesce(' of ' || proxies.name, '')
+      || iif(
+        heartbeats.state = 'stopped',
+        ' was stopped at {at}: nothing is collected. Start it again.',
+        ' has given no sign of life since {at}: start it again.'
+      ),
+    beat_at,
+    null,
+    (clock.now - beat_at) / 1000,
+    rules.threshold,
+    1
+  from rules
+  cross join clock
+  cross join heartbeats
+  left join proxies on proxies.id = heartbeats.proxy_id
+  where rules.rule = 'collector'
+    and heartbeats.role = 'ingest'
+    and coalesce(proxies.configured, 1) = 1
+    and clock.now - beat_at > rules.threshold * 1000
+  union all
+  select
+    rules.rule,
+    'proxy ' || proxies.id,
+    iif(
+      cause in ('proxy away', 'connection lost', 'collector stopped', 'collector killed'),
+      'warning',
+      'severe'
+    ),
+    -- What is wrong now may be another thing than what was when it began.
+    'Nothing has been collected from ' || name || ' since {at}: '
+      || rtrim(coalesce(heartbeats.detail, gaps.detail, cause), '.') || '.'
+      || case
+        when retention_seconds is null then ''
+        when gaps.started_at + retention_seconds * 1000 > clock.now
+          then ' The proxy keeps its events until {until}.'
+        else ' Events from before {until} may be lost.'
+      end,
+    gaps.started_at,
+    iif(
+      gaps.started_at + retention_seconds * 1000 > clock.now,
+      gaps.started_at + retention_seconds * 1000,
+      clock.now - retention_seconds * 1000
+    ),
+    (clock.now - gaps.started_at) / 1000,
+    rules.threshold,
+    1
+  from rules
+  cross join clock
+  cross join gaps
+  join proxies on proxies.id = gaps.proxy_id
+  left join heartbeats
+    on heartbeats.proxy_id = gaps.proxy_id
+    and heartbeats.role = 'ingest'
+    and heartbeats.state <> 'working'
+  where rules.rule = 'gap'
+    and gaps.ended_at is null
+    and proxies.configured = 1
+    and clock.now - gaps.started_at > rules.threshold * 1000
+  union all
+  select
+    rules.rule,
+    'gap ' || gap_id,
+    'warning',
+    'About ' || printf('%,d', maybe_missing) || iif(maybe_missing = 1, ' event of ', ' events of ')
+      || proxy
+      || ' may be missing: nothing was collected from {at} until {until} (' || cause || ').',
+    started_at,
+    ended_at,
+    maybe_missing,
+    rules.threshold,
+    0
+  from rules
+  cross join clock
+  cross join since
+  cross join gap_estimates
+  where rules.rule = 'lost'
+    and ended_at >= since.six_hours_ago
+    -- What the proxy kept meanwhile comes in within moments, in many batches.
+    and ended_at < clock.now - 120000
+    and maybe_missing >= rules.threshold
+  union all
+  select
+    rules.rule,
+    'proxy ' || proxy,
+    'severe',
+    'Another program is taking events from the queue of ' || proxy
+      || ': the proxy counts attempts that never arrive here. '
+      || 'Stop it, since each event goes to one collector only.',
+    read_at,
+    null,
+    missing,
+    null,
+    1
+  from rules
+  cross join proxy_run_counts
+  where rules.rule = 'queue_shared' and current and finding = 'taken'
+  union all
+  select
+    rules.rule,
+    'attempts',
+    'warning',
+    printf('%,d of %,d attempts of the last 10 minutes failed (%d %%)', failed, requests,
+      failed * 100 / requests)
+      || coalesce(', mostly with status ' || (
+        select status_code
+        from (
+          select status_code
+          from usage_events indexed by failed_events_by_time
+          where failed = 1 and occurred_at >= burst.from_at
+          order by occurred_at desc
+          limit 500
+        )
+        group by status_code
+        order by count(*) desc
+        limit 1
+      ), '') || '.',
+    burst.from_at,
+    null,
+    100.0 * failed / requests,
+    rules.threshold,
+    1
+  from rules
+  cross join burst
+  left join alerts
+    on alerts.rule = rules.rule
+    and alerts.subject = 'attempts'
+    and alerts.ended_at is null
+  where rules.rule = 'failures'
+    and failed >= (select threshold from alert_rules where rule = 'failed_attempts')
+      / iif(alerts.id is null, 1, 2)
+    and 100.0 * failed / requests >= rules.threshold / iif(alerts.id is null, 1, 2)
+  union all
+  select
+    rules.rule,
+    'model ' || model_id,
+    'notice',
+    'The model ' || name || ' has no known price: ' || printf('%,d', sum(unpriced))
+      || iif(sum(unpriced) = 1, ' attempt of the last 7 days is', ' attempts of the last 7 days are')
+      || ' missing in every cost. Add it to prices in config.json.',
+    min(bucket_at),
+    null,
+    sum(unpriced),
+    rules.threshold,
+    0
+  from rules
+  cross join clock
+  cross join model_rollup
+    on grain = 4 and bucket_at >= clock.now - clock.now % 86400000 - 604800000
+  join known_models on known_models.id = model_id
+  where rules.rule = 'unpriced' and unpriced > 0
+  group by model_id
+  having sum(unpriced) >= rules.threshold
+  union all
+  select
+    rules.rule,
+    heartbeats.worker,
+    'warning',
+    'The quota worker has given no sign of life since {at}: start it again.',
+    beat_at,
+    null,
+    (clock.now - beat_at) / 1000,
+    rules.threshold,
+    1
+  from rules
+  cross join clock
+  cross join heartbeats
+  where rules.rule = 'quota_worker'
+    and heartbeats.role = 'quota'
+    and heartbeats.state <> 'stopped'
+    and clock.now - beat_at > rules.threshold * 1000
+  union all
+  select
+    rules.rule,
+    'budget ' || budget || ' ' || from_day,
+    iif(rules.rule = 'budget_spent', 'severe', 'warning'),
+    'Budget ' || budget || ': '
+      || iif(
+        unit = 'tokens',
+        printf('%,d of %,d tokens', spent, amount),
+        printf('$%.2f of $%.2f at list price', spent, amount)
+      )
+      || ' are used (' || cast(percent as integer) || ' %); the ' || per || ' ends at {until}.',
+    starts_at,
+    ends_at,
+    percent,
+    rules.threshold,
+    0
+  from rules
+  cross join budget_states
+  where (rules.rule = 'budget_spent' and percent >= rules.threshold)
+    or (
+      rules.rule = 'budget_near'
+      and percent >= rules.threshold
+      and percent < coalesce((select threshold from rules where rule = 'budget_spent'), 9e18)
+    )
+)
+select
+  said.rule                                           as rule,
+  said.subject                                        as subject,
+  said.severity                                       as severity,
+  replace(
+    replace(
+      said.sentence,
+      '{at}',
+      coalesce(strftime(
+        iif(
+          date((said.at + at_zone.offset_ms) / 1000, 'unixepoch')
+            = date((clock.now + zone.offset_ms) / 1000, 'unixepoch'),
+          '%H:%M',
+          '%Y-%m-%d %H:%M'
+        ),
+        (said.at + at_zone.offset_ms) / 1000,
+        'unixepoch'
+      ), '?')
+    ),
+    '{until}',
+    coalesce(strftime(
+      iif(
+        date((said.until + until_zone.offset_ms) / 1000, 'unixepoch')
+          = date((clock.now + zone.offset_ms) / 1000, 'unixepoch'),
+        '%H:%M',
+        '%Y-%m-%d %H:%M'
+      ),
+      (said.until + until_zone.offset_ms) / 1000,
+      'unixepoch'
+    ), '?')
+  )                                                   as sentence,
+  said.value                                          as value,
+  said.threshold                                      as threshold,
+  said.at                                             as since,
+  said.tells_over                                     as tells_over
+from said
+cross join clock
+left join zone_offsets as zone
+  on zone.starts_at <= clock.now and clock.now < zone.ends_at
+left join zone_offsets as at_zone
+  on at_zone.starts_at <= said.at and said.at < at_zone.ends_at
+left join zone_offsets as until_zone
+  on until_zone.starts_at <= said.until and said.until < until_zone.ends_at;
+
+-- Each episode of a condition, in local time: told counts who was told that it began, waiting what
+-- is still to be told.
+create view alert_episodes as
+select
+  alerts.id                                           as id,
+  iif(alerts.ended_at is null, 'open', 'over')        as state,
+  alerts.severity                                     as severity,
+  alerts.rule                                         as rule,
+  alerts.subject                                      as subject,
+  alerts.sentence                                     as sentence,
+  alerts.value                                        as value,
+  alerts.threshold                                    as threshold,
+  alerts.own                                          as own,
+  datetime((began_at + coalesce(began.offset_ms, 0)) / 1000, 'unixepoch')
+                                                      as began_local,
+  datetime((ended_at + coalesce(ended.offset_ms, 0)) / 1000, 'unixepoch')
+                                                      as ended_local,
+  began_at                                            as began_at,
+  ended_at                                            as ended_at,
+  (
+    select count(*)
+    from alert_deliveries
+    where alert_id = alerts.id and part = 'begin' and sent_at is not null
+  )                                                   as told,
+  (
+    select count(*)
+    from alert_deliveries
+    join alert_receivers on alert_receivers.id = alert_deliveries.receiver_id
+    where alert_id = alerts.id and sent_at is null and configured = 1
+  )                                                   as waiting
+from alerts
+left join zone_offsets as began
+  on began.starts_at <= began_at and began_at < began.ends_at
+left join zone_offsets as ended
+  on ended.starts_at <= ended_at and ended_at < ended.ends_at;

@@ -1,5 +1,6 @@
 """Raw settings: `config.json` with the environment laid over it, not yet checked."""
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -20,6 +21,21 @@ RESERVED = {"LEDGER_CONFIG", "LEDGER_PARENT_PID"}
 def path() -> Path:
     """Tell where `config.json` lies: in the checkout, unless `LEDGER_CONFIG` names another file."""
     return Path(os.environ.get("LEDGER_CONFIG") or ROOT / "config.json").expanduser().absolute()
+
+
+def keep_private(file: Path) -> None:
+    """Create the settings file with mode 600, or tighten it."""
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with open(os.open(file, os.O_CREAT | os.O_RDWR, 0o600), "r+b") as opened:
+            os.fchmod(opened.fileno(), 0o600)
+            if not opened.read(1):
+                opened.write(b'{\n  "management_key": ""\n}\n')
+    except OSError as error:
+        # A container may only be lent the file; whoever lends it keeps it private.
+        if error.errno == errno.EROFS and os.access(file, os.R_OK):
+            return
+        raise SystemExit(f"{file} cannot be used as settings file: {error.strerror}.") from error
 
 
 def from_file(file: Path) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import sqlite3
 import time
 from pathlib import Path
 
-from ledger import rollups, schema, zones
+from ledger import aliases, rollups, schema, zones
 from ledger.errors import Unavailable, translated
 from ledger.modes import tighten
 from ledger.writing import transaction
@@ -25,10 +25,13 @@ PRAGMAS = """
 """
 
 
-def prepare(folder: Path, *, timezone: str) -> sqlite3.Connection:
+def prepare(
+    folder: Path, *, timezone: str, names: aliases.Aliases | None = None
+) -> sqlite3.Connection:
     """Create or upgrade the ledger in `folder` and open it for writing.
 
-    `timezone` is an IANA name; local days are rewritten when it changed.
+    `timezone` is an IANA name; local days are rewritten when it changed. So are the user's own
+    `names` for accounts and client keys; without them those in the file stay.
     Raises `Unavailable` while the file is locked, `NewerLedger` when it is from the future.
     """
     make_private(folder)
@@ -41,6 +44,8 @@ def prepare(folder: Path, *, timezone: str) -> sqlite3.Connection:
         schema.migrate(conn, path)
         with transaction(conn):
             zones.keep(conn, timezone)
+            if names is not None:
+                aliases.keep(conn, aliases.rows(names, folder))
         rollups.catch_up(conn)
     return conn
 

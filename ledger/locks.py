@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 # Readers, of which there may be several, share theirs.
-WORKERS = ("ingest", "quota", "web")
+WORKERS = ("ingest", "quota", "alerts", "web", "import")
 
 
 class Held(Exception):
@@ -34,6 +34,17 @@ def lock(folder: Path, name: str, *, shared: bool = False) -> int:
 
 
 @contextmanager
+def waiting_lock(folder: Path, name: str) -> Iterator[None]:
+    """Hold a lock file for a while, after waiting for whoever has it."""
+    descriptor = os.open(folder / f"{name}.lock", os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
 def alone(folder: Path) -> Iterator[None]:
     """Keep every worker away from a folder. Raises `Held` while one is running."""
     taken: list[int] = []
@@ -44,3 +55,15 @@ def alone(folder: Path) -> Iterator[None]:
     finally:
         for descriptor in taken:
             os.close(descriptor)
+
+
+def holders(folder: Path) -> list[tuple[str, str]]:
+    """Give each worker at work on a folder, with its process."""
+    found = []
+    for name in WORKERS:
+        if (folder / f"{name}.lock").exists():
+            try:
+                os.close(lock(folder, name))
+            except Held as held:
+                found.append((name, held.process))
+    return found

@@ -1,21 +1,31 @@
-"""`python -m ledger.report RANGE`: what was used, as a table, Markdown, JSON or CSV."""
+"""`python -m ledger.report RANGE`: what was used, as a table, Markdown, JSON or CSV.
+
+`month 2026-11` is the bill of a month instead.
+"""
 
 import argparse
 import csv
 import json
 import sys
+from contextlib import closing
 from typing import Any
 
 import sqlite_utils
 from tabulate import tabulate
 
-from ledger import config, connect_read_only
+from ledger import config, connect_read_only, months
 from ledger.file import NAME
 from ledger.queries import ask, queries
 
 RANGES = ("today", "1h", "5h", "24h", "7d", "30d", "90d")
 SECTIONS = ("summary", "accounts", "models", "clients")
-QUERIES = {"account": "accounts", "model": "models", "client": "clients", "day": "days"}
+QUERIES = {
+    "account": "accounts",
+    "model": "models",
+    "client": "clients",
+    "proxy": "by_proxy",
+    "day": "days",
+}
 MODELS_SHOWN = 12
 COUNTS = ("requests", "total_tokens", "input_tokens", "output_tokens", "reasoning_tokens")
 COLUMNS = (
@@ -24,6 +34,7 @@ COLUMNS = (
     "provider",
     "model",
     "client",
+    "proxy",
     "day",
     "requests",
     "failed",
@@ -104,19 +115,32 @@ FORMATS = {
 }
 
 
+def require_one_kind(parser: argparse.ArgumentParser, chosen: argparse.Namespace) -> None:
+    """End with a sentence when what is asked of a month is asked of a window, or the other way."""
+    if chosen.range == "month" and chosen.by:
+        parser.error("a month is shown by client; --by is for windows")
+    if chosen.range != "month" and (chosen.month, chosen.price, chosen.share) != (None,) * 3:
+        parser.error("a month, --price and --share belong to: month 2026-11")
+
+
 def main() -> None:
     """Print the report named on the command line."""
     parser = argparse.ArgumentParser(prog="python -m ledger.report", description=__doc__)
-    parser.add_argument("range", choices=RANGES)
+    parser.add_argument("range", choices=(*RANGES, "month"))
     parser.add_argument("--by", choices=QUERIES)
     parser.add_argument("--format", choices=FORMATS, default="table")
+    months.describe(parser.add_argument_group("of a month"))
     chosen = parser.parse_args()
+    require_one_kind(parser, chosen)
     file = config.data_dir() / NAME
     if not file.exists():
         raise SystemExit(f"There is no ledger at {file}; `make init` creates one.")
-    conn = connect_read_only(file)
-    FORMATS[chosen.format](sqlite_utils.Database(conn), chosen.range, chosen.by)
-    conn.close()
+    with closing(connect_read_only(file)) as conn:
+        database = sqlite_utils.Database(conn)
+        if chosen.range == "month":
+            months.report(database, chosen)
+        else:
+            FORMATS[chosen.format](database, chosen.range, chosen.by)
 
 
 if __name__ == "__main__":

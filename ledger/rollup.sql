@@ -218,56 +218,60 @@ on conflict do update set
   cost_microdollars = cost_microdollars + excluded.cost_microdollars,
   unpriced = unpriced + excluded.unpriced;
 
-insert into latency_rollup (grain, bucket_at, kind, ms, requests)
+insert into latency_rollup (grain, bucket_at, proxy_id, kind, ms, requests)
 select
   grains.grain,
   occurred_at - occurred_at % length_ms,
+  proxy_id,
   1,
   latency_buckets.ms,
-  count(*)
+  sum(fresh.requests)
 from temp.fresh
 join latency_buckets on latency_buckets.from_ms = fresh.latency_from
 join grains on grains.grain in (3, 4) or grains.grain = 1 and fresh.is_recent
-group by 1, 2, 3, 4
+group by 1, 2, 3, 4, 5
 on conflict do update set requests = requests + excluded.requests;
 
-insert into latency_rollup (grain, bucket_at, kind, ms, requests)
+insert into latency_rollup (grain, bucket_at, proxy_id, kind, ms, requests)
 select
   grains.grain,
   occurred_at - occurred_at % length_ms,
+  proxy_id,
   2,
   latency_buckets.ms,
-  count(*)
+  sum(fresh.requests)
 from temp.fresh
 join latency_buckets on latency_buckets.from_ms = fresh.ttft_from
 join grains on grains.grain in (3, 4) or grains.grain = 1 and fresh.is_recent
-group by 1, 2, 3, 4
+group by 1, 2, 3, 4, 5
 on conflict do update set requests = requests + excluded.requests;
 
-insert into model_latency_rollup (grain, bucket_at, model_id, kind, ms, requests)
+insert into model_latency_rollup (grain, bucket_at, proxy_id, model_id, kind, ms, requests)
 select
   grains.grain,
   occurred_at - occurred_at % length_ms,
+  proxy_id,
   model_id,
   1,
   latency_buckets.ms,
-  count(*)
+  sum(fresh.requests)
 from temp.fresh
 join latency_buckets on latency_buckets.from_ms = fresh.latency_from
 join grains on grains.grain in (4, 5) or grains.grain = 3 and fresh.is_recent
-group by 1, 2, 3, 4, 5
+group by 1, 2, 3, 4, 5, 6
 on conflict do update set requests = requests + excluded.requests;
 
-insert into model_latency_rollup (grain, bucket_at, model_id, kind, ms, requests)
+insert into model_latency_rollup (grain, bucket_at, proxy_id, model_id, kind, ms, requests)
 select
   grains.grain,
   occurred_at - occurred_at % length_ms,
+  proxy_id,
   model_id,
   2,
   latency_buckets.ms,
-  count(*)
+  sum(fresh.requests)
 from temp.fresh
 join latency_buckets on latency_buckets.from_ms = fresh.ttft_from
 join grains on grains.grain in (4, 5) or grains.grain = 3 and fresh.is_recent
-group by 1, 2, 3, 4, 5
+group by 1, 2, 3, 4, 5, 6
 on conflict do update set requests = requests + excluded.requests;

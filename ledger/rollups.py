@@ -21,6 +21,23 @@ FRESH = """
     timed_ms, timed_tokens, streamed_ms, streamed_tokens, latency_from, ttft_from
   )
 """
+NEGATE = """
+  update temp.fresh set
+    requests = -requests,
+    failed = -failed,
+    input_tokens = -input_tokens,
+    cached_tokens = -cached_tokens,
+    cache_write_tokens = -cache_write_tokens,
+    output_tokens = -output_tokens,
+    reasoning_tokens = -reasoning_tokens,
+    unclassified_tokens = -unclassified_tokens,
+    cost_microdollars = -cost_microdollars,
+    unpriced = -unpriced,
+    timed_ms = -timed_ms,
+    timed_tokens = -timed_tokens,
+    streamed_ms = -streamed_ms,
+    streamed_tokens = -streamed_tokens
+"""
 # The grain that each rollup keeps only for recent buckets.
 RECENT_GRAINS = {
     "total_rollup": 1,
@@ -57,6 +74,22 @@ def roll(conn: sqlite3.Connection) -> None:
         conn.execute(statement, {"after": after, "until": until})
     add_fresh(conn)
     conn.execute("update rollup_state set last_event_id = ?", (until,))
+
+
+def take_back(conn: sqlite3.Connection, ids: list[int]) -> None:
+    """Take what events added out of every rollup, inside the caller's transaction.
+
+    For events that are about to be deleted because a better record of them is in.
+    """
+    if not ids:
+        return
+    (rolled,) = conn.execute("select last_event_id from rollup_state").fetchone()
+    conn.execute(FRESH)
+    empty, add = script("fresh.sql")
+    conn.execute(empty)
+    conn.executemany(add, [{"after": i - 1, "until": i} for i in ids if i <= rolled])
+    conn.execute(NEGATE)
+    add_fresh(conn)
 
 
 def add_fresh(conn: sqlite3.Connection) -> None:

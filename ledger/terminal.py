@@ -1,6 +1,5 @@
 """What the ledger's commands share: the file of the settings, and a bar that shows progress."""
 
-import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,14 +8,15 @@ from pathlib import Path
 import tzlocal
 from tqdm import tqdm
 
-from ledger import config, prepare
+from ledger import aliases, config, prepare
 from ledger.file import NAME
 
 
 def opened() -> sqlite3.Connection:
     """Create or upgrade the ledger and open it."""
-    zone = os.environ.get("LEDGER_TIMEZONE") or config.from_file(config.path()).get("timezone")
-    return prepare(config.data_dir(), timezone=zone or tzlocal.get_localzone_name())
+    raw = config.from_file(config.path()) | config.from_environment()
+    zone = raw.get("timezone") or tzlocal.get_localzone_name()
+    return prepare(config.data_dir(), timezone=zone, names=aliases.from_settings(raw))
 
 
 def existing() -> Path:

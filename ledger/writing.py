@@ -1,16 +1,20 @@
 """The one way to write."""
 
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ledger.errors import translated
 
+# Threads of one process take turns: SQLite itself lets one starve while another writes on and on.
+TURN = threading.RLock()
+
 
 @contextmanager
 def transaction(conn: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
     """Write all or nothing. Raises `Unavailable` when the file is locked or the disk is full."""
-    with translated():
+    with TURN, translated():
         conn.execute("begin immediate")
         try:
             yield conn

@@ -2,14 +2,17 @@
 
 import hashlib
 import sqlite3
+from contextlib import closing
 from importlib.resources import files
 from pathlib import Path
 
-from ledger.errors import NewerLedger
+from ledger.errors import NewerLedger, Unwritable, translated
+from ledger.locks import waiting_lock
 from ledger.statements import statements
 from ledger.writing import transaction
 
 VIEWS = Path(__file__).parents[2] / "views.sql"
+KEPT_COPIES = 2
 
 
 def steps() -> list[tuple[int, str]]:
@@ -28,32 +31,66 @@ def version(conn: sqlite3.Connection) -> int:
 def migrate(conn: sqlite3.Connection, path: Path) -> None:
     """Apply the missing steps, each in one transaction, then rebuild the views if they changed.
 
-    A file that already holds data is copied beside itself first.
+    A file that already holds data is copied beside itself first, as `ledger-before-NNNN.db`, NNNN
+    being the first missing step; the two newest such copies are kept.
     Raises `NewerLedger` when the file knows more steps than this program.
     """
     all_steps = steps()
-    newest, current = all_steps[-1][0], version(conn)
+    newest = all_steps[-1][0]
+    refuse_newer(version(conn), newest)
+    if version(conn) < newest:
+        # All workers start at once: one of them copies and upgrades, the others wait for it.
+        with waiting_lock(path.parent, "upgrade"):
+            upgrade(conn, path, all_steps)
+    keep_views(conn, VIEWS.read_text("utf-8"))
+
+
+def upgrade(conn: sqlite3.Connection, path: Path, all_steps: list[tuple[int, str]]) -> None:
+    """Apply what is missing, after a copy of what is there."""
+    current = version(conn)
+    missing = [(number, script) for number, script in all_steps if number > current]
+    if current and missing:
+        copy(conn, path.with_name(f"ledger-before-{missing[0][0]:04d}.db"))
+        rotate(path.parent)
+    for number, script in missing:
+        apply(conn, number, script)
+
+
+def refuse_newer(current: int, newest: int) -> None:
+    """Raise `NewerLedger` for a file of a later version."""
     if current > newest:
         raise NewerLedger(
             f"The ledger has schema version {current}, this program knows {newest}: "
             "it was written by a newer cliproxy-ledger. "
             "Upgrade the program, or use another data folder."
         )
-    if 0 < current < newest:
-        copy(conn, path.with_name(f"ledger-before-{newest:04d}.db"))
-    for number, script in all_steps:
-        if number > current:
-            apply(conn, number, script)
-    keep_views(conn, VIEWS.read_text("utf-8"))
 
 
 def copy(conn: sqlite3.Connection, target: Path) -> None:
-    """Copy the open database to `target`, readable by its owner alone."""
-    target.touch(mode=0o600)
-    target.chmod(0o600)
-    with sqlite3.connect(target) as copied:
-        conn.backup(copied)
-    copied.close()
+    """Copy the open database to `target`, readable by its owner alone, whole or not at all.
+
+    Raises `Unwritable` when there is no room for it.
+    """
+    draft = target.with_name(f"{target.name}.partial")
+    try:
+        draft.unlink(missing_ok=True)
+        draft.touch(mode=0o600)
+        with translated(), closing(sqlite3.connect(draft)) as copied:
+            conn.backup(copied)
+            # The copy of a file with a write-ahead log would bring its own.
+            copied.execute("pragma journal_mode = delete").fetchone()
+        draft.rename(target)
+    except OSError as error:
+        raise Unwritable(f"no copy before the upgrade: {error.strerror}") from error
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def rotate(folder: Path) -> None:
+    """Delete all but the newest copies that upgrades left."""
+    copies = sorted(folder.glob("ledger-before-*.db"), key=lambda file: file.stat().st_mtime)
+    for old in copies[:-KEPT_COPIES]:
+        old.unlink(missing_ok=True)
 
 
 def apply(conn: sqlite3.Connection, number: int, script: str) -> None:
