@@ -35,14 +35,45 @@ ADD_CREDENTIAL = """
   insert into credentials (proxy_id, auth_index, provider, auth_type, account_id)
   values (?, ?, ?, ?, ?)
 """
+# Of two accounts with one address nobody can tell which one is meant.
+ONLY_ACCOUNT = """
+  select min(id)
+  from known_accounts
+  where provider = ? and label = ?
+  having count(*) = 1
+"""
 RENAME_ACCOUNT = "update known_accounts set label = ? where id = ?"
+
+
+class Known(NamedTuple):
+    """A credential in the file, and its account."""
+
+    credential_id: int
+    account_id: int
+    label: str
+
+
+class Label(NamedTuple):
+    """What a person sees of an account."""
+
+    text: str
+    is_email: bool
 
 
 class Names:
     """Finds or adds each name once; `forget` after a transaction that was rolled back."""
 
-    def __init__(self, conn: sqlite3.Connection, proxy_id: int, salt: Salt) -> None:
+    def __init__(
+        self,
+        conn: sqlite3.Connection,
+        proxy_id: int,
+        salt: Salt,
+        *,
+        shares_accounts: bool = False,
+    ) -> None:
+        """`shares_accounts` lets a new credential belong to the only account of its address."""
         self._conn = conn
+        self._shares_accounts = shares_accounts
         self._proxy_id = proxy_id
         self._salt = salt
         self._known: dict[object, int] = {}
@@ -104,24 +135,15 @@ class Names:
             if label.is_email and not EMAIL.fullmatch(known.label):
                 self._conn.execute(RENAME_ACCOUNT, (label.text, known.account_id))
             return known.credential_id
-        account_id = self._conn.execute(ADD_ACCOUNT, (provider, label.text)).lastrowid
-        row = (*at, payload.auth_type, account_id)
+        row = (*at, payload.auth_type, self._account(provider, label))
         return self._conn.execute(ADD_CREDENTIAL, row).lastrowid or 0
 
-
-class Known(NamedTuple):
-    """A credential in the file, and its account."""
-
-    credential_id: int
-    account_id: int
-    label: str
-
-
-class Label(NamedTuple):
-    """What a person sees of an account."""
-
-    text: str
-    is_email: bool
+    def _account(self, provider: str, label: Label) -> int:
+        """Give a new credential an account."""
+        at = (provider, label.text)
+        may_share = self._shares_accounts and label.is_email
+        only = self._conn.execute(ONLY_ACCOUNT, at).fetchone() if may_share else None
+        return only[0] if only else self._conn.execute(ADD_ACCOUNT, at).lastrowid or 0
 
 
 def account_label(payload: Payload, salt: Salt) -> Label:

@@ -1,6 +1,8 @@
-"""The row of the proxy that we collect from, and the gaps in its collection."""
+"""The row of a proxy that we collect from, and the gaps in its collection."""
 
+import json
 import sqlite3
+from collections.abc import Collection as Some
 
 from ingest.management import Status
 from ledger import transaction
@@ -42,12 +44,45 @@ CLOSE_GAP = """
     )
   where proxy_id = :id and ended_at is null
 """
+# Before there could be several proxies, the row of the one collector named none.
+LAST_WORD = """
+  select state
+  from heartbeats
+  where role = 'ingest' and (proxy_id = ? or proxy_id is null)
+  order by proxy_id is null, beat_at desc
+  limit 1
+"""
+# The gap of a proxy that was taken out of the settings ends there, but nothing was popped since.
+GO_ON = """
+  update gaps set ended_at = null, retention_exceeded = 0
+  where id in (
+    select max(gaps.id)
+    from gaps
+    join proxies on proxies.id = gaps.proxy_id
+    where configured = 0
+      and proxies.id in (select value from json_each(:ids))
+      and gaps.started_at = proxies.last_pop_at
+    group by proxies.id
+  )
+"""
+CONFIGURE = """
+  update proxies set configured = id in (select value from json_each(:ids))
+  where configured is not (id in (select value from json_each(:ids)))
+"""
 
 
-def was_killed(conn: sqlite3.Connection) -> bool:
-    """Tell whether the last collector ended without a word."""
-    row = conn.execute("select state from heartbeats where worker = 'ingest'").fetchone()
+def was_killed(conn: sqlite3.Connection, proxy_id: int) -> bool:
+    """Tell whether the last collector of a proxy ended without a word."""
+    row = conn.execute(LAST_WORD, (proxy_id,)).fetchone()
     return row is not None and row[0] != "stopped"
+
+
+def configure(conn: sqlite3.Connection, ids: Some[int]) -> None:
+    """Note which proxies the settings name; the gap of one that is back goes on."""
+    values = {"ids": json.dumps(list(ids))}
+    with transaction(conn):
+        conn.execute(GO_ON, values)
+        conn.execute(CONFIGURE, values)
 
 
 class Collection:
@@ -70,15 +105,14 @@ class Collection:
 
     def note_pop(self, at: int, source: str) -> None:
         """Note that a pop succeeded, though it may have brought nothing; this ends a gap."""
-        values = {
-            "id": self._id,
-            "at": at,
-            "source": source,
-            "default_retention": DEFAULT_RETENTION_SECONDS,
-        }
         with transaction(self._conn):
-            self._conn.execute(CLOSE_GAP, values)
-            self._conn.execute(NOTE_POP, values)
+            self._close_gap(at)
+            self._conn.execute(NOTE_POP, {"id": self._id, "at": at, "source": source})
+
+    def give_up(self, at: int) -> None:
+        """End a gap though nothing was popped: the settings name the proxy no longer."""
+        with transaction(self._conn):
+            self._close_gap(at)
 
     def open_gap(self, cause: str, detail: str | None, at_risk: bool) -> None:
         """Begin a gap at the last good pop, if there was one, unless a gap is open."""
@@ -87,3 +121,7 @@ class Collection:
             self._conn.execute(OPEN_GAP, values)
             if at_risk:
                 self._conn.execute(ADD_RISK, values)
+
+    def _close_gap(self, at: int) -> None:
+        values = {"id": self._id, "at": at, "default_retention": DEFAULT_RETENTION_SECONDS}
+        self._conn.execute(CLOSE_GAP, values)

@@ -89,7 +89,7 @@ def main() -> None:
     """Replay, and say what came of it."""
     chosen = settings.load()
     try:
-        conn = prepare(chosen.data_folder, timezone=chosen.zone_name)
+        conn = prepare(chosen.data_folder, timezone=chosen.zone_name, names=chosen.aliases)
         told = replay(conn, StoreMaker(conn, chosen))
         conn.close()
     except (Unavailable, NewerLedger) as error:

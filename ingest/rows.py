@@ -18,8 +18,9 @@ TABLES = (
 class Rows:
     """Makes the rows of one proxy's events."""
 
-    def __init__(self, names: Names, prices: Prices) -> None:
+    def __init__(self, names: Names, prices: Prices, *, import_id: int | None = None) -> None:
         self._names = names
+        self._import_id = import_id
         self._prices = prices
         self._known: dict[tuple[str, ...], tuple[int | None, ...]] = {}
 
@@ -58,6 +59,7 @@ class Rows:
             tokens.total,
             payload.request_id or None,
             *self._cost(usage),
+            self._import_id,
         )
 
     def _named(self, payload: Payload) -> tuple[int | None, ...]:

@@ -10,8 +10,7 @@ from ingest.listing import elements
 from ingest.management import Management, NoAnswer
 from ingest.resp import CutOff, NotServed, Resp
 from worker.errors import Refused, Unavailable
-from worker.proxies import address
-from worker.settings import Settings
+from worker.pool import Proxy
 
 
 class Source(Protocol):
@@ -88,11 +87,10 @@ class Auto:
         self._http.close()
 
 
-def source(settings: Settings) -> Source:
-    """Choose the way in that the settings name; an address with a scheme speaks HTTP only."""
-    host, port, key = settings.cliproxy_host, settings.cliproxy_port, settings.management_key
-    http = Http(Management(address(host, port), key))
-    if settings.usage_source == "http" or "://" in host:
+def source(proxy: Proxy, chosen: str) -> Source:
+    """Give the way in that was chosen; an address with a scheme speaks HTTP only."""
+    http = Http(Management(proxy.url, proxy.key))
+    if chosen == "http" or "://" in proxy.host:
         return http
-    resp = Resp(host, port, key)
-    return resp if settings.usage_source == "resp" else Auto(resp, http)
+    resp = Resp(proxy.host, proxy.port, proxy.key)
+    return resp if chosen == "resp" else Auto(resp, http)

@@ -38,6 +38,11 @@ class Head(msgspec.Struct):
     sizes: list[int]
 
 
+def file_of(folder: Path, proxy_id: int) -> Path:
+    """Give the spool file of a proxy, by its number in the ledger."""
+    return folder / f"ingest-{proxy_id}.spool"
+
+
 class Spool:
     """The spool file of one proxy."""
 

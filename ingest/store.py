@@ -4,34 +4,19 @@ import sqlite3
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from ingest.events import Events
 from ingest.kept import kept_record
 from ingest.names import Names
 from ingest.parse import Rejected, Usage
 from ingest.rows import Rows
 from ingest.signals import keep_signals
 from ingest.spool import Batch
-from ledger import retention, rollups, transaction, zones
+from ledger import retention, rollups, transaction
 from ledger.keys import Salt
 from ledger.prices import Prices
 
 HOUR_MS = 3_600_000
 UNKEPT = "timestamp: older than the events that keep_events_days keeps"
-KEEP_EVENTS = """
-  insert into usage_events (
-    occurred_at, event_hash, credential_id, model_id, alias_id, client_id,
-    endpoint_id, executor_id, effort_id, tier_id,
-    failed, warm_up, status_code, latency_ms, ttft_ms,
-    input_tokens, cached_tokens, cache_write_tokens,
-    output_tokens, reasoning_tokens, unclassified_tokens, total_tokens,
-    request_id, cost_microdollars, price_id
-  ) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-  on conflict (occurred_at, event_hash) do nothing
-"""
-KEEP_FAILURE = """
-  insert into failure_details (event_id, code, message)
-  select id, ?, ? from usage_events where occurred_at = ? and event_hash = ?
-  on conflict (event_id) do nothing
-"""
 KEEP_REJECTED = """
   insert into rejected_events (proxy_id, received_at, reason, form, record)
   values (?, ?, ?, ?, ?)
@@ -77,6 +62,7 @@ class Store:
         self._proxy_id = proxy_id
         self._salt = salt
         self._rows = Rows(Names(conn, proxy_id, salt), prices)
+        self._events = Events(conn, self._rows)
 
     def keep(self, batch: Batch, records: Iterable[Usage | Rejected]) -> Counts:
         """Write a batch, its number and its counts in one transaction.
@@ -99,10 +85,9 @@ class Store:
             with transaction(self._conn):
                 left = [self._mark(batch.popped_at, number) for (number,) in ids]
                 usages = [usage for usage, is_left in zip(usages, left, strict=True) if is_left]
-                stored = self._keep_usages(usages)
+                stored = self._events.keep(usages).stored
                 counts = Counts(len(usages), stored, len(usages) - stored, 0)
                 self._keep_counts(batch, counts)
-                rollups.roll(self._conn)
                 return counts
         except BaseException:
             self._rows.forget()
@@ -113,7 +98,7 @@ class Store:
 
     def _keep(self, batch: Batch, records: Iterable[Usage | Rejected]) -> Counts:
         usages, rejected = self._sorted(batch, records)
-        stored = self._keep_usages(usages)
+        stored = self._events.keep(usages).stored
         keep_signals(
             self._conn, usages, credential=self._rows.credential, popped_at=batch.popped_at
         )
@@ -122,7 +107,6 @@ class Store:
         )
         counts = Counts(len(usages) + len(rejected), stored, len(usages) - stored, len(rejected))
         self._conn.execute(KEEP_POP, self._keep_counts(batch, counts))
-        rollups.roll(self._conn)
         rollups.prune(self._conn, batch.popped_at)
         return counts
 
@@ -150,23 +134,6 @@ class Store:
             else:
                 usages.append(record)
         return usages, rejected
-
-    def _keep_usages(self, usages: list[Usage]) -> int:
-        if not usages:
-            return 0
-        times = [usage.occurred_at for usage in usages]
-        zones.cover(self._conn, min(times), max(times))
-        rows = [self._rows.row(usage) for usage in usages]
-        stored = self._conn.executemany(KEEP_EVENTS, rows).rowcount
-        self._conn.executemany(
-            KEEP_FAILURE,
-            [
-                (usage.failure.code, usage.failure.message, usage.occurred_at, usage.hash)
-                for usage in usages
-                if usage.failure
-            ],
-        )
-        return stored
 
     def _rejected_row(self, batch: Batch, record: Rejected) -> tuple[object, ...]:
         form, kept = kept_record(record.raw, self._salt.replaced)

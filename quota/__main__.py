@@ -2,17 +2,26 @@
 
 import sqlite3
 import sys
+from functools import partial
 
 from ledger import transaction
+from ledger.keys import Salt, load_salt
+from quota.accounts import forget_others
 from quota.asking import Asker
-from quota.choice import KeyProof, source_of
-from quota.job import Parts, Poller
+from quota.choice import KeyProof, require_source, source_of
+from quota.claims import Claims
+from quota.job import Parts, Poller, Shared
 from quota.listening import Listener
+from quota.members import listed
 from quota.report import print_quotas, refresh_elsewhere
-from worker import proxies, settings
+from quota.wishes import Wishes
+from worker import settings
 from worker.lock import Held
 from worker.loop import Job
-from worker.start import Given, arguments, start
+from worker.pool import Proxy
+from worker.proxies import find_all
+from worker.start import Given, Task, arguments, start_tasks
+from worker.tasks import for_each
 
 FLAGS = {"force": "ask every account now that may be asked; with --once, print all quotas"}
 REST_SECONDS = 1.0
@@ -20,15 +29,24 @@ REST_SECONDS = 1.0
 MISSED, STALE_MS = 3, 3_600_000
 
 
-def poller(given: Given) -> Job:
-    """Wire the quota worker of the configured proxy."""
+def pollers(given: Given) -> list[Task]:
+    """Plan a poller for each proxy, or none of them where nobody is to be asked."""
     conn, chosen = given.conn, given.settings
-    where = proxies.address(chosen.cliproxy_host, chosen.cliproxy_port)
-    proxy_id = proxies.find(conn, where.partition("://")[2])
     note_staleness(conn, chosen.quota_refresh_seconds)
-    source = source_of(given, where, proxy_id)
-    if source is None:
-        return Listener(conn)
+    if chosen.quota_source == "off":
+        return [Task("quota", lambda given: Listener(given.conn))]
+    require_source(chosen)
+    ids = find_all(conn, chosen.pool)
+    forget_others(conn, ids)
+    salt, shared = load_salt(chosen.data_folder), Shared(Wishes(listed(conn, ids)), Claims())
+    make = partial(poller, salt, shared)
+    return for_each("quota", zip(ids, chosen.pool, strict=True), make)
+
+
+def poller(salt: Salt, shared: Shared, given: Given, proxy_id: int, proxy: Proxy) -> Job:
+    """Wire the poller of one proxy."""
+    conn, chosen = given.conn, given.settings
+    source = source_of(given, salt, proxy, proxy_id)
     asker = Asker(
         conn,
         source,
@@ -36,9 +54,9 @@ def poller(given: Given) -> Job:
         urls=chosen.provider_urls,
     )
     parts = Parts(conn, proxy_id, source, asker)
-    if chosen.management_key and source.name != "files" and not given.options.once:
+    if proxy.key and source.name != "files" and not given.options.once:
         parts = parts._replace(may_ask=KeyProof(conn, proxy_id))
-    return Poller(parts, force=given.options.force)
+    return Poller(parts, force=given.options.force, shared=shared)
 
 
 def note_staleness(conn: sqlite3.Connection, refresh_seconds: int) -> None:
@@ -54,7 +72,7 @@ def note_staleness(conn: sqlite3.Connection, refresh_seconds: int) -> None:
 def main() -> None:
     """Run the worker; where one runs already, let that one refresh for `--once --force`."""
     try:
-        start("quota", poller, rest=lambda _: REST_SECONDS, flags=FLAGS, finish=finish)
+        start_tasks("quota", pollers, rest=lambda _: REST_SECONDS, flags=FLAGS, finish=finish)
     except Held:
         options = arguments("quota", FLAGS)
         if not (options.once and options.force):

@@ -5,6 +5,7 @@ of the workspace and the person is believed; where one of them is unknown, the f
 credential that the events name, stands for the account.
 """
 
+import json
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -31,7 +32,9 @@ BY_ADDRESS = """
   select max(known_accounts.id), max(account_key)
   from known_accounts
   join credentials on credentials.account_id = known_accounts.id
-  where known_accounts.provider = :provider and label = :address
+  where known_accounts.provider = :provider
+    and label = :address
+    and credentials.proxy_id = :proxy_id
   having count(*) = 1
     and max(known_accounts.id) not in (select account_id from credential_files)
 """
@@ -57,6 +60,10 @@ KEEP_FILE = """
     cooldown_until = excluded.cooldown_until
 """
 FORGET_FILE = "delete from credential_files where proxy_id = ? and name = ?"
+FORGET_OTHERS = """
+  delete from credential_files
+  where proxy_id not in (select value from json_each(?))
+"""
 FILES = "select name from credential_files where proxy_id = ?"
 ORPHANS = """
   select id
@@ -90,6 +97,12 @@ def bind(
             gone.discard(each.credential.file_name)
         conn.executemany(FORGET_FILE, [(proxy_id, name) for name in gone])
     return members
+
+
+def forget_others(conn: sqlite3.Connection, proxies: Iterable[int]) -> None:
+    """Forget the credential files of proxies that the settings name no longer."""
+    with transaction(conn):
+        conn.execute(FORGET_OTHERS, (json.dumps(list(proxies)),))
 
 
 def _named(found: Found) -> tuple[str, str]:

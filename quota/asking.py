@@ -84,6 +84,11 @@ class Asker:
         self.keep()
         return reading.state == "ok"
 
+    @property
+    def is_keeping(self) -> bool:
+        """Whether a result waits for the ledger."""
+        return self._pending is not None
+
     def keep(self) -> None:
         """Write the result that is not in the ledger yet, if there is one."""
         if self._pending is None:

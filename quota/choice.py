@@ -3,42 +3,43 @@
 import sqlite3
 import time
 
-from ledger.keys import load_salt
+from ledger.keys import Salt
 from quota.source import Source
 from quota.source_auto import Auto
 from quota.source_files import Files
 from quota.source_management import Management
 from worker.heartbeat import now
+from worker.pool import Proxy
+from worker.proxy_rules import require_key
 from worker.refusals import Refusals
+from worker.settings import Settings
 from worker.start import Given
 
 # The collector tries a new management key first: five wrong ones ban the address.
 KEY_FIRST_SECONDS, KEY_PROOF_MS = 5.0, 60_000
 
 
-def source_of(given: Given, where: str, proxy_id: int) -> Source | None:
-    """Choose where quotas come from; None is nowhere."""
-    settings = given.settings
-    files = Files(settings.auth_folder, given.stop.look)
-    if settings.quota_source == "off":
-        return None
-    if settings.quota_source == "files":
+def source_of(given: Given, salt: Salt, proxy: Proxy, proxy_id: int) -> Source:
+    """Choose where the quotas of a proxy's accounts come from."""
+    settings, stop = given.settings, given.stop
+    files = Files(proxy.auth_folder, stop.look) if proxy.auth_folder else None
+    if files and (settings.quota_source == "files" or not proxy.key):
         return files
-    if not settings.management_key:
-        return files if settings.quota_source == "auto" else refuse()
-    key = load_salt(settings.data_folder).key(settings.management_key)
-    management = Management(
-        address=where,
-        key=settings.management_key,
-        refusals=Refusals(given.conn, proxy_id, key),
-        is_over=given.stop.look,
-    )
-    return management if settings.quota_source == "management" else Auto(management, files)
+    refusals = Refusals(given.conn, proxy_id, salt.key(proxy.key))
+    management = Management(address=proxy.url, key=proxy.key, refusals=refusals, is_over=stop.look)
+    return Auto(management, files) if files and settings.quota_source == "auto" else management
 
 
-def refuse() -> Source:
-    """End with a sentence: the proxy does not talk to strangers."""
-    raise SystemExit("quota_source is management, but management_key is not set.")
+def require_source(settings: Settings) -> None:
+    """End with a sentence where the settings leave nothing to ask with."""
+    if settings.quota_source == "files":
+        without = next((proxy.name for proxy in settings.pool if not proxy.auth_folder), None)
+        if without is not None:
+            raise SystemExit(f"quota_source is files, but the proxy {without} has no auth_dir.")
+    elif settings.proxies:
+        require_key(settings)
+    elif settings.quota_source == "management" and not settings.management_key:
+        raise SystemExit("quota_source is management, but management_key is not set.")
 
 
 class KeyProof:

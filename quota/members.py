@@ -1,7 +1,7 @@
 """What the listing says of each account: who may be asked, and what needs no asking."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from ledger import transaction
 from quota.accounts import Members
@@ -15,8 +15,10 @@ KEEP = """
   update quota_accounts set
     state = :state,
     source = :source,
-    disabled = :disabled,
-    cooldown_until = :cooldown_until,
+    disabled = (select min(disabled) from credential_files where account_id = :account_id),
+    cooldown_until = (
+      select max(cooldown_until) from credential_files where account_id = :account_id
+    ),
     token_expires_at = :token_expires_at,
     subscription_until = :subscription_until,
     plan_raw = case when plan_source in ('endpoint', 'header') then plan_raw else :plan_raw end,
@@ -27,12 +29,20 @@ KEEP = """
 STANDINGS = """
   select
     account_id, state, fingerprint, last_attempt_at, next_attempt_at, consecutive_failures,
-    plan_asked_at
+    plan_asked_at,
+    (
+      select count(*)
+      from credential_files
+      where credential_files.account_id = quota_accounts.account_id
+        and credential_files.proxy_id <> ?
+        and credential_files.disabled = 0
+    )
   from quota_accounts
 """
+LISTED = "select proxy_id, account_id from credential_files"
 EXPIRE = """
   update quota_accounts set state = 'token_expired', error_code = null, error_text = null
-  where account_id = ? and state <> 'token_expired'
+  where account_id = ?
 """
 
 
@@ -47,15 +57,24 @@ def keep_members(conn: sqlite3.Connection, members: Members, source: str) -> Non
             conn.execute(KEEP, values)
 
 
-def keep_expired(conn: sqlite3.Connection, account_id: int) -> None:
+def keep_expired(conn: sqlite3.Connection, known: Standing) -> None:
     """Note that an account's token has expired, which no call is needed to learn."""
-    with transaction(conn):
-        conn.execute(EXPIRE, (account_id,))
+    if known.state != "token_expired":
+        with transaction(conn):
+            conn.execute(EXPIRE, (known.account_id,))
 
 
-def standings(conn: sqlite3.Connection) -> dict[int, Standing]:
-    """Give what is known of every account's last polls."""
-    return {row[0]: Standing(*row) for row in conn.execute(STANDINGS)}
+def standings(conn: sqlite3.Connection, proxy_id: int) -> dict[int, Standing]:
+    """Give what is known of every account's last polls, as the poller of a proxy sees it."""
+    return {row[0]: Standing(*row) for row in conn.execute(STANDINGS, (proxy_id,))}
+
+
+def listed(conn: sqlite3.Connection, proxies: Iterable[int]) -> dict[int, set[int]]:
+    """Give the accounts that each proxy listed at its last look."""
+    found: dict[int, set[int]] = {proxy_id: set() for proxy_id in proxies}
+    for proxy_id, account_id in conn.execute(LISTED):
+        found.setdefault(proxy_id, set()).add(account_id)
+    return found
 
 
 def is_askable(found: Found) -> bool:
@@ -82,8 +101,6 @@ def _state(known: str, listed: Sequence[Credential]) -> str:
 def _told(listed: Sequence[Credential]) -> dict[str, object]:
     planned = next((each for each in listed if each.plan_raw), None)
     return {
-        "disabled": all(each.disabled for each in listed),
-        "cooldown_until": max(filter(None, (each.cooldown_until for each in listed)), default=None),
         "token_expires_at": max(
             filter(None, (each.token_expires_at for each in listed)), default=None
         ),

@@ -24,12 +24,16 @@ BACKING_OFF = {
 }
 PROBE_MS = 6 * HOUR
 JITTER = 0.1
+TURN_MS = 10_000
 
 Chance = Callable[[float, float], float]
 
 
 class Standing(NamedTuple):
-    """What the ledger knows of an account's last polls."""
+    """What the ledger knows of an account's last polls.
+
+    `elsewhere` is how many credentials other proxies have for it.
+    """
 
     account_id: int
     state: str = "never"
@@ -38,10 +42,11 @@ class Standing(NamedTuple):
     next_attempt_at: int | None = None
     consecutive_failures: int = 0
     plan_asked_at: int | None = None
+    elsewhere: int = 0
 
 
 class Now(NamedTuple):
-    """What a credential is like now, at an instant."""
+    """What a credential is like now, at an instant; the fingerprint begins with who is asking."""
 
     at: int
     provider: str
@@ -59,9 +64,10 @@ def is_due(known: Standing, now: Now, *, wanted: bool = False) -> bool:
     """Tell whether an account may and should be asked now; `wanted` means that a person asks."""
     if is_too_soon(known, now):
         return False
-    if wanted or known.last_attempt_at is None or _is_new(known, now):
+    if wanted or known.last_attempt_at is None or _is_new(known, now) or _is_next(known, now):
         return True
-    return known.next_attempt_at is None or now.at >= known.next_attempt_at
+    due_at = known.next_attempt_at
+    return due_at is None or now.at >= due_at + (TURN_MS if _gives_way(known, now) else 0)
 
 
 def is_too_soon(known: Standing, now: Now) -> bool:
@@ -89,7 +95,23 @@ def next_attempt(
     return now.at + round(wait)
 
 
+def asker(of: Standing | Now) -> str:
+    """Give who asks, or asked last: the first word of the fingerprint."""
+    return (of.fingerprint or "").partition(" ")[0]
+
+
+def _is_next(known: Standing, now: Now) -> bool:
+    """Tell whether another proxy's login is over, and this one's was not tried since."""
+    is_over = known.elsewhere and known.state in TERMINAL and asker(known) != asker(now)
+    return bool(is_over) and known.consecutive_failures < now.credentials
+
+
+def _gives_way(known: Standing, now: Now) -> bool:
+    """Tell whether another proxy's credential has its turn, since this one's has just failed."""
+    has_failed = bool(known.elsewhere and known.consecutive_failures)
+    return has_failed and asker(known) == asker(now)
+
+
 def _is_new(known: Standing, now: Now) -> bool:
-    source, _, _ = (known.fingerprint or "").partition(" ")
-    # What another source called the same file says nothing.
-    return source == now.source and known.fingerprint != now.fingerprint
+    # What another source or proxy called the same file says nothing.
+    return asker(known) == asker(now) and known.fingerprint != now.fingerprint

@@ -35,6 +35,8 @@ MEASURES = (
     "unpriced",
 )
 
+PROXY = "192.0.2.1:8317"
+
 Event = dict
 Sums = dict[object, tuple[int, ...]]
 
@@ -111,14 +113,13 @@ def summed(events: Iterable[Event], key: Callable[[Event], object]) -> Sums:
 
 
 def asked(rows: list[dict], *key: str) -> Sums:
-    """Give a query's rows in the same form."""
-    return {
-        tuple(row[name] for name in key) if len(key) > 1 else row[key[0]]: (
-            *(row[name] for name in MEASURES),
-            round(row["cost_dollars"] * 1e6),
-        )
-        for row in rows
-    }
+    """Give a query's rows in the same form; rows of one key together."""
+    sums: dict[object, list[int]] = defaultdict(lambda: [0] * (len(MEASURES) + 1))
+    for row in rows:
+        at = tuple(row[name] for name in key) if len(key) > 1 else row[key[0]]
+        parts = (*(row[name] for name in MEASURES), round(row["cost_dollars"] * 1e6))
+        sums[at] = [a + b for a, b in zip(sums[at], parts, strict=True)]
+    return {name: tuple(parts) for name, parts in sums.items()}
 
 
 class Ledger:
@@ -128,16 +129,25 @@ class Ledger:
         self.conn = prepare(folder, timezone=zone)
         if recent_from is not None:
             self.conn.execute("update rollup_state set recent_from = ?", (recent_from,))
-        proxy_id = find(self.conn, "192.0.2.1:8317")
-        self.store = Store(self.conn, proxy_id, load_salt(folder), Prices(OWN))
+        self.salt = load_salt(folder)
+        self.stores: dict[str, Store] = {}
+        self.store = self.at(PROXY)
         self.number = 0
 
+    def at(self, proxy: str) -> Store:
+        """Give the store of a proxy's events."""
+        if proxy not in self.stores:
+            proxy_id = find(self.conn, proxy)
+            self.stores[proxy] = Store(self.conn, proxy_id, self.salt, Prices(OWN))
+        return self.stores[proxy]
+
     def keep(self, events: list[Event], *, popped_at: int = 0) -> None:
-        """Store a batch through the product's own parse and store."""
+        """Store a batch of each proxy through the product's own parse and store."""
         self.number += 1
-        records = [payload(event) for event in events]
-        batch = Batch(self.number, "resp", popped_at, records)
-        self.store.keep(batch, map(parse, records))
+        for proxy in dict.fromkeys(event.get("proxy", PROXY) for event in events) or [PROXY]:
+            records = [payload(one) for one in events if one.get("proxy", PROXY) == proxy]
+            batch = Batch(self.number, "resp", popped_at, records)
+            self.at(proxy).keep(batch, map(parse, records))
 
     def set_clock(self, now: int) -> None:
         """Let it be that instant (ms)."""

@@ -14,6 +14,10 @@ import pytest
 
 from demo.proxy import Proxy
 from demo.serving import serving
+from ingest.__main__ import collectors
+from ingest.job import Collector
+from worker.settings import Settings
+from worker.start import Given
 
 ROOT = Path(__file__).parents[1]
 EVENTS = Path(__file__).parent / "data" / "events"
@@ -85,6 +89,10 @@ class Home:
         exists = self.query("select 1 from sqlite_schema where name = ?", table)
         return self.query(f"select count(*) from {table}")[0][0] if exists else 0
 
+    def spool(self, proxy_id: int = 1) -> Path:
+        """Give the spool file of a proxy."""
+        return self.data / f"ingest-{proxy_id}.spool"
+
     def end(self) -> None:
         """End what is still running."""
         for process in self.started:
@@ -92,6 +100,13 @@ class Home:
                 process.kill()
             process.wait()
             process.stdout.close()
+
+
+def collector_of(conn: sqlite3.Connection, chosen: Settings) -> Collector:
+    """Give the collector of the one proxy of some settings, in the test's own process."""
+    given = Given(conn, chosen, None, None)
+    (task,) = collectors(given)
+    return task.make(given)
 
 
 @pytest.fixture

@@ -5,18 +5,16 @@ import sqlite3
 from contextlib import closing
 
 import pytest
-from conftest import KEY
+from conftest import KEY, collector_of
 from test_kill import burst
 
 from ingest import job, spool
-from ingest.__main__ import collector
 from ingest.kept import kept_record
 from ingest.spool import Spool
 from ledger import Unwritable, prepare, wal
 from ledger.presence import Presence, Replaced
 from ledger.wal import Wal
 from worker.settings import Settings
-from worker.start import Given
 
 
 def test_a_large_log_is_emptied_and_a_small_one_left_alone(tmp_path, monkeypatch):
@@ -100,7 +98,7 @@ def at_work(proxy, tmp_path, conn) -> job.Collector:
         data_dir=str(tmp_path / "data"),
         auth_dir=str(tmp_path / "auth"),
     )
-    return collector(Given(conn, chosen, None, None))
+    return collector_of(conn, chosen)
 
 
 def test_large_replies_make_the_next_pops_smaller_and_small_ones_larger(

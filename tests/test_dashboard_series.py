@@ -22,6 +22,7 @@ def made(anchor: int, rng: Random) -> list[dict]:
     return [
         {
             "at": anchor - rng.randrange(rng.choice(reach)),
+            "proxy": rng.choice(["north", "south"]),
             "account": rng.choice(["ann", "bob", "cem", "dan", "eve", "fay", "gus", "hal"]),
             "model": rng.choice(MODELS),
             "client": rng.choice(["", "alpha1", "beta22"]),
@@ -69,42 +70,80 @@ def ledger(request, tmp_path):
 
 @pytest.mark.parametrize("window", ["today", *LENGTHS])
 def test_series_equal_brute_force(ledger, window):
-    kept, events, zone, now = ledger
+    _, every, zone, now = ledger
     start, end = span(now, zone, window)
-    inside = [event for event in events if start <= event["at"] < end]
-    failed = [event for event in inside if event["failed"]]
+    inside = [event for event in every if start <= event["at"] < end]
+    for proxy in ("", "south", "nowhere"):
+        events = [event for event in inside if proxy in ("", event["proxy"])]
+        compare(ledger, events, is_recent=start >= now - 48 * HOUR, window=window, proxy=proxy)
+
+
+def compare(ledger, events, *, is_recent, **given):
+    """Compare every series of a window, in every step."""
+    kept, _, zone, _ = ledger
+    failed = [event for event in events if event["failed"]]
     # Minutes, of which the quarter hours of accounts are made, are kept for two days.
-    is_recent = start >= now - 48 * HOUR
     for step in (*(STEPS if is_recent else ["hour"]), "day"):
-        expected = counted(inside, step, zone)
+        expected = counted(events, step, zone)
         for name in ("series", "model_series", "account_series"):
-            rows = kept.ask(name, window=window, step=step)
+            rows = kept.ask(name, **given, step=step)
             assert asked(rows) == expected, (name, step)
             assert all(row["requests"] > 0 for row in rows)
-        failures = kept.ask("failure_series", window=window, step=step)
+        failures = kept.ask("failure_series", **given, step=step)
         assert asked(failures, "failed") == counted(failed, step, zone), step
 
 
 def test_a_stack_names_the_six_largest_and_all_others_together(ledger):
     kept, events, zone, now = ledger
     start, end = span(now, zone, "30d")
-    tokens: Counter = Counter()
-    for event in events:
-        if start <= event["at"] < end:
-            tokens[event["model"]] += event["input"] + event["output"]
-    top = dict(tokens.most_common(6))
-    found: Counter = Counter()
-    for row in kept.ask("model_series", window="30d", step="day"):
-        found[row["model"]] += row["total_tokens"]
-    assert found == top | {"": sum(tokens.values()) - sum(top.values())}
+    names = {"model_series": ("model", lambda e: e["model"])}
+    names["account_series"] = ("account", lambda e: f"{e['account']}@example.com")
+    for query, (column, name) in names.items():
+        for proxy in ("", "north"):
+            tokens: Counter = Counter()
+            for event in events:
+                if start <= event["at"] < end and proxy in ("", event["proxy"]):
+                    tokens[name(event)] += event["input"] + event["output"]
+            top = dict(tokens.most_common(6))
+            found: Counter = Counter()
+            for row in kept.ask(query, window="30d", step="day", proxy=proxy):
+                found[row[column]] += row["total_tokens"]
+            assert found == top | {"": sum(tokens.values()) - sum(top.values())}, (query, proxy)
 
 
 def test_one_accounts_models_equal_brute_force(ledger):
     kept, events, zone, now = ledger
     start, end = span(now, zone, "7d")
     mine = [e for e in events if start <= e["at"] < end and e["account"] == "ann"]
-    rows = kept.ask("model_series", window="7d", step="hour", account="ann@example.com")
-    assert asked(rows) == counted(mine, "hour", zone)
+    given = {"window": "7d", "step": "hour", "account": "ann@example.com"}
+    assert asked(kept.ask("model_series", **given)) == counted(mine, "hour", zone)
+    for proxy in ("north", "south"):
+        some = [event for event in mine if event["proxy"] == proxy]
+        for name in ("model_series", "series"):
+            assert asked(kept.ask(name, **given, proxy=proxy)) == counted(some, "hour", zone)
+
+
+@pytest.mark.parametrize("filters", [("model",), ("client",), ("account", "model")])
+def test_filtered_series_equal_brute_force_at_each_proxy(ledger, filters):
+    kept, events, zone, now = ledger
+    start, end = span(now, zone, "30d")
+    values = {
+        "account": lambda e: f"{e['account']}@example.com",
+        "model": lambda e: e["model"],
+        "client": lambda e: f"…{e['client'][-4:]}" if e["client"] else "(none)",
+    }
+    one = next(event for event in events if start <= event["at"] < end)
+    given = {name: values[name](one) for name in filters}
+    for proxy in ("", "north", "south"):
+        left = [
+            event
+            for event in events
+            if start <= event["at"] < end
+            and proxy in ("", event["proxy"])
+            and all(values[name](event) == given[name] for name in filters)
+        ]
+        rows = kept.ask("series", window="30d", step="day", proxy=proxy, **given)
+        assert asked(rows) == counted(left, "day", zone), proxy
 
 
 @pytest.mark.parametrize("window", LENGTHS)
@@ -116,12 +155,19 @@ def test_the_window_before_is_as_long_and_ends_where_it_begins(ledger, window):
     slack = HOUR if LENGTHS[window] > DAY else 1
     assert 0 <= (start - before["starts_at"]) - (end - start) < slack
     expected = [event for event in events if before["starts_at"] <= event["at"] < start]
-    for chosen in ({}, {"account": "bob@example.com"}, {"model": "model-1"}):
+    for chosen in (
+        {},
+        {"account": "bob@example.com"},
+        {"model": "model-1"},
+        {"proxy": "north"},
+        {"proxy": "south", "model": "model-1"},
+    ):
         left = [
             event
             for event in expected
             if chosen.get("account") in (None, f"{event['account']}@example.com")
             and chosen.get("model") in (None, event["model"])
+            and chosen.get("proxy") in (None, event["proxy"])
         ]
         [row] = kept.ask("summary", **{"from": f"before {window}"}, **chosen)
         assert (row["requests"], row["failed"], row["total_tokens"]) == (

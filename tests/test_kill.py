@@ -58,7 +58,7 @@ def test_each_popped_batch_is_wholly_stored_or_wholly_absent(home, proxy):
     assert absent <= at_risk <= KILLS
     assert len(stored) == sum(kept) == home.count()
     home.run("ledger", "check")
-    assert (home.data / "ingest.spool").read_bytes() == b""
+    assert home.spool().read_bytes() == b""
 
 
 def test_a_batch_in_the_spool_is_replayed_once(home, proxy, all_recorded):
@@ -66,14 +66,14 @@ def test_a_batch_in_the_spool_is_replayed_once(home, proxy, all_recorded):
     home.run("ingest", "--once")
     from ingest.spool import Batch, Spool
 
-    spool = Spool(home.data / "ingest.spool")
+    spool = Spool(home.spool())
     spool.put(Batch(1, "resp", 1_795_500_000_000, all_recorded))
     spool.close()
-    content = (home.data / "ingest.spool").read_bytes()
+    content = home.spool().read_bytes()
     home.run("ingest", "--once")
     assert home.query("select received, stored from ingest_ledger") == [(370, 370)]
 
-    (home.data / "ingest.spool").write_bytes(content)
+    home.spool().write_bytes(content)
     home.run("ingest", "--once")
     assert home.query("select received, stored from ingest_ledger") == [(370, 370)]
 
@@ -91,7 +91,7 @@ def test_a_locked_database_keeps_the_batch(home, proxy, all_recorded):
     eventually(lambda: proxy.queued == 0)
     pops = len(proxy.popped)
     proxy.push(all_recorded[300:])
-    eventually(lambda: (home.data / "ingest.spool").stat().st_size > 0)
+    eventually(lambda: home.spool().stat().st_size > 0)
     assert len(proxy.popped) == pops
     locker.execute("commit")
     locker.close()

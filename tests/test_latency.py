@@ -17,6 +17,7 @@ EVENTS = st.lists(
     st.fixed_dictionaries(
         {
             "at": st.integers(NOW - 40 * DAY, NOW + DAY) | st.integers(NOW - 2 * HOUR, NOW),
+            "proxy": st.sampled_from(["north", "south"]),
             "account": st.sampled_from(["ann", "bob"]),
             "model": st.sampled_from(["own-large", "gpt-5.5"]),
             "client": st.just("alpha1"),
@@ -58,16 +59,24 @@ def test_percentiles_are_within_two_percent_of_the_exact_ones(events):
             ledger.keep(events)
             ledger.set_clock(NOW)
             for window in ("1h", "24h", "7d", "30d"):
-                compare(ledger, events, window)
+                compare(ledger, events, window=window)
+                for proxy in ("north", "south", "nowhere"):
+                    compare(ledger, events, window=window, proxy=proxy)
 
 
-def compare(ledger: Ledger, events: list[dict], window: str) -> None:
-    """Compare every latency query for one window."""
-    start, end = span(NOW, "UTC", window)
-    inside = [e for e in events if start <= e["at"] < end and not e["failed"]]
+def compare(ledger: Ledger, events: list[dict], **given: str) -> None:
+    """Compare every latency query for one window, of one proxy or across them."""
+    start, end = span(NOW, "UTC", given["window"])
+    inside = [
+        event
+        for event in events
+        if start <= event["at"] < end
+        and not event["failed"]
+        and given.get("proxy") in (None, event["proxy"])
+    ]
     latencies = percentiles([e["latency"] for e in inside])
     firsts = percentiles([e["latency"] // 2 for e in inside])
-    [row] = ledger.ask("latency", window=window)
+    [row] = ledger.ask("latency", **given)
     assert row["requests"] == (len(inside) or None)
     assert found(row, "latency") == close(latencies)
     assert found(row, "ttft") == close(firsts)
@@ -75,14 +84,14 @@ def compare(ledger: Ledger, events: list[dict], window: str) -> None:
     models = defaultdict(list)
     for event in inside:
         models[event["model"]].append(event)
-    rows = {row["model"]: row for row in ledger.ask("model_latency", window=window)}
+    rows = {row["model"]: row for row in ledger.ask("model_latency", **given)}
     assert rows.keys() == models.keys()
     for model, some in models.items():
         assert found(rows[model], "latency") == close(percentiles([e["latency"] for e in some]))
         assert_speed(rows[model], some)
 
     of_ann = [e for e in inside if e["account"] == "ann"]
-    [row] = ledger.ask("account_latency", window=window, account="ann@example.com")
+    [row] = ledger.ask("account_latency", **given, account="ann@example.com")
     assert found(row, "latency") == percentiles([e["latency"] for e in of_ann])
     assert found(row, "ttft") == percentiles([e["latency"] // 2 for e in of_ann])
 

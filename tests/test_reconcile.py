@@ -7,20 +7,18 @@ from datetime import UTC, datetime
 from itertools import count
 
 import pytest
-from conftest import KEY
+from conftest import KEY, collector_of
 
 from demo import pool
 from demo.proxy import Proxy
 from demo.serving import serving
 from demo.tally import Tally
 from ingest import asking
-from ingest.__main__ import collector
 from ingest.counters import Counted, auth_index, of_files, of_keys
 from ingest.job import Collector
 from ingest.reconcile import has_restarted
 from ledger import prepare
 from worker.settings import Settings
-from worker.start import Given
 
 numbers = count()
 
@@ -80,7 +78,7 @@ def desk(tmp_path, monkeypatch) -> Iterator[Callable[[Proxy], Desk]]:
             batch_size=100,
         )
         conn = prepare(chosen.data_folder, timezone="UTC")
-        made.append(Desk(collector(Given(conn, chosen, None, None)), conn))
+        made.append(Desk(collector_of(conn, chosen), conn))
         return made[-1]
 
     yield make

@@ -20,6 +20,7 @@ EVENTS = st.lists(
     st.fixed_dictionaries(
         {
             "at": st.integers(NOW - 20 * DAY, NOW) | st.integers(NOW - 2 * HOUR, NOW),
+            "proxy": st.sampled_from(["north", "south"]),
             "account": st.sampled_from(["ann", "bob", "eve"]),
             "model": st.sampled_from(["own-large", "gpt-5.5", "unknown-model"]),
             "client": st.sampled_from(["", "alpha1", "beta22"]),
@@ -77,9 +78,11 @@ def test_a_repriced_ledger_equals_one_that_had_those_prices_from_the_start(event
         closing(Ledger(Path(one), "UTC", recent_from=RECENT)) as late,
         closing(Ledger(Path(two), "UTC", recent_from=RECENT)) as early,
     ):
+        for ledger, prices in ((late, OWN), (early, other)):
+            for proxy in ("north", "south"):
+                ledger.at(proxy)._rows._prices = Prices(prices)
         late.keep(events, popped_at=NOW)
         reprice(late.conn, Prices(other), start=0, end=1 << 62, told=told)
-        early.store._rows._prices = Prices(other)
         early.keep(events, popped_at=NOW)
         costs = "select event_hash, cost_microdollars from usage_events order by 1"
         assert late.conn.execute(costs).fetchall() == early.conn.execute(costs).fetchall()

@@ -87,7 +87,7 @@ def test_nothing_is_left_five_seconds_after_the_end(running, home, ending):
     ending(running)
     eventually(lambda: not running.left(), within=5)
     running.make.communicate()
-    assert (home.data / "ingest.spool").read_bytes() == b""
+    assert home.spool().read_bytes() == b""
     assert home.query("select state from heartbeats where worker = 'ingest'") == [("stopped",)]
 
 

@@ -185,6 +185,6 @@ def test_a_pop_cut_off_has_lost_its_batch(proxy: Proxy, make: Make) -> None:
     ],
 )
 def test_the_settings_choose_the_way_in(host: str, chosen: Any, kind: type[Source]) -> None:
-    wanted = Settings(cliproxy_host=host, usage_source=chosen, management_key=KEY)
-    with closing(source(wanted)) as way:
+    wanted = Settings(cliproxy_host=host, management_key=KEY)
+    with closing(source(wanted.pool[0], chosen)) as way:
         assert type(way) is kind

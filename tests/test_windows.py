@@ -1,8 +1,10 @@
 """Random events, zones, clocks, windows, ranges and filters against brute force."""
 
 import tempfile
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
+from itertools import cycle
 from pathlib import Path
 
 import pytest
@@ -46,6 +48,7 @@ def events(anchor: int):
         st.fixed_dictionaries(
             {
                 "at": (near | far | edge | quarter).map(lambda delta: anchor + delta),
+                "proxy": st.sampled_from(["north", "south"]),
                 "account": st.sampled_from(["ann", "bob"]),
                 "model": st.sampled_from(["own-large", "own-small", "unknown-model"]),
                 "client": st.sampled_from(["", "alpha1", "beta22"]),
@@ -71,8 +74,13 @@ def by_hour(zone: str):
     return key
 
 
-def check(ledger: Ledger, found: list, zone: str, asking: dict[str, str]) -> None:
-    """Compare every query for one span, all its filters and both of them at once."""
+def check(
+    ledger: Ledger, found: list, zone: str, asking: dict[str, str], proxies: Iterator[str]
+) -> None:
+    """Compare every query for one span, all its filters and both of them at once.
+
+    Each is asked of the next of the `proxies`, or of all of them where that is none.
+    """
     empty = (0,) * (len(MEASURES) + 1)
     filters = [
         {},
@@ -81,15 +89,17 @@ def check(ledger: Ledger, found: list, zone: str, asking: dict[str, str]) -> Non
         {"client": "…pha1"},
         {"model": "own-small", "client": "…ta22"},
     ]
-    for chosen in filters:
+    assert asked(ledger.ask("by_proxy", **asking), "proxy") == summed(found, lambda e: e["proxy"])
+    for chosen, proxy in zip(filters, proxies, strict=False):
         left = [
             event
             for event in found
-            if chosen.get("account") in (None, f"{event['account']}@example.com")
+            if proxy in ("", event["proxy"])
+            and chosen.get("account") in (None, f"{event['account']}@example.com")
             and chosen.get("model") in (None, event["model"])
             and chosen.get("client") in (None, f"…{event['client'][-4:]}")
         ]
-        given = {**asking, **chosen}
+        given = {**asking, **chosen, "proxy": proxy}
         whole = summed(left, lambda _: 1).get(1, empty)
         [row] = asked(ledger.ask("summary", **given), "window").values()
         assert row == whole, ("summary", given)
@@ -122,6 +132,7 @@ def test_every_span_and_filter_equals_brute_force(zone, anchor):
         recent_from = (anchor + data.draw(st.integers(-60 * HOUR, 2 * HOUR))) // HOUR * HOUR
         first = data.draw(st.integers(-40, 1))
         days = [local(now, zone).date() + timedelta(days=first + n) for n in (0, -first % 9)]
+        proxies = cycle(["", "north", "", "south"])
         with (
             tempfile.TemporaryDirectory() as folder,
             closing(Ledger(Path(folder), zone, recent_from=recent_from)) as ledger,
@@ -132,13 +143,13 @@ def test_every_span_and_filter_equals_brute_force(zone, anchor):
             for window in ("today", *LENGTHS):
                 start, end = span(now, zone, window)
                 found = [event for event in made if start <= event["at"] < end]
-                check(ledger, found, zone, {"window": window})
+                check(ledger, found, zone, {"window": window}, proxies)
             start, end = midnight(days[0], zone), midnight(days[1] + timedelta(days=1), zone)
             found = [event for event in made if start <= event["at"] < end]
             range_ = {"from": days[0].isoformat(), "to": days[1].isoformat()}
             if ledger.conn.execute(
                 "select count(*) from local_days where day in (?, ?)", tuple(range_.values())
             ).fetchone() == (len(set(days)),):
-                check(ledger, found, zone, range_)
+                check(ledger, found, zone, range_, proxies)
 
     holds()

@@ -1,9 +1,11 @@
 """What a worker says of itself, as one row."""
 
+import json
 import logging
 import os
 import sqlite3
 import time
+from collections.abc import Iterable
 
 from ledger import Unavailable, transaction
 
@@ -11,14 +13,20 @@ log = logging.getLogger(__name__)
 
 EVERY_SECONDS = 5.0
 BEAT = """
-  insert into heartbeats (worker, role, pid, started_at, beat_at, state, detail)
-  values (:worker, :worker, :pid, :started_at, :beat_at, :state, :detail)
+  insert into heartbeats (worker, role, proxy_id, pid, started_at, beat_at, state, detail)
+  values (:worker, :role, :proxy_id, :pid, :started_at, :beat_at, :state, :detail)
   on conflict (worker) do update set
+    role = excluded.role,
+    proxy_id = excluded.proxy_id,
     pid = excluded.pid,
     started_at = excluded.started_at,
     beat_at = excluded.beat_at,
     state = excluded.state,
     detail = excluded.detail
+"""
+FORGET = """
+  delete from heartbeats
+  where role = :role and worker not in (select value from json_each(:names))
 """
 
 
@@ -30,9 +38,16 @@ def now() -> int:
 class Heartbeat:
     """Writes the row at each change of state and every few seconds; logs changes once."""
 
-    def __init__(self, conn: sqlite3.Connection, worker: str) -> None:
+    def __init__(
+        self,
+        conn: sqlite3.Connection,
+        worker: str,
+        *,
+        role: str | None = None,
+        proxy_id: int | None = None,
+    ) -> None:
         self._conn = conn
-        self._worker = worker
+        self._who = {"worker": worker, "role": role or worker, "proxy_id": proxy_id}
         self._started_at = now()
         self._said: tuple[str, str | None] | None = None
         self._due = 0.0
@@ -57,13 +72,19 @@ class Heartbeat:
 
     def _row(self, state: str, detail: str | None) -> dict[str, object]:
         return {
-            "worker": self._worker,
+            **self._who,
             "pid": os.getpid(),
             "started_at": self._started_at,
             "beat_at": now(),
             "state": state,
             "detail": detail,
         }
+
+
+def forget_others(conn: sqlite3.Connection, role: str, names: Iterable[str]) -> None:
+    """Forget what workers of a role said that are no longer started under that name."""
+    with transaction(conn):
+        conn.execute(FORGET, {"role": role, "names": json.dumps(list(names))})
 
 
 def wording(state: str, detail: str | None) -> tuple[int, str, str]:

@@ -1,13 +1,18 @@
 """The one loop of a worker: it alone knows time, back-off and when to beat."""
 
-from typing import Protocol
+import logging
+from collections.abc import Callable
+from typing import Protocol, TypeVar
 
 from ledger.presence import Presence
 from worker.errors import Refused, Unavailable
 from worker.heartbeat import Heartbeat, now
 from worker.stop import Stop
 
+log = logging.getLogger(__name__)
+
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
+Made = TypeVar("Made")
 
 
 class Job(Protocol):
@@ -73,3 +78,21 @@ def pause(error: Unavailable | Refused, wait: float) -> float:
         # Wake up now and then: another process may have lifted the refusal.
         return min(max((error.retry_at - now()) / 1000, FIRST_WAIT), LONGEST_WAIT)
     return wait
+
+
+def patiently(make: Callable[[], Made], *, name: str, stop: Stop, once: bool) -> Made | None:
+    """Make what a loop needs, waiting for what is away; None when it is time to stop.
+
+    With `once`, nothing is waited for: a sentence ends the worker of that name.
+    """
+    wait = FIRST_WAIT
+    while not stop.look():
+        try:
+            return make()
+        except Unavailable as error:
+            if once:
+                raise SystemExit(f"{name}: {error}.") from error
+            log.warning("waiting: %s", error)
+        stop.rest(wait)
+        wait = min(wait * 2, LONGEST_WAIT)
+    return None

@@ -1,8 +1,8 @@
 """`python -m worker.ready`: say in one sentence why nothing can start, before anything does."""
 
 from worker import settings
+from worker.proxy_rules import require_key
 from worker.serve import require_password, require_port
-from worker.settings import require_key
 
 
 def main() -> None:

@@ -4,13 +4,15 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import sys
 import threading
 import time
+from contextlib import closing
 from ipaddress import ip_address
 from pathlib import Path
 
-from ledger import NewerLedger, Unavailable, prepare
+from ledger import NewerLedger, Unavailable, prepare, transaction
 from ledger.config import ROOT
 from ledger.file import NAME
 from ledger.presence import Presence, Replaced
@@ -20,6 +22,11 @@ from worker.settings import Settings
 from worker.stop import LOOK_SECONDS, is_gone, starter
 
 PASSWORD_HASH = re.compile(r"pbkdf2_sha256\$\d{4,8}\$[^$]+\$[^$]+")
+# Nothing is written unless it changed: a full disk must not keep the dashboard from starting.
+KEEP_PRICE = """
+  insert into settings (name, value) values ('subscription_price', ?)
+  on conflict (name) do update set value = excluded.value where value <> excluded.value
+"""
 DATASETTE_SETTINGS = {
     "allow_csv_stream": "off",
     "allow_download": "off",
@@ -133,13 +140,21 @@ def use_password(chosen: Settings) -> None:
             pm.unregister(plugin)
 
 
+def note_price(conn: sqlite3.Connection, dollars: float) -> None:
+    """Tell the report of a month which price to share where none is named."""
+    with transaction(conn):
+        conn.execute(KEEP_PRICE, (str(dollars),))
+
+
 def main() -> None:
     """Prepare and become the dashboard's server."""
     chosen = settings.load()
     require_password(chosen)
     require_port(chosen)
     try:
-        prepare(chosen.data_folder, timezone=chosen.zone_name).close()
+        given = {"timezone": chosen.zone_name, "names": chosen.aliases}
+        with closing(prepare(chosen.data_folder, **given)) as conn:
+            note_price(conn, chosen.subscription_price)
         # Several dashboards may share a folder; a restore needs them all gone.
         hold(chosen.data_folder, "web", shared=True)
     except (Unavailable, NewerLedger) as error:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from ledger import config
+from ledger import aliases
+from worker import alert_rules, proxy_rules
+from worker.proxy_rules import HOST, is_host_or_url, is_path
 
 if TYPE_CHECKING:
     from worker.settings import Settings
-
-# A host name, an IPv4 address or an IPv6 address.
-HOST = re.compile(r"[\w.-]+|[0-9a-fA-F.]*(?::[0-9a-fA-F.]*){2,}")
 
 
 def refuse_impossible(settings: Settings) -> None:
@@ -22,6 +20,7 @@ def refuse_impossible(settings: Settings) -> None:
     for name, works, rule in demands(settings):
         if not works:
             raise SystemExit(f"The setting {name} is malformed: it must {rule}.")
+    proxy_rules.refuse_both(settings)
 
 
 def demands(settings: Settings) -> Iterator[tuple[str, bool, str]]:
@@ -33,25 +32,18 @@ def demands(settings: Settings) -> Iterator[tuple[str, bool, str]]:
     urls = settings.provider_urls.values()
     yield "provider_urls", all(map(is_here, urls)), "hold URLs such as http://127.0.0.1:9000"
     yield "timezone", has_zone(settings), "be an IANA name such as Europe/Berlin"
+    yield "account_aliases", aliases.are_names(settings.account_aliases), aliases.RULE
+    yield "client_aliases", aliases.are_names(settings.client_aliases), aliases.RULE
     kept = settings.keep_events_days
     yield "keep_events_days", kept == 0 or kept >= 7, "be 0, for ever, or at least 7"
     yield "auth_dir", is_path(settings.auth_dir), "be a path"
     yield "data_dir", is_path(settings.data_dir), "be a path"
-    data, auth = settings.data_folder.resolve(), settings.auth_folder.resolve()
+    yield from proxy_rules.demands(settings.proxies)
+    yield from alert_rules.demands(settings)
+    data, auth = settings.data_folder.resolve(), settings.auth_folders
     # The proxy scans its folder for JSON files and would take ours for credentials.
-    yield "data_dir", not data.is_relative_to(auth), "not lie inside the proxy's auth_dir"
-
-
-def is_host_or_url(text: str) -> bool:
-    """Tell whether a proxy can be reached there; a URL may bring port and path, but no password."""
-    if "://" not in text:
-        return bool(HOST.fullmatch(text))
-    try:
-        given = urlsplit(text)
-        is_web = given.scheme in ("http", "https") and given.port != 0 and "@" not in given.netloc
-    except ValueError:
-        return False
-    return is_web and bool(HOST.fullmatch(given.hostname or ""))
+    is_apart = not any(data.is_relative_to(folder.resolve()) for folder in auth)
+    yield "data_dir", is_apart, "not lie inside a proxy's auth_dir"
 
 
 def is_here(url: str) -> bool:
@@ -68,12 +60,4 @@ def has_zone(settings: Settings) -> bool:
     try:
         return bool(ZoneInfo(settings.zone_name))
     except (KeyError, ValueError, OSError):
-        return False
-
-
-def is_path(text: str) -> bool:
-    """Tell whether a text can be the path of a folder."""
-    try:
-        return bool(config.folder(text).resolve())
-    except (RuntimeError, ValueError, OSError):
         return False

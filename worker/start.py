@@ -1,4 +1,4 @@
-"""Start a worker: settings, lock, ledger, signals, loop."""
+"""Start a worker: settings, lock, ledger, signals, and then its tasks."""
 
 import argparse
 import logging
@@ -6,31 +6,26 @@ import os
 import sqlite3
 import sys
 from collections.abc import Callable, Mapping
-from typing import NamedTuple, NoReturn
+from functools import partial
+from typing import NoReturn
 
-from ledger import NewerLedger, Unavailable, prepare
-from ledger.file import NAME, make_private
-from ledger.presence import Presence, Replaced
+from ledger import NewerLedger, prepare
+from ledger.file import make_private
+from ledger.presence import Replaced
 from worker import settings
-from worker.heartbeat import Heartbeat
+from worker.heartbeat import forget_others
 from worker.lock import hold
-from worker.loop import FIRST_WAIT, LONGEST_WAIT, Job, run
+from worker.loop import Job, patiently
 from worker.settings import Settings
 from worker.stop import Stop
+from worker.tasks import Given, Task, Work, begin_logging
+
+__all__ = ["Given", "Task", "arguments", "start", "start_tasks"]
 
 log = logging.getLogger(__name__)
 
-
-class Given(NamedTuple):
-    """What a job is made of: the open ledger, the settings, when to stop, the command line."""
-
-    conn: sqlite3.Connection
-    settings: Settings
-    stop: Stop
-    options: argparse.Namespace
-
-
 Make = Callable[[Given], Job]
+Plan = Callable[[Given], list[Task]]
 
 
 def start(
@@ -41,7 +36,19 @@ def start(
     flags: Mapping[str, str] | None = None,
     finish: Callable[[Given], None] | None = None,
 ) -> None:
-    """Run the worker `name` whose job `make` gives, until a signal; exits with its status.
+    """Run the worker `name` whose one job `make` gives, as `start_tasks` does."""
+    start_tasks(name, lambda _: [Task(name, make)], rest=rest, flags=flags, finish=finish)
+
+
+def start_tasks(
+    name: str,
+    plan: Plan,
+    *,
+    rest: Callable[[Settings], float],
+    flags: Mapping[str, str] | None = None,
+    finish: Callable[[Given], None] | None = None,
+) -> None:
+    """Run the tasks that `plan` gives of the worker `name`, until a signal; exits with its status.
 
     `flags` are options of this worker alone, each with its help; `finish` has the last word.
     """
@@ -49,56 +56,51 @@ def start(
     begin_logging()
     chosen = settings.load()
     with Stop() as stop:
-        conn = opened(chosen, name, stop=stop, once=options.once)
-        if conn is None:
+        how = {"name": name, "stop": stop, "once": options.once}
+        if not patiently(partial(locked, chosen, name), **how):
             sys.exit(0)
-        given = Given(conn, chosen, stop, options)
-        status = work(name, make, given, rest=rest(chosen))
+        conn = patiently(partial(opened, chosen), **how)
+        given = conn and Given(conn, chosen, stop, options)
+        tasks = given and patiently(partial(planned, name, plan, given), **how)
+        if not tasks:
+            sys.exit(0)
+        try:
+            status = Work(name, given, rest=rest(chosen)).run(tasks)
+        except Replaced:
+            begin_anew(stop)
         if finish:
             finish(given)
         conn.close()
         sys.exit(status)
 
 
-def work(name: str, make: Make, given: Given, *, rest: float) -> int:
-    """Run the loop; returns an exit status."""
-    heartbeat = Heartbeat(given.conn, name)
-    presence = Presence(given.settings.data_folder / NAME)
-    job = make(given)
-    how = {"rest": rest, "once": given.options.once, "presence": presence}
+def locked(chosen: Settings, name: str) -> int:
+    """Hold the worker's lock for as long as the process lives."""
+    make_private(chosen.data_folder)
+    return hold(chosen.data_folder, name)
+
+
+def opened(chosen: Settings) -> sqlite3.Connection:
+    """Open the ledger, upgraded and caught up, before anything else has it open."""
     try:
-        status = run(job, stop=given.stop, heartbeat=heartbeat, **how)
-    except Replaced:
-        job.close()
-        begin_anew()
-    job.close()
-    heartbeat.stop()
-    return status
+        return prepare(chosen.data_folder, timezone=chosen.zone_name, names=chosen.aliases)
+    except NewerLedger as error:
+        raise SystemExit(str(error)) from error
 
 
-def begin_anew() -> NoReturn:
+def planned(name: str, plan: Plan, given: Given) -> list[Task]:
+    """Give the tasks, and forget what earlier ones of other names said of themselves."""
+    tasks = plan(given)
+    forget_others(given.conn, name, [task.name for task in tasks])
+    return tasks
+
+
+def begin_anew(stop: Stop) -> NoReturn:
     """Start this process again, since everything it has open is of another ledger file."""
+    if stop.is_told:
+        sys.exit(0)
     log.warning("another ledger file lies in the place of the one in use: starting again with it")
     os.execv(sys.executable, sys.orig_argv)
-
-
-def opened(chosen: Settings, name: str, *, stop: Stop, once: bool) -> sqlite3.Connection | None:
-    """Hold the lock and open the ledger, waiting for it; None when it is time to stop."""
-    wait, locked = FIRST_WAIT, False
-    while not stop.look():
-        try:
-            make_private(chosen.data_folder)
-            locked = locked or bool(hold(chosen.data_folder, name))
-            return prepare(chosen.data_folder, timezone=chosen.zone_name)
-        except NewerLedger as error:
-            raise SystemExit(str(error)) from error
-        except Unavailable as error:
-            if once:
-                raise SystemExit(f"{name}: {error}.") from error
-            log.warning("waiting: %s", error)
-        stop.rest(wait)
-        wait = min(wait * 2, LONGEST_WAIT)
-    return None
 
 
 def arguments(name: str, flags: Mapping[str, str]) -> argparse.Namespace:
@@ -108,12 +110,3 @@ def arguments(name: str, flags: Mapping[str, str]) -> argparse.Namespace:
     for flag, meaning in flags.items():
         parser.add_argument(f"--{flag}", action="store_true", help=meaning)
     return parser.parse_args()
-
-
-def begin_logging() -> None:
-    """Log to stderr: what happened, never what was in it."""
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S"
-    )
-    # httpx logs each request at INFO.
-    logging.getLogger("httpx").setLevel(logging.WARNING)

@@ -16,10 +16,13 @@ LOOK_SECONDS = 1.0
 
 
 class Stop:
-    """Becomes set at SIGINT, SIGTERM, SIGHUP or the starter's end; a rest ends at once then."""
+    """Becomes set at SIGINT, SIGTERM, SIGHUP or the starter's end; every rest ends at once then.
+
+    Signals come to the main thread alone; any thread may look, and rest.
+    """
 
     def __init__(self) -> None:
-        self.is_set = False
+        self.is_set = self.is_told = False
         self._starter = starter()
         self._waking, self._woken = socket.socketpair()
 
@@ -45,20 +48,26 @@ class Stop:
         self._woken.close()
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
+        self.is_set = self.is_told = True
+
+    def now(self) -> None:
+        """Let every thread stop, though nobody outside has asked for it."""
         self.is_set = True
+        with contextlib.suppress(OSError):
+            self._waking.send(b"\0")
 
     def rest(self, seconds: float) -> None:
         """Wait until `seconds` have passed or it is time to stop."""
         until = time.monotonic() + seconds
         while not self.look() and (left := until - time.monotonic()) > 0:
-            select.select([self._woken], [], [], min(left, LOOK_SECONDS))
-            with contextlib.suppress(BlockingIOError):
-                self._woken.recv(64)
+            # What wakes one thread stays there to be read, and wakes the others too.
+            if select.select([self._woken], [], [], min(left, LOOK_SECONDS))[0]:
+                self.is_set = True
 
     def look(self) -> bool:
         """Tell whether to stop, after a look at the process that started us."""
         if self._starter and is_gone(self._starter):
-            self.is_set = True
+            self.is_set = self.is_told = True
         return self.is_set
 
 

@@ -41,7 +41,7 @@ def test_kill_9_of_the_collector(home, proxy):
     found = account(home, proxy, len(made))
     must_add_up(home, found)
     assert found.at_risk <= KILLS
-    assert (home.data / "ingest.spool").read_bytes() == b""
+    assert home.spool().read_bytes() == b""
     record(
         f"`kill -9` of ingest, {KILLS} random moments",
         "each batch wholly in, once, or wholly absent; every absent one is on record",
@@ -107,7 +107,7 @@ def test_an_ending_of_make_run(home, proxy, ending):
     eventually(lambda: not run.left(), within=6)
     took = time.monotonic() - began
     run.make.communicate()
-    assert (home.data / "ingest.spool").read_bytes() == b""
+    assert home.spool().read_bytes() == b""
     home.run("ingest", "--once")
     found = account(home, proxy, SIZE)
     nothing_lost(home, found)

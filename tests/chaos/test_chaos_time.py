@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from brute import HOUR, Ledger, local
 from chaos_rig import SIZE, record
-from conftest import recorded
+from conftest import collector_of, recorded
 from test_retention import made
 
 from ingest import asking, job
@@ -24,10 +24,8 @@ def event(at: str) -> bytes:
 
 
 def test_a_clock_that_jumps_an_hour_forward_and_back(home, proxy, monkeypatch, tmp_path):
-    from ingest.__main__ import collector
     from ledger import prepare
     from worker.settings import Settings
-    from worker.start import Given
 
     shift = [0]
     real = job.now
@@ -41,7 +39,7 @@ def test_a_clock_that_jumps_an_hour_forward_and_back(home, proxy, monkeypatch, t
         auth_dir=str(tmp_path / "auth"),
     )
     conn = prepare(chosen.data_folder, timezone="UTC")
-    worker = collector(Given(conn, chosen, None, None))
+    worker = collector_of(conn, chosen)
     pushed = 0
     for jump in (0, HOUR, 0, -HOUR, 0, 25 * HOUR, 0):
         shift[0] = jump

@@ -10,15 +10,13 @@ import time
 import psutil
 import pytest
 from chaos_rig import LARGE, SIZE, account, events, must_add_up, nothing_lost, record
-from conftest import KEY, eventually, recorded
+from conftest import KEY, collector_of, eventually, recorded
 
 from demo.proxy import Proxy
 from demo.serving import serving
-from ingest.__main__ import collector
 from ledger import prepare
 from worker.errors import Refused, Unavailable
 from worker.settings import Settings
-from worker.start import Given
 
 pytestmark = pytest.mark.timeout(1200)
 MOST_MEGABYTES = 600
@@ -33,7 +31,7 @@ def test_a_reply_of_three_events_cut_at_every_byte(home, proxy, tmp_path):
         auth_dir=str(tmp_path / "auth"),
     )
     conn = prepare(chosen.data_folder, timezone="UTC")
-    job = collector(Given(conn, chosen, None, None))
+    job = collector_of(conn, chosen)
     job.step()
     length = len(reply_of(events(3)))
     cuts = range(0, length, 1 if LARGE else 29)

@@ -1,0 +1,152 @@
+"""The pure parts of the alerts worker: what has changed, when it is quiet, what a message says."""
+
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from alerts.message import compose
+from alerts.model import Condition, Episode, Letter, Part
+from alerts.quiet import until
+from alerts.rules import CLEAR_MS, Changes, compare
+
+AT = 1_795_604_400_000
+NOTHING = Changes([], [], [], [], [])
+
+
+def condition(subject: str = "a", sentence: str = "It holds.") -> Condition:
+    """Give a condition."""
+    return Condition("rule", subject, "warning", sentence, 1, 2, tells_over=False)
+
+
+def episode(subject: str = "a", *, clear_since: int | None = None, told: bool = True) -> Episode:
+    """Give what is remembered of one."""
+    return Episode(7, "rule", subject, "It holds.", False, clear_since, told)
+
+
+@pytest.mark.parametrize(
+    ("conditions", "episodes", "expected"),
+    [
+        pytest.param([], [], NOTHING, id="nothing"),
+        pytest.param([condition()], [], NOTHING._replace(begun=[condition()]), id="begun"),
+        pytest.param([condition()], [episode()], NOTHING, id="still"),
+        pytest.param(
+            [condition(sentence="Worse.")], [episode()], NOTHING, id="what-was-told-stays"
+        ),
+        pytest.param(
+            [condition(sentence="Worse.")],
+            [episode(told=False)],
+            NOTHING._replace(reworded=[(7, condition(sentence="Worse."))]),
+            id="what-was-not-told-is-reworded",
+        ),
+        pytest.param([], [episode()], NOTHING._replace(away=[7]), id="away"),
+        pytest.param([], [episode(clear_since=AT - CLEAR_MS + 1)], NOTHING, id="away-for-a-moment"),
+        pytest.param(
+            [condition()],
+            [episode(clear_since=AT - CLEAR_MS)],
+            NOTHING._replace(back=[7]),
+            id="back-at-the-last-moment",
+        ),
+        pytest.param(
+            [],
+            [episode(clear_since=AT - CLEAR_MS)],
+            NOTHING._replace(over=[episode(clear_since=AT - CLEAR_MS)]),
+            id="over",
+        ),
+        pytest.param(
+            [condition("b")],
+            [episode("a")],
+            NOTHING._replace(begun=[condition("b")], away=[7]),
+            id="another-subject-is-another-episode",
+        ),
+    ],
+)
+def test_what_has_changed(conditions, episodes, expected):
+    assert compare(conditions, episodes, AT) == expected
+
+
+NIGHT = "23:00-07:00"
+
+
+@pytest.mark.parametrize(
+    ("span", "zone", "now", "ends"),
+    [
+        pytest.param("", "Europe/Berlin", "2026-11-25 03:00", None, id="none"),
+        pytest.param(NIGHT, "Europe/Berlin", "2026-11-25 22:59", None, id="before"),
+        pytest.param(NIGHT, "Europe/Berlin", "2026-11-25 23:00", "2026-11-26 07:00", id="evening"),
+        pytest.param(NIGHT, "Europe/Berlin", "2026-11-26 06:59", "2026-11-26 07:00", id="morning"),
+        pytest.param(NIGHT, "Europe/Berlin", "2026-11-26 07:00", None, id="over"),
+        pytest.param("12:00-13:30", "UTC", "2026-11-26 13:29", "2026-11-26 13:30", id="noon"),
+        pytest.param("12:00-13:30", "UTC", "2026-11-26 11:59", None, id="before-noon"),
+        pytest.param(NIGHT, "Asia/Kathmandu", "2026-11-26 01:00", "2026-11-26 07:00", id="05:45"),
+        # The night of the clock change has an hour less, and in autumn one more.
+        pytest.param(NIGHT, "Europe/Berlin", "2026-03-29 01:00", "2026-03-29 07:00", id="spring"),
+        pytest.param(NIGHT, "Europe/Berlin", "2026-10-25 01:00", "2026-10-25 07:00", id="autumn"),
+    ],
+)
+def test_quiet_hours_are_local(span, zone, now, ends):
+    def at(text: str) -> int:
+        return int(datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone)).timestamp() * 1000)
+
+    assert until(span, zone, at(now)) == (ends and at(ends))
+
+
+def part(number: int, *, severity: str = "warning", over: str = "", begun: bool = True) -> Part:
+    """Give an alert to tell of."""
+    parts = (*(["begin"] if begun else []), *(["over"] if over else []))
+    return Part(number, parts, severity, f"Alert {number}.", over or None)
+
+
+OVER = "2026-11-25 14:20:00"
+
+
+@pytest.mark.parametrize(
+    ("parts", "title", "body", "kind"),
+    [
+        pytest.param([part(1)], "alert", "Alert 1.", "warning", id="one"),
+        pytest.param(
+            [part(1, severity="notice"), part(2), part(3, severity="severe")],
+            "3 alerts",
+            "- Alert 3.\n- Alert 2.\n- Alert 1.",
+            "severe",
+            id="the-worst-first",
+        ),
+        pytest.param(
+            [part(1, over=OVER)],
+            "alert",
+            f"Alert 1. (Over since {OVER}.)",
+            "warning",
+            id="both-at-once",
+        ),
+        pytest.param(
+            [part(1, over=OVER, begun=False)],
+            "over",
+            f"Over since {OVER}. It was: Alert 1.",
+            "over",
+            id="over",
+        ),
+        pytest.param(
+            [part(1, over=OVER, begun=False, severity="severe"), part(2)],
+            "alert",
+            f"- Alert 2.\n- Over since {OVER}. It was: Alert 1.",
+            "warning",
+            id="one-of-each",
+        ),
+        pytest.param(
+            [part(n) for n in range(22)],
+            "22 alerts",
+            "\n".join(f"- Alert {n}." for n in range(10))
+            + "\nand 12 more: see alert_history on the dashboard.",
+            "warning",
+            id="many",
+        ),
+    ],
+)
+def test_a_message_says_everything_that_is_due(parts, title, body, kind):
+    expected = Letter(1, "json://host", f"cliproxy-ledger: {title}", body, kind)
+    assert compose(1, "json://host", parts) == expected
+
+
+def test_a_letter_does_not_show_its_address():
+    letter = compose(1, "json://planted-token@host", [part(1)])
+    assert repr(letter) == "Letter(receiver=1)"

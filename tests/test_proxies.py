@@ -1,0 +1,441 @@
+"""Several proxies in one ledger: each by itself, and none held up by another."""
+
+import json
+import re
+import sqlite3
+import statistics
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import closing
+
+import pytest
+from conftest import KEY, ROOT, eventually
+from several import begin, entry, gaps, stand_ins, state, stored, use
+from test_kill import burst, digest
+
+from ingest.spool import Batch, Spool
+
+SUMS = """
+  select proxies.name, sum(requests), sum(input_tokens)
+  from total_rollup
+  join proxies on proxies.id = total_rollup.proxy_id
+  where grain = 4
+  group by proxies.id
+  order by proxies.name
+"""
+
+
+@pytest.fixture
+def pair(home):
+    """Two stand-ins, `home` and `office`, that the settings name."""
+    with stand_ins("home", "office") as proxies:
+        use(home, proxies)
+        yield proxies
+
+
+def hashes(home) -> dict[str, Counter]:
+    """Give the hashes of the stored events by proxy."""
+    rows = home.query("""
+      select proxies.name, event_hash
+      from usage_events
+      join credentials on credentials.id = usage_events.credential_id
+      join proxies on proxies.id = credentials.proxy_id
+    """)
+    found: dict[str, Counter] = {}
+    for name, hash_ in rows:
+        found.setdefault(name, Counter())[hash_] += 1
+    return found
+
+
+def of(events: list[bytes]) -> Counter:
+    """Give the hashes of events, each once."""
+    return Counter(map(digest, events))
+
+
+def test_two_proxies_are_collected_together_and_add_up_apart(home, pair, all_recorded):
+    events = burst(3000)
+    pair["home"].push(events[:1200])
+    pair["office"].push(events[1200:])
+    home.run("ingest", "--once")
+    assert stored(home) == {"home": (1200, 1200), "office": (1800, 1800)}
+    assert hashes(home) == {"home": of(events[:1200]), "office": of(events[1200:])}
+    assert home.query(SUMS) == [("home", 1200, 12_000), ("office", 1800, 18_000)]
+    assert home.count() == 3000
+    home.run("ledger", "check")
+    told = home.query("select worker, role, proxy, state from worker_states order by worker")
+    assert told == [
+        ("ingest home", "ingest", "home", "stopped"),
+        ("ingest office", "ingest", "office", "stopped"),
+    ]
+    assert {subject for subject in state(home) if "from" in subject} == {
+        "collection from home",
+        "collection from office",
+    }
+
+
+def test_a_refused_key_stops_its_own_proxy_alone(home, pair):
+    use(home, pair, LEDGER_USAGE_SOURCE="http")
+    worker = begin(home)
+    pair["office"].key = "another-management-key"
+    eventually(lambda: gaps(home) == [("office", "key refused", 1)])
+    tried = pair["office"].auth_failures
+    events = burst(2000)
+    pair["home"].push(events)
+    eventually(lambda: stored(home)["home"] == (2000, 2000), within=5)
+    assert pair["office"].auth_failures == tried == 1
+    assert "refused the management key" in state(home)["key for office"][1]
+    assert state(home)["worker ingest office"][0] == "trouble"
+    assert state(home)["worker ingest home"] == ("ok", "collecting")
+    assert gaps(home) == [("office", "key refused", 1)]
+    worker.terminate()
+    worker.communicate()
+    # A restart tries the refused key no sooner.
+    home.run("ingest", "--once", status=1)
+    assert pair["office"].auth_failures == 1
+
+
+def test_a_slow_proxy_does_not_make_another_late(home, pair):
+    begin(home)
+    events = iter(burst(40))
+
+    def latency() -> float:
+        """Push one event and wait until it is stored."""
+        before = home.count()
+        began = time.monotonic()
+        pair["home"].push([next(events)])
+        eventually(lambda: home.count() > before)
+        return time.monotonic() - began
+
+    alone = [latency() for _ in range(12)]
+    pair["office"].stall = 3.0
+    time.sleep(0.2)
+    beside = [latency() for _ in range(12)]
+    medians = statistics.median(alone), statistics.median(beside)
+    print(f"median {medians[0]:.3f} s alone, {medians[1]:.3f} s beside a slow proxy")
+    assert medians[1] < medians[0] + 0.2
+    assert max(beside) < 1.5
+    assert gaps(home) == []
+
+
+def test_a_proxy_that_goes_and_comes_leaves_a_gap_of_its_own(home, pair):
+    begin(home)
+    events = burst(500)
+    pair["office"].stop()
+    eventually(lambda: gaps(home) == [("office", "proxy away", 1)])
+    pair["office"].push(events[:200])
+    pair["home"].push(events[200:])
+    eventually(lambda: stored(home)["home"] == (300, 300), within=3)
+    assert state(home)["gaps"][0] == "trouble"
+    pair["office"].start()
+    eventually(lambda: stored(home)["office"] == (200, 200))
+    eventually(lambda: gaps(home) == [("office", "proxy away", 0)])
+    assert state(home)["gaps"][0] == "ok"
+
+
+def test_kill_9_with_a_batch_in_each_spool_loses_and_doubles_nothing(home, pair):
+    worker = begin(home)
+    events = burst(900)
+    with closing(sqlite3.connect(home.data / "ledger.db", isolation_level=None)) as locker:
+        locker.execute("begin immediate")
+        pair["home"].push(events[:400])
+        pair["office"].push(events[400:])
+        for number in (1, 2):
+            eventually(lambda number=number: home.spool(number).read_bytes().strip(b"\0"))
+        worker.kill()
+        worker.communicate()
+        locker.execute("rollback")
+    assert (pair["home"].queued, pair["office"].queued) == (0, 0)
+    home.run("ingest", "--once")
+    assert hashes(home) == {"home": of(events[:400]), "office": of(events[400:])}
+    assert home.query("select sum(batches_at_risk) from gaps") == [(0,)]
+    assert [home.spool(number).read_bytes() for number in (1, 2)] == [b"", b""]
+    home.run("ledger", "check")
+
+
+def test_sigterm_ends_every_collector_cleanly(home, pair):
+    worker = begin(home)
+    pair["home"].push(burst(20_000))
+    pair["office"].push(burst(40_000)[20_000:])
+    eventually(lambda: home.count() > 500)
+    worker.terminate()
+    said, _ = worker.communicate(timeout=10)
+    assert worker.returncode == 0, said
+    assert [home.spool(number).read_bytes() for number in (1, 2)] == [b"", b""]
+    assert home.query("select distinct state from heartbeats") == [("stopped",)]
+    home.run("ingest", "--once")
+    assert home.count() == 40_000
+    assert home.query("select sum(batches_at_risk) from gaps") == [(0,)]
+
+
+def test_the_log_names_the_proxy_where_there_are_several(home, pair):
+    pair["office"].stop()
+    said = home.run("ingest", "--once", status=1)
+    assert re.search(r"^[\d:]+ WARNING office: waiting: the proxy at .* is not there", said, re.M)
+    assert re.search(r"^[\d:]+ INFO home: working$", said, re.M)
+    use(home, {"home": pair["home"]})
+    assert re.search(r"^[\d:]+ INFO working$", home.run("ingest", "--once"), re.M)
+
+
+def test_one_in_trouble_makes_once_fail_but_the_other_is_emptied(home, pair):
+    pair["office"].stop()
+    pair["home"].push(burst(700))
+    home.run("ingest", "--once", status=1)
+    assert stored(home) == {"home": (700, 700), "office": (0, 0)}
+
+
+def test_from_the_single_setting_to_a_list_and_back_history_goes_on(home, pair):
+    events = burst(50)
+    single = home.env | {"CLIPROXY_MANAGEMENT_KEY": KEY, "LEDGER_PROXIES": ""}
+    single["CLIPROXY_PORT"] = str(pair["home"].port)
+    ways = [
+        (single, f"127.0.0.1:{pair['home'].port}"),
+        ({"home": pair["home"], "office": pair["office"]}, "home"),
+        ({"cottage": pair["home"], "office": pair["office"]}, "cottage"),
+        (single, f"127.0.0.1:{pair['home'].port}"),
+    ]
+    for number, (way, name) in enumerate(ways):
+        if way is single:
+            home.env = dict(single)
+        else:
+            use(home, way)
+        pair["home"].push(events[number * 10 : number * 10 + 10])
+        home.run("ingest", "--once")
+        assert home.query("select id, name from proxies where id = 1") == [(1, name)]
+        assert stored(home)[name] == (10 * number + 10, 10 * number + 10)
+    assert home.query("select distinct proxy_id from credentials") == [(1,)]
+    assert home.query("select worker from heartbeats") == [("ingest",)]
+    assert home.query("select name, configured from proxies where id > 1") == [("office", 0)]
+    assert {cause for _, cause, _ in gaps(home)} == {"collector stopped"}
+
+
+def test_a_name_keeps_its_history_when_its_address_changes(home, pair):
+    pair["home"].push(burst(10))
+    home.run("ingest", "--once")
+    moved = entry("home", pair["office"].port)
+    home.env["LEDGER_PROXIES"] = json.dumps([moved])
+    pair["office"].push(burst(30)[10:])
+    home.run("ingest", "--once")
+    assert stored(home)["home"] == (30, 30)
+    assert home.query("select address, configured from proxies order by id") == [
+        (moved["address"], 1),
+        (moved["address"], 0),
+    ]
+
+
+def test_a_proxy_taken_out_of_the_settings_alarms_no_more_and_keeps_its_history(home, pair):
+    events = burst(60)
+    worker = begin(home)
+    pair["office"].push(events[:20])
+    eventually(lambda: stored(home)["office"] == (20, 20))
+    pair["office"].statistics = False
+    pair["office"].stop()
+    eventually(lambda: gaps(home) == [("office", "proxy away", 1)])
+    worker.terminate()
+    worker.communicate()
+    [(last,)] = home.query("select last_pop_at from proxies where name = 'office'")
+    [(number,)] = home.query("select last_batch from proxies where name = 'office'")
+    spool = Spool(home.spool(2))
+    spool.put(Batch(number + 1, "resp", last, events[20:40]))
+    spool.close()
+
+    use(home, {"home": pair["home"]})
+    home.run("ingest", "--once")
+    assert stored(home)["office"] == (40, 40)
+    assert not home.spool(2).exists()
+    assert gaps(home)[0] == ("office", "proxy away", 0)
+    told = {subject: state for subject, (state, _) in state(home).items() if "office" in subject}
+    assert told == {"collection from office": "ok"}
+    assert [of for of, (how, _) in state(home).items() if how == "trouble"] == []
+    home.run("ledger", "check")
+
+    # Back again, the gap goes on where it began.
+    pair["office"].start()
+    use(home, pair)
+    home.run("ingest", "--once")
+    [gap] = home.query("select started_at, ended_at > ? from gaps where proxy_id = 2", last)
+    assert gap == (last, 1)
+
+
+def test_a_batch_of_a_removed_proxy_that_was_torn_is_on_record(home, pair):
+    pair["office"].push(burst(20))
+    home.run("ingest", "--once")
+    home.spool(2).write_bytes(b"torn")
+    use(home, {"home": pair["home"]})
+    home.run("ingest", "--once")
+    assert home.query("select batches_at_risk from gaps where proxy_id = 2") == [(1,)]
+    assert not home.spool(2).exists()
+
+
+def test_the_spool_of_an_earlier_version_is_stored_for_its_proxy(home, pair):
+    """It knew one proxy, and the one with the newest pop is the one that it collected from."""
+    events = burst(30)
+    pair["home"].push(events[:10])
+    pair["office"].push(events[10:20])
+    home.run("ingest", "--once")
+    use(home, {"office": pair["office"]})
+    home.run("ingest", "--once")
+    [(number,)] = home.query("select last_batch from proxies where name = 'office'")
+    home.spool(2).unlink()
+    old = Spool(home.data / "ingest.spool")
+    old.put(Batch(number + 1, "resp", 1_795_500_000_000, events[20:]))
+    old.close()
+    use(home, pair)
+    home.run("ingest", "--once")
+    assert hashes(home) == {"home": of(events[:10]), "office": of(events[10:])}
+    assert not (home.data / "ingest.spool").exists()
+    assert [file.name for file in sorted(home.data.glob("*.spool"))] == [
+        "ingest-1.spool",
+        "ingest-2.spool",
+    ]
+
+
+def test_another_ledger_in_the_place_is_begun_with_by_every_collector(home, pair, tmp_path):
+    worker = begin(home)
+    pair["home"].push(burst(10))
+    eventually(lambda: home.count() == 10)
+    other = tmp_path / "other"
+    subprocess.run(
+        [sys.executable, "-m", "ledger", "init"],
+        env=home.env | {"LEDGER_DATA_DIR": str(other)},
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    )
+    for suffix in ("-wal", "-shm", ""):
+        file = other / f"ledger.db{suffix}"
+        (home.data / f"ledger.db{suffix}").unlink(missing_ok=True)
+        if file.exists():
+            file.rename(home.data / file.name)
+    pair["home"].push(burst(20)[10:])
+    pair["office"].push(burst(30)[20:])
+    eventually(lambda: stored(home) == {"home": (10, 10), "office": (10, 10)})
+    assert worker.poll() is None
+    worker.terminate()
+    said, _ = worker.communicate()
+    assert said.count("starting again with it") == 1
+    assert worker.returncode == 0, said
+
+
+WRONG: list[tuple[str, Callable[[list], object], str]] = [
+    ("empty-name", lambda two: two[0].update(name=""), "proxies[0].name in the environment"),
+    ("control", lambda two: two[1].update(name="a\nb"), "proxies[1].name is malformed"),
+    ("spaces", lambda two: two[1].update(name=" a"), "proxies[1].name is malformed"),
+    ("long", lambda two: two[1].update(name="a" * 61), "proxies[1].name is malformed"),
+    ("same-name", lambda two: two[1].update(name="home"), "a name of its own"),
+    ("no-name", lambda two: two[1].pop("name"), "missing required field `name`"),
+    ("no-address", lambda two: two[1].pop("address"), "missing required field `address`"),
+    ("no-port", lambda two: two[1].update(address="10.0.0.1"), "proxies[1].address is malformed"),
+    ("port-0", lambda two: two[1].update(address="10.0.0.1:0"), "proxies[1].address is malformed"),
+    ("bare-six", lambda two: two[1].update(address="::1:8317"), "proxies[1].address is malformed"),
+    ("scheme", lambda two: two[1].update(address="ftp://a"), "proxies[1].address is malformed"),
+    ("password", lambda two: two[1].update(address="http://a:b@c"), "proxies[1].address is"),
+    ("same-place", lambda two: two[1].update(address="127.0.0.1:1"), "each address only once"),
+    (
+        "same-url",
+        lambda two: two[1].update(address="https://127.0.0.1:1"),
+        "each address only once",
+    ),
+    ("no-key", lambda two: two[1].pop("management_key"), "proxies[1] is malformed"),
+    ("two-keys", lambda two: two[1].update(management_key_variable="A"), "proxies[1] is malformed"),
+    ("key-number", lambda two: two[1].update(management_key=1234), "Expected `str`, got `int`"),
+    ("unknown", lambda two: two[1].update(port=1), "contains unknown field `port`"),
+    ("auth-dir", lambda two: two[1].update(auth_dir="~nobody-of-that-name/a"), "].auth_dir is"),
+    ("no-object", lambda two: two.append("office"), "Expected `object`, got `str`"),
+]
+
+
+@pytest.mark.parametrize(("change", "said"), [pytest.param(*rest, id=n) for n, *rest in WRONG])
+def test_a_wrong_list_of_proxies_is_refused_in_a_sentence(home, change, said):
+    listed = [entry("home", 1), entry("office", 2)]
+    change(listed)
+    home.env.pop("CLIPROXY_MANAGEMENT_KEY")
+    home.env["LEDGER_PROXIES"] = json.dumps(listed)
+    told = home.run("worker.ready", status=1)
+    assert said in told
+    assert (told.count("\n"), told[-2:], KEY in told) == (1, ".\n", False)
+
+
+def test_a_key_may_come_from_a_variable_that_must_be_set(home, pair):
+    home.env["LEDGER_PROXIES"] = json.dumps(
+        [
+            entry("home", pair["home"].port, management_key_variable="CLIPROXY_MANAGEMENT_KEY"),
+            entry("office", pair["office"].port, management_key_variable="OFFICE_KEY"),
+        ]
+    )
+    home.env |= {"CLIPROXY_MANAGEMENT_KEY": KEY}
+    for module in ("worker.ready", "ingest", "quota"):
+        said = home.run(module, status=1)
+        assert said == (
+            "No management key for the proxy office: the variable that its "
+            "management_key_variable names is not set.\n"
+        )
+    home.env["OFFICE_KEY"] = KEY
+    home.run("ingest", "--once")
+    assert state(home)["collection from office"][0] == "ok"
+
+
+def test_the_single_key_beside_a_list_that_may_lack_it_is_refused(home, pair):
+    home.env["CLIPROXY_MANAGEMENT_KEY"] = KEY
+    said = home.run("ingest", "--once", status=1)
+    assert said.startswith("Both management_key and proxies are set: proxies is the whole list")
+    assert said.count("\n") == 1
+
+
+def test_the_data_folder_lies_in_no_proxys_auth_dir(home, pair):
+    listed = entry("home", pair["home"].port, auth_dir=str(home.data.parent))
+    home.env["LEDGER_PROXIES"] = json.dumps([listed])
+    assert "not lie inside a proxy's auth_dir" in home.run("worker.ready", status=1)
+
+
+def test_the_keys_of_a_list_are_shown_to_nobody(home, pair):
+    shown = "from worker import settings; s = settings.load(); print(s, s.pool, [s.proxies])"
+    done = subprocess.run(
+        [sys.executable, "-c", shown], cwd=ROOT, env=home.env, capture_output=True, text=True
+    )
+    assert (KEY in done.stdout, done.stdout.count("management_key='…'")) == (False, 4)
+
+
+BROKEN = """
+import argparse, sys
+from pathlib import Path
+from worker.start import start_tasks, Task
+
+sys.argv = ["test"]
+
+class Job:
+    def __init__(self, number): self.number, self.steps = number, 0
+    def step(self):
+        self.steps += 1
+        if self.number == 1 and self.steps > 20: 1 / 0
+        return 0
+    def remark(self): return None
+    def failed(self, error): pass
+    def close(self): print(f"closed {self.number}", flush=True)
+
+def plan(given):
+    return [Task(f"test {n}", lambda given, n=n: Job(n), label=str(n)) for n in range(3)]
+
+start_tasks("test", plan, rest=lambda settings: 0.01)
+"""
+
+
+def test_a_bug_in_one_task_ends_all_after_the_others_have_stopped(home):
+    done = subprocess.run(
+        [sys.executable, "-c", BROKEN],
+        cwd=ROOT,
+        env=home.env,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert done.returncode == 1
+    assert "ZeroDivisionError" in done.stderr
+    assert sorted(done.stdout.split("\n")) == ["", "closed 0", "closed 2"]
+    assert home.query("select worker, state from heartbeats order by worker") == [
+        ("test 0", "stopped"),
+        ("test 1", "working"),
+        ("test 2", "stopped"),
+    ]
