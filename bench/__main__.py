@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-from bench import disk, edges, growth, machine, page, queueing, serving, storing, windows
+from bench import disk, edges, growth, importing, machine, page, queueing, serving, storing, windows
 from bench.dataset import dataset
 from bench.figures import Part, joined
 from bench.plan import Options, options
@@ -40,6 +40,7 @@ def measured(chosen: Options) -> Part:
         parts = [
             storing.measure(home, plan),
             queueing.measure(home, plan),
+            importing.measure(home, plan),
             disk.measure(home, plan),
             windows.measure(home),
         ]

@@ -19,6 +19,7 @@ class Plan:
     samples: int = 200
     stored: int = 100_000
     queued: int = 100_000
+    imported: int = 300_000
     pause: int = 60
     burst: int = 450_000
     grow: int = 0
@@ -29,13 +30,22 @@ class Plan:
         return sorted({max(self.events // 10, 1), self.events, self.grow or self.events})
 
 
-QUICK = Plan(events=300_000, samples=40, stored=20_000, queued=20_000, pause=10, burst=45_000)
+QUICK = Plan(
+    events=300_000,
+    samples=40,
+    stored=20_000,
+    queued=20_000,
+    imported=20_000,
+    pause=10,
+    burst=45_000,
+)
 MEANINGS = {
     "events": "events of the reference workload, over 90 days",
     "rate": "events a second that arrive while queries are asked",
     "samples": "how often each query is asked",
     "stored": "events of the store path's measurement",
     "queued": "events of each kind that wait in the queue",
+    "imported": "rows of another program's database that is brought in",
     "pause": "seconds that the collector is away",
     "burst": "events of a quarter hour at a window's edge",
     "grow": "size of one more, larger ledger for the comparison of sizes; 0 for none",

@@ -13,10 +13,11 @@ from bench.feed import Feed, batches
 from bench.figures import Part, Section, at_least, number
 from bench.plan import Plan
 from bench.workload import DAY, DAYS_OF_LATE, LATE_SHARE, Workload, even
+from ingest.events import KEEP_EVENTS
 from ingest.parse import parse
 from ingest.proxies import Collection
 from ingest.spool import Batch
-from ingest.store import KEEP_EVENTS, Store
+from ingest.store import Store
 from ledger.prices import Prices
 from worker.heartbeat import now
 
