@@ -42,7 +42,7 @@ async def page(request: Any, datasette: Any) -> Response:
     html = await datasette.render_template(
         "dashboard.html",
         {
-            "has_key": bool(raw.get("management_key")),
+            "has_key": bool(raw.get("management_key") or raw.get("proxies")),
             "charts": datasette.urls.path(f"/-/charts-{released()}.js"),
             "data": datasette.urls.path("/-/page.json" + named(request)),
         },

@@ -18,7 +18,7 @@ from datasette.utils.asgi import AsgiStream
 CHUNK_ROWS = 1000
 TYPES = {"csv": "text/csv; charset=utf-8", "jsonl": "application/x-ndjson; charset=utf-8"}
 EVENTS = "events"
-EVENT_COLUMNS = ("account", "model", "client", "failed", "request_id")
+EVENT_COLUMNS = ("account", "model", "client", "proxy", "failed", "request_id")
 SPAN = """
   select starts_at, ends_at
   from spans

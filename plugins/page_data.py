@@ -12,6 +12,12 @@ from plugins.masking import Mask
 from plugins.page_plan import ACCOUNTS_SHOWN, LISTS, ROWS_SHOWN, Asked, Part, parts
 
 MOST_MS = 3000
+# A key's label says nothing of a person, the user's own name for a client may.
+NAMES = """
+  select account from named_accounts
+  union
+  select client from named_clients where client not like '…%' and client <> '(none)'
+"""
 
 Section = dict[str, Any]
 
@@ -24,9 +30,8 @@ def snapshot(conn: sqlite3.Connection, question: Asked, *, is_masked: bool) -> b
     conn.execute("begin")
     try:
         with sqlite_timelimit(conn, MOST_MS):
-            mask = Mask(account_names(conn)) if is_masked else Mask(())
-            if is_masked:
-                question = question._replace(account=mask.name(question.account))
+            mask = Mask(names(conn) if is_masked else ())
+            question = named(question, mask)
             sections = {name: section(conn, part) for name, part in parts(question).items()}
     finally:
         conn.rollback()
@@ -79,17 +84,21 @@ def values(found: Section | None, column: str) -> list[Any]:
     return [row[at] for row in found["rows"]]
 
 
-def account_names(conn: sqlite3.Connection) -> list[str]:
-    """Give every account's name."""
-    found = section(conn, ("names", {}))
-    return [name for kind, name, _ in found["rows"] if kind == "account"] if found else []
+def names(conn: sqlite3.Connection) -> list[str]:
+    """Give every name that a picture must not show."""
+    return [name for (name,) in conn.execute(NAMES)]
+
+
+def named(question: Asked, mask: Mask) -> Asked:
+    """Give a question that names accounts and clients by their masks as one by their names."""
+    return question._replace(account=mask.name(question.account), client=mask.name(question.client))
 
 
 def hidden(found: Section | None, mask: Mask) -> Section | None:
-    """Mask a section. An address that names an account by its mask would find nothing."""
+    """Mask a section. An address that names somebody by a mask would find nothing."""
     if found is None:
         return None
-    rows = [[mask.text(value) for value in row] for row in found["rows"]]
+    rows = [list(map(mask.cell, found["columns"], row)) for row in found["rows"]]
     parameters: Mapping[str, str] = found["parameters"]
-    shown = None if "account" in parameters else parameters
-    return {**found, "parameters": shown, "rows": rows}
+    is_open = "account" not in parameters and parameters.get("client") not in mask.by_name
+    return {**found, "parameters": parameters if is_open else None, "rows": rows}

@@ -12,13 +12,16 @@ COARSE_STEPS = STEPS | {"7d": "day"}
 LONGEST_IN_HOURS = 8
 REQUESTS_SHOWN = 25
 PARAMETERS = (
-    *("range", "from", "to", "account", "model", "client", "by"),
+    *("range", "from", "to", "account", "model", "client", "proxy", "by"),
     *("failed", "request_id", "before", "mask"),
 )
 # Lists of which the page shows the first rows, unless they are opened.
 LISTS = frozenset({"usable", "accounts", "models", "clients"})
 ROWS_SHOWN = 10
 ACCOUNTS_SHOWN = 8
+
+# Filters that not every rollup knows; each of them knows the proxy.
+NARROW = ("account", "model", "client")
 
 Part = tuple[str, dict[str, str]]
 
@@ -32,6 +35,7 @@ class Asked(NamedTuple):
     account: str
     model: str
     client: str
+    proxy: str
     by: str
     failed: str
     request_id: str
@@ -61,7 +65,7 @@ class Asked(NamedTuple):
     def filters(self) -> dict[str, str]:
         """The filters that are set."""
         named = {"account": self.account, "model": self.model, "client": self.client}
-        return {name: value for name, value in named.items() if value}
+        return filled({**named, "proxy": self.proxy})
 
 
 def asked(given: Mapping[str, str]) -> Asked:
@@ -75,7 +79,7 @@ def asked(given: Mapping[str, str]) -> Asked:
         window=window if window in RANGES else DEFAULT_RANGE,
         first=first,
         last=last if first else "",
-        **{name: given.get(name, "") for name in ("account", "model", "client", "request_id")},
+        **{name: given.get(name, "") for name in (*NARROW, "proxy", "request_id")},
         by="account" if given.get("by") == "account" else "model",
         failed="1" if given.get("failed") == "1" else "",
         before=given.get("before", "") if given.get("before", "").isdecimal() else "",
@@ -105,34 +109,29 @@ def only(filters: Mapping[str, str], *names: str) -> dict[str, str]:
 
 def over_time(question: Asked) -> Part:
     """Choose the series that the big chart stacks; some filters leave nothing to stack by."""
-    parameters = {**question.span, **step(question, STEPS)}
-    if question.by == "account" and not question.filters:
+    parameters = {**question.span, **step(question, STEPS), **question.filters}
+    if question.by == "account" and not only(question.filters, *NARROW):
         return "account_series", parameters
     if question.by == "model" and not only(question.filters, "model", "client"):
-        return "model_series", {**parameters, **question.filters}
-    return "series", {**parameters, **question.filters}
+        return "model_series", parameters
+    return "series", parameters
 
 
 def latencies(question: Asked) -> dict[str, Part]:
     """Choose where percentiles come from; for some filters there are none."""
-    if not question.filters:
-        before = question.span_before
-        parts = {
-            "latency": ("latency", question.span),
-            "latency_before": ("latency", before)
-            if question.first
-            else ("latency_before", question.span),
-        }
-        return parts | {
-            "latency_series": (
-                "latency_series",
-                {**question.span, **step(question, COARSE_STEPS)},
-            )
-        }
-    if set(question.filters) == {"account"}:
+    given, before = {**question.span, **question.filters}, question.span_before
+    before |= question.filters
+    narrow = set(only(question.filters, *NARROW))
+    if not narrow:
         return {
-            "latency": ("account_latency", {**question.span, **question.filters}),
-            "latency_before": ("account_latency", {**question.span_before, **question.filters}),
+            "latency": ("latency", given),
+            "latency_before": ("latency", before) if question.first else ("latency_before", given),
+            "latency_series": ("latency_series", {**given, **step(question, COARSE_STEPS)}),
+        }
+    if narrow == {"account"}:
+        return {
+            "latency": ("account_latency", given),
+            "latency_before": ("account_latency", before),
         }
     return {}
 
@@ -140,6 +139,7 @@ def latencies(question: Asked) -> dict[str, Part]:
 def parts(question: Asked) -> dict[str, Part]:
     """Give the canned query, with its parameters, of each part of the page."""
     span, filters = question.span, question.filters
+    proxy = only(filters, "proxy")
     requests = {"failed": question.failed, "request_id": question.request_id}
     requests |= {"before": question.before, "limit": str(REQUESTS_SHOWN + 1)}
     return {
@@ -149,19 +149,19 @@ def parts(question: Asked) -> dict[str, Part]:
         "summary": ("summary", {**span, **filters}),
         "summary_before": ("summary", {**question.span_before, **filters}),
         **latencies(question),
-        "accounts": ("accounts", {**span, **only(filters, "model", "client")}),
-        "models": ("models", {**span, **only(filters, "account", "client")}),
-        "clients": ("clients", {**span, **only(filters, "account", "model")}),
+        "accounts": ("accounts", {**span, **only(filters, "model", "client", "proxy")}),
+        "models": ("models", {**span, **only(filters, "account", "client", "proxy")}),
+        "clients": ("clients", {**span, **only(filters, "account", "model", "proxy")}),
         "over_time": over_time(question),
         "failure_series": ("failure_series", {**span, **step(question, COARSE_STEPS), **filters}),
         "requests": ("requests", filled({**filters, **requests})),
         "names": ("names", {}),
         "state": ("state", {}),
-        "gaps": ("gap_list", {}),
-        "usable": ("usable_accounts", {}),
-        "quota": ("quota", {}),
-        "forecast": ("quota_outlook", {}),
-        "quota_errors": ("quota_errors", {}),
+        "gaps": ("gap_list", proxy),
+        "usable": ("usable_accounts", proxy),
+        "quota": ("quota", proxy),
+        "forecast": ("quota_outlook", proxy),
+        "quota_errors": ("quota_errors", proxy),
         "refreshes": ("quota_refreshes", {}),
     }
 

@@ -16,7 +16,7 @@ function items(page) {
   for (const row of usable ?? []) {
     if (!accounts.has(row.account_id)) {
       const limits = (windows.get(row.account_id) ?? []).map((limit) => windowItem(limit, forecasts.get(limit.window_id), page.now));
-      accounts.set(row.account_id, { ...verdict(row, page.now), limits, groups: [] });
+      accounts.set(row.account_id, { ...verdict(row, page.now), proxy: page.several ? row.proxy : "", limits, groups: [] });
     }
     if (row.models) accounts.get(row.account_id).groups.push(`${row.models}: ${texts[row.usable]}`);
   }
@@ -101,7 +101,7 @@ function draw(item) {
   return make("article", { class: `account-now ${item.usable}`, "data-account": item.account },
     make("div", { class: "who" },
       make("h3", {}, name(item.account)),
-      make("p", {}, name([item.provider, item.plan].filter(Boolean).join(" · ")))),
+      make("p", {}, name([item.provider, item.plan, item.proxy].filter(Boolean).join(" · ")))),
     make("div", { class: "verdict" },
       make("p", {}, make("span", { class: `badge ${item.usable}` }, texts[item.usable])),
       make("p", { class: "why" }, [item.back, item.reason].filter(Boolean).join(" · ")),

@@ -1,6 +1,6 @@
 // What the page shows is in its address, so that a view can be kept and sent.
 
-const NAMES = ["range", "from", "to", "account", "model", "client", "by", "failed", "request_id", "before", "mask"];
+const NAMES = ["range", "from", "to", "account", "model", "client", "proxy", "by", "failed", "request_id", "before", "mask"];
 const base = document.body.dataset.base;
 
 export function read() {

@@ -156,7 +156,7 @@ function axis(page, rows) {
 
 function gaps(page, { from, until }) {
   const found = (page.rows.gaps ?? [])
-    .map((gap) => ({ starts_at: utc(gap.started_utc), ends_at: utc(gap.ended_utc) ?? page.now, cause: gap.cause }))
+    .map((gap) => ({ starts_at: utc(gap.started_utc), ends_at: utc(gap.ended_utc) ?? page.now, cause: page.several ? `${gap.cause} (${gap.proxy})` : gap.cause }))
     .filter((gap) => gap.ends_at > from && gap.starts_at < until)
     .map((gap) => ({
       starts_at: Math.max(from, gap.starts_at), ends_at: Math.min(until, gap.ends_at),

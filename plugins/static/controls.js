@@ -2,7 +2,7 @@
 
 import { find, make } from "./dom.js";
 
-const FILTERS = ["account", "model", "client"];
+const FILTERS = ["account", "model", "client", "proxy"];
 const DEFAULT_RANGE = "24h";
 
 export function connect(choose) {
@@ -11,13 +11,13 @@ export function connect(choose) {
   }
   for (const id of ["from", "to"]) find(id).addEventListener("change", () => chooseDays(choose));
   for (const id of FILTERS) find(id).addEventListener("change", () => choose({ [id]: find(id).value, before: "" }));
-  find("clear").addEventListener("click", () => choose({ account: "", model: "", client: "", failed: "", request_id: "", before: "" }));
+  find("clear").addEventListener("click", () => choose({ account: "", model: "", client: "", proxy: "", failed: "", request_id: "", before: "" }));
   for (const radio of document.querySelectorAll("input[name=by]")) radio.addEventListener("change", () => choose({ by: radio.value }));
   find("failed").addEventListener("change", () => choose({ failed: find("failed").checked ? "1" : "", before: "" }));
   find("find").addEventListener("submit", (event) => event.preventDefault());
   find("request_id").addEventListener("change", () => choose({ request_id: find("request_id").value.trim(), before: "" }));
   find("controls").addEventListener("submit", (event) => event.preventDefault());
-  find("mask").addEventListener("click", () => choose({ mask: find("mask").getAttribute("aria-pressed") === "true" ? "" : "1", account: "" }));
+  find("mask").addEventListener("click", () => choose({ mask: find("mask").getAttribute("aria-pressed") === "true" ? "" : "1", account: "", client: "" }));
 }
 
 function openDays(choose) {
@@ -41,7 +41,7 @@ export function reflect(state) {
   find("failed").checked = state.failed === "1";
   if (document.activeElement !== find("request_id")) find("request_id").value = state.request_id ?? "";
   find("mask").setAttribute("aria-pressed", String(state.mask === "1"));
-  find("clear").hidden = !["account", "model", "client", "failed", "request_id"].some((name) => state[name]);
+  find("clear").hidden = ![...FILTERS, "failed", "request_id"].some((name) => state[name]);
   for (const id of FILTERS) select(id, state[id] ?? "");
 }
 
@@ -50,6 +50,8 @@ function select(id, value) {
   if (value && ![...element.options].some((option) => option.value === value)) element.append(option(value));
   element.value = value;
   element.classList.toggle("set", Boolean(value));
+  // One proxy is no choice.
+  if (id === "proxy") element.closest("label").hidden = element.options.length < 3 && !value;
 }
 
 const option = (value) => make("option", { value }, value.length > 60 ? `${value.slice(0, 59)}…` : value);

@@ -28,7 +28,8 @@ function read(body, state) {
   for (const [name, section] of Object.entries(body.sections)) {
     rows[name] = section && section.rows.map((row) => Object.fromEntries(section.columns.map((column, at) => [column, row[at]])));
   }
-  return { sections: body.sections, rows, state, opened: new Set(opened), now: rows.facts[0].now };
+  const several = (rows.names ?? []).filter((row) => row.kind === "proxy").length > 1;
+  return { sections: body.sections, rows, state, several, opened: new Set(opened), now: rows.facts[0].now };
 }
 
 async function load() {

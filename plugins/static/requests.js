@@ -25,7 +25,7 @@ export function requests(page, choose) {
   const rows = (page.rows.requests ?? []).slice(0, SHOWN);
   const table = find("table-requests");
   head(table, COLUMNS);
-  const shown = rows.length ? together(rows) : [{ id: "none" }];
+  const shown = rows.length ? together(rows).map((row) => ({ ...row, proxy: page.several && !page.state.proxy ? row.proxy : "" })) : [{ id: "none" }];
   keep(table.tBodies[0], shown, (row) => row.id, (row) => draw(row, choose));
   const isMore = (page.rows.requests ?? []).length > SHOWN;
   find("older").hidden = !isMore;
@@ -41,7 +41,7 @@ function draw(row, choose) {
   const isAgain = row.at > 0;
   return make("tr", { class: [row.failed ? "failed" : "", row.of > 1 ? "tied" : "", isAgain ? "again" : ""].join(" ").trim(), "data-id": String(row.id) },
     make("td", { title: exact(row.occurred_at) }, row.local_time.slice(5)),
-    make("td", {}, name(row.account)),
+    make("td", {}, name(row.account), row.proxy ? make("small", {}, name(row.proxy)) : null),
     make("td", {}, name(row.model), row.alias && row.alias !== row.model ? make("small", {}, name(row.alias)) : null),
     make("td", {}, name(row.client)),
     count(row.input_tokens), count(row.output_tokens), count(row.total_tokens),

@@ -1,0 +1,42 @@
+"""`python -m alerts [--once]`: say when something needs a person."""
+
+from alerts import receivers, store
+from alerts.job import Parts, Watcher
+from alerts.source import clock
+from worker.alert_rules import rules
+from worker.settings import Settings
+from worker.start import Given, start
+
+LONGEST_REST = 1.0
+
+
+def watcher(given: Given) -> Watcher:
+    """Wire the worker."""
+    conn, chosen = given.conn, given.settings
+    store.keep_settings(conn, rules(chosen.alert_rules), chosen.budgets, clock(conn))
+    calm_ms = 0 if given.options.once else int(2000 * chosen.alert_check_seconds)
+    return Watcher(
+        Parts(
+            conn=conn,
+            folder=chosen.data_folder,
+            urls=receivers.keep(conn, chosen.alert_urls, chosen.data_folder),
+            quiet_hours=chosen.quiet_hours,
+            zone=chosen.zone_name,
+            every_seconds=chosen.alert_check_seconds,
+            calm_ms=calm_ms,
+        )
+    )
+
+
+def rest(chosen: Settings) -> float:
+    """Give how long to rest after a step that did nothing."""
+    return min(chosen.alert_check_seconds, LONGEST_REST)
+
+
+def main() -> None:
+    """Run the worker."""
+    start("alerts", watcher, rest=rest)
+
+
+if __name__ == "__main__":
+    main()
