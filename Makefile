@@ -10,10 +10,10 @@ SIZE ?= 50000
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: help run demo ingest quota serve init check report preview backup restore chaos audit test bench lint lock clean
+.PHONY: help run demo ingest quota alerts alert-test serve install-service uninstall-service init check report status docs preview backup restore chaos audit test bench lint lock clean
 
 help: ## List what make can do
-	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "  make %-8s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "  make %-17s %s\n", $$1, $$2 }'
 
 $(READY): requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "cliproxy-ledger needs Python 3.11 or newer; try: make PYTHON=python3.12" >&2; exit 1; }
@@ -36,8 +36,20 @@ ingest: $(READY) ## Run only the collector
 quota: $(READY) ## Run only the quota worker
 	@exec $(PY) -m quota
 
+alerts: $(READY) ## Run only the alerts worker
+	@exec $(PY) -m alerts
+
+alert-test: $(READY) ## Send a test message to every address of alert_urls
+	@$(PY) -m alerts.trial
+
 serve: $(READY) ## Run only the dashboard
 	@exec $(PY) -m worker.serve
+
+install-service: $(READY) ## Keep all of it running as services of yours, with systemd or launchd; again after an upgrade
+	@$(PY) -m deploy.service install
+
+uninstall-service: $(READY) ## Stop and remove these services; data stays
+	@$(PY) -m deploy.service uninstall
 
 init: $(READY) ## Create or upgrade the ledger
 	@$(PY) -m ledger init
@@ -45,8 +57,14 @@ init: $(READY) ## Create or upgrade the ledger
 check: $(READY) ## Prove that the ledger adds up
 	@$(PY) -m ledger check
 
-report: $(READY) ## Print a report: RANGE=today|1h|5h|24h|7d|30d|90d BY=account|model|client|day FORMAT=table|json|csv|markdown
-	@$(PY) -m ledger.report $(RANGE) --format $(FORMAT) $(if $(BY),--by $(BY))
+report: $(READY) ## Print a report: RANGE=today|1h|5h|24h|7d|30d|90d BY=account|model|client|proxy|day FORMAT=table|json|csv|markdown, or MONTH=2026-11 PRICE=200
+	@$(PY) -m ledger.report $(if $(MONTH)$(PRICE),month $(MONTH),$(RANGE)) --format $(FORMAT) $(if $(BY),--by $(BY)) $(if $(PRICE),--price $(PRICE)) $(if $(SHARE),--share $(SHARE))
+
+status: $(READY) ## Say in one line what today took, which account is best and what is wrong
+	@$(PY) -m ledger status
+
+docs: $(READY) ## Write docs/settings.md and docs/tables.md from the program
+	@$(PY) -m worker.reference
 
 preview: $(READY) ## Picture the dashboard on made-up traffic: docs/preview.png
 	@$(PY) -m demo.preview

@@ -1,4 +1,4 @@
-"""`python -m demo` runs the whole demo, `python -m demo proxy` the stand-in proxy alone."""
+"""`python -m demo`: the whole demo; `fill`: only its ledger; `proxy`: only the stand-in proxy."""
 
 import argparse
 import os
@@ -67,6 +67,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
     parser.set_defaults(run=lambda _options: fill.main())
     commands = parser.add_subparsers(title="commands")
+    filling = commands.add_parser("fill", help="fill the ledger with 30 days of history, and end")
+    filling.set_defaults(run=lambda _options: fill.once())
     proxy = commands.add_parser("proxy", help="run the stand-in proxy alone")
     proxy.set_defaults(run=run_proxy)
     proxy.add_argument("--port", type=int, default=0, help="0 takes any free one")

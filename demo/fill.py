@@ -45,6 +45,13 @@ class Mark(msgspec.Struct):
 
 def main() -> None:
     """Fill the demo's ledger once, then become the process manager that runs all parts."""
+    chosen = once()
+    print(f"The dashboard: http://{chosen.dashboard_host}:{chosen.dashboard_port}/", flush=True)
+    run_all()
+
+
+def once() -> Settings:
+    """Fill the demo's ledger unless it is filled already; give its settings."""
     point_at_demo()
     chosen = settings.load()
     require_port(chosen)
@@ -56,8 +63,7 @@ def main() -> None:
     if not mark.filled:
         fill(mark, chosen)
         keep(chosen, msgspec.structs.replace(mark, filled=True))
-    print(f"The dashboard: http://{chosen.dashboard_host}:{chosen.dashboard_port}/", flush=True)
-    run_all()
+    return chosen
 
 
 def point_at_demo() -> None:
