@@ -1144,6 +1144,7 @@ select
   request_id                                                          as request_id,
   named_credentials.auth_index                                        as auth_index,
   named_credentials.account_id                                        as account_id,
+  coalesce(usage_events.client_id, 0)                                 as client_id,
   named_credentials.proxy                                             as proxy,
   coalesce(imports.origin, 'live')                                    as origin
 from usage_events
@@ -1903,7 +1904,16 @@ select
   raw_complete_from,
   null
 from rollup_state
-where raw_complete_from > 0;
+where raw_complete_from > 0
+union all
+select
+  'alerts to ' || service,
+  'trouble',
+  'cannot be sent (' || last_error || '), ' || failures || ' tries: see make alert-test',
+  last_sent_at,
+  null
+from alert_receivers
+where configured = 1 and failures >= 3;
 
 -- From what age on (ms) an observation is no ground for "usable".
 create view quota_staleness as

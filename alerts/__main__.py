@@ -8,11 +8,14 @@ from worker.settings import Settings
 from worker.start import Given, start
 
 LONGEST_REST = 1.0
+# It reads a little of much, and writes hardly anything: a large cache would only cost memory.
+SMALL_CACHE = "pragma cache_size = -2000"
 
 
 def watcher(given: Given) -> Watcher:
     """Wire the worker."""
     conn, chosen = given.conn, given.settings
+    conn.execute(SMALL_CACHE)
     store.keep_settings(conn, rules(chosen.alert_rules), chosen.budgets, clock(conn))
     calm_ms = 0 if given.options.once else int(2000 * chosen.alert_check_seconds)
     return Watcher(

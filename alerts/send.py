@@ -21,6 +21,8 @@ from alerts.model import Letter, Result
 
 # Whoever started us has given up by then.
 LONGEST_SECONDS = 60
+# Whoever is slow to answer may have the message all the same, and would get it again.
+PATIENCE_SECONDS = 20.0
 KINDS = {"severe": "failure", "warning": "warning", "notice": "info", "over": "success"}
 STATUS = re.compile(r"error=(\d{3})\b")
 AWAY = re.compile(r"connection|socket|timed? ?out|resolve", re.IGNORECASE)
@@ -55,6 +57,8 @@ def send(letter: Letter, said: Said, starter: int) -> Result:
     receiver = Apprise(asset=asset)
     if not receiver.add(letter.url):
         return Result(letter.receiver, UNKNOWN)
+    for service in receiver:
+        service.socket_read_timeout = max(service.socket_read_timeout, PATIENCE_SECONDS)
     worked = receiver.notify(
         title=letter.title,
         body=letter.body,

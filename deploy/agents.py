@@ -3,6 +3,7 @@
 import os
 import plistlib
 import re
+import shlex
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -60,7 +61,8 @@ class Launchd:
 
     def by_hand(self) -> str:
         """Give the command that starts the installed agents."""
-        return f'launchctl bootstrap {self._domain} "{self._folder}"/{LABEL}.*.plist'
+        folder = shlex.quote(str(self._folder))
+        return f"launchctl bootstrap {self._domain} {folder}/{LABEL}.*.plist"
 
     def start(self) -> None:
         """Load the agents, which start now and at each login."""
@@ -93,7 +95,7 @@ class Launchd:
 
     def logs(self, service: str) -> str:
         """Give the command that shows an agent's log."""
-        return f'tail -f "{self._logs / service}.log"'
+        return f"tail -f {shlex.quote(f'{self._logs / service}.log')}"
 
     def advice(self) -> str | None:
         """Say nothing: agents end with the session, and start with the next."""

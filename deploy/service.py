@@ -5,13 +5,11 @@ Nothing needs root: systemd or launchd run them as the user who installs them.
 
 import argparse
 import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
-from deploy import health
 from deploy.agents import Launchd
 from deploy.manager import SERVICES, Manager, place, write
+from deploy.report import problem, processes, report, sentence
 from deploy.units import Systemd
 from ledger import Unavailable, config, locks
 from ledger.file import make_private
@@ -22,7 +20,6 @@ from worker.serve import require_password, require_port
 from worker.settings import Settings
 
 MANAGERS = {"systemd": Systemd, "launchd": Launchd}
-START_SECONDS, LOOK_SECONDS = 60.0, 0.3
 
 
 def install(manager: Manager) -> None:
@@ -113,64 +110,6 @@ def create(folder: Path) -> None:
         make_private(folder)
     except Unavailable as error:
         raise SystemExit(f"{folder}: {error}.") from error
-
-
-def processes(manager: Manager) -> dict[str, int]:
-    """Give the services that run, each with its process."""
-    found = {service: manager.process(service) for service in SERVICES}
-    return {service: process for service, process in found.items() if process}
-
-
-def report(manager: Manager, chosen: Settings) -> None:
-    """Wait until every service runs, and say what came of it."""
-    waiting = list(SERVICES)
-    until = time.monotonic() + START_SECONDS
-    while waiting and time.monotonic() < until:
-        time.sleep(LOOK_SECONDS)
-        waiting = [service for service in waiting if problem(manager, chosen, service)]
-    for service in SERVICES:
-        print(problem(manager, chosen, service) or sentence(manager, chosen, service))
-    for line in closing_words(manager, chosen):
-        print(line)
-    if waiting:
-        raise SystemExit(f"Not everything runs yet: look at the log of {', '.join(waiting)}.")
-
-
-def problem(manager: Manager, chosen: Settings, service: str) -> str | None:
-    """Say why a service is not at work; None when it is."""
-    process = manager.process(service)
-    if process is None:
-        return f"{service} does not run."
-    if trouble := health.trouble(chosen, service):
-        return trouble
-    said = None if service == "web" else health.state(chosen.data_folder, service)
-    # An earlier process may have said that.
-    return f"{service} has not said anything yet." if said and said.pid != process else None
-
-
-def sentence(manager: Manager, chosen: Settings, service: str) -> str:
-    """Say what a running service does."""
-    process = manager.process(service)
-    if service == "web":
-        return f"web runs (process {process}) and answers at {address(chosen)}"
-    said = health.state(chosen.data_folder, service)
-    return f"{service} runs (process {process}): {said.detail or said.state}" if said else service
-
-
-def address(chosen: Settings) -> str:
-    """Give the address of the dashboard as seen from this machine."""
-    host = health.own_address(chosen.dashboard_host)
-    return f"http://{f'[{host}]' if ':' in host else host}:{chosen.dashboard_port}/"
-
-
-def closing_words(manager: Manager, chosen: Settings) -> Iterator[str]:
-    """Say where everything is."""
-    yield f"The data is in {chosen.data_folder}; the settings are in {config.path()}."
-    yield "The logs:"
-    for service in SERVICES:
-        yield f"  {manager.logs(service)}"
-    if advice := manager.advice():
-        yield advice
 
 
 def main() -> None:

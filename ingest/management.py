@@ -3,6 +3,8 @@
 Wire format: `internal/api/server_management.go` of CLIProxyAPI.
 """
 
+from functools import cache
+from ssl import SSLContext
 from typing import Any, NamedTuple
 
 import httpx
@@ -37,6 +39,7 @@ class Management:
             timeout=patience,
             # A proxy for the outside world must not carry the key of a local one.
             trust_env=False,
+            verify=certificates(),
         )
 
     def get(self, name: str, **parameters: int) -> httpx.Response:
@@ -94,6 +97,12 @@ class Management:
     def close(self) -> None:
         """End the connections."""
         self._client.close()
+
+
+@cache
+def certificates() -> SSLContext:
+    """Give what TLS connections are checked by; it is large, and the same for every proxy."""
+    return httpx.create_ssl_context(trust_env=False)
 
 
 def field(answer: httpx.Response, name: str) -> object:

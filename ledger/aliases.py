@@ -4,8 +4,6 @@ import sqlite3
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import msgspec
-
 from ledger.keys import Salt, load_salt
 
 LONGEST = 60
@@ -41,6 +39,8 @@ def from_settings(raw: dict[str, Any]) -> Aliases:
 
 def mapping(raw: dict[str, Any], setting: str) -> dict[str, str]:
     """Read one mapping, which is JSON where it comes from the environment."""
+    import msgspec  # Slow to load, and who only reads the ledger does without.
+
     found = raw.get(setting) or {}
     try:
         found = msgspec.json.decode(found) if isinstance(found, str) else found

@@ -17,9 +17,10 @@ class NewerLedger(Exception):
     """The file was written by a newer version of this program."""
 
 
+LOCKED = "the ledger is locked by another process"
 SENTENCES = {
-    sqlite3.SQLITE_BUSY: "the ledger is locked by another process",
-    sqlite3.SQLITE_LOCKED: "the ledger is locked by another process",
+    sqlite3.SQLITE_BUSY: LOCKED,
+    sqlite3.SQLITE_LOCKED: LOCKED,
     sqlite3.SQLITE_FULL: "the disk is full",
     sqlite3.SQLITE_READONLY: "the ledger or its folder is read-only",
     sqlite3.SQLITE_CANTOPEN: "the ledger file cannot be opened",

@@ -26,8 +26,8 @@ COLUMNS = (
     "output_tokens",
     "reasoning_tokens",
     "total_tokens",
-    "cost_dollars",
     "unpriced",
+    "cost_dollars",
     "share_percent",
     "share_dollars",
 )

@@ -31,9 +31,12 @@ BEST = """
     verdicts.effective_left   as left_percent,
     states.label              as limit_name,
     states.resets_at          as resets_at,
-    verdicts.next_usable_at   as next_usable_at
+    verdicts.next_usable_at   as next_usable_at,
+    verdicts.unknown          as unknown_accounts
   from (
-    select *
+    select
+      *,
+      sum(usable is null) over () as unknown
     from account_verdicts
     order by turn, turn_value, account, account_id
     limit 1

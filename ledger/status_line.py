@@ -44,7 +44,7 @@ def advice(best: Row | None, said: dict[str, str]) -> str:
     if said["best"]:
         resets = f"(resets {said['resets']})" if said["resets"] else ""
         return " ".join(filter(None, ["best", said["best"], said["left"], resets]))
-    if best["usable"] is None:
+    if best["unknown_accounts"]:
         return "no account known to be usable"
     until = f" until {said['usable_at']} ({best['account']})" if said["usable_at"] else ""
     return f"no account usable{until}"

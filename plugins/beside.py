@@ -1,31 +1,50 @@
-"""What takes too long for those who ask: worked out beside them, and told as it last was."""
+"""What takes too long for those who ask: worked out between their questions."""
 
 import asyncio
+import contextlib
+import sqlite3
 import time
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
+Compute = Callable[[], Awaitable[T]]
+
+
+REST_SECONDS = 0.5
+
 
 class Beside(Generic[T]):
-    """One answer that is worked out anew, while nobody waits, once it is older than so long."""
+    """One answer, told as it was when last somebody asked; a question has it worked out anew.
 
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._due = 0.0
-        self._last: T | None = None
-        self._work: asyncio.Future[T] | None = None
+    So it is, once it is older than `young_seconds`; it is waited for only where there is none that
+    is younger than `old_seconds`.
+    """
 
-    async def get(self, compute: Callable[[], Awaitable[T]]) -> T | None:
-        """Give the last answer, None while there is none; only the first one is waited for."""
-        if self._work is None and time.monotonic() >= self._due:
-            self._due = time.monotonic() + self._seconds
-            self._work = asyncio.ensure_future(compute())
-        if self._work is not None and self._last is None:
+    def __init__(self, young_seconds: float, old_seconds: float) -> None:
+        self._young = young_seconds
+        self._old = old_seconds
+        self._answer: T | None = None
+        self._at = float("-inf")
+        self._work: asyncio.Future[None] | None = None
+
+    async def get(self, compute: Compute[T]) -> T | None:
+        """Give the answer; None where it cannot be had."""
+        is_idle = self._work is None or self._work.done()
+        if is_idle and self._age() >= self._young:
+            # Not at once, for the one who asks now shall have the processor.
+            rest = 0 if self._age() > self._old else REST_SECONDS
+            self._work = asyncio.ensure_future(self._have(compute, rest=rest))
+        if self._age() > self._old and self._work is not None:
             await asyncio.wait([self._work])
-        if self._work is not None and self._work.done():
-            work, self._work = self._work, None
-            if not work.cancelled() and work.exception() is None:
-                self._last = work.result()
-        return self._last
+        return None if self._age() > self._old else self._answer
+
+    def _age(self) -> float:
+        return time.monotonic() - self._at
+
+    async def _have(self, compute: Compute[T], *, rest: float) -> None:
+        await asyncio.sleep(rest)
+        begun = time.monotonic()
+        with contextlib.suppress(sqlite3.OperationalError):
+            self._answer, self._at = await compute(), begun

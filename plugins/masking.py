@@ -7,7 +7,9 @@ from typing import Any
 ADDRESS = re.compile(r"[^\s@<>()\",;:]+@[^\s@<>()\",;:]+")
 # Where a cell is a name, and where it is a text that may speak of one.
 NAMES = frozenset({"account", "client", "name"})
-TEXTS = frozenset({"subject", "sentence", "detail", "message", "error_text", "advice"})
+TEXTS = frozenset(
+    {"subject", "sentence", "budget", "named", "detail", "message", "error_text", "advice"}
+)
 
 
 def masked(name: str, number: int) -> str:

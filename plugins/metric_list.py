@@ -71,8 +71,8 @@ LEDGER = """
 
 
 TOKENS = ("input", "cached", "cache_write", "output", "reasoning", "unclassified")
-SOURCES = {
-    "usage": Source(
+SOURCES = (
+    Source(
         USAGE,
         ("proxy", "model"),
         (
@@ -92,7 +92,7 @@ SOURCES = {
             one("unpriced_requests", "Requests for which no price is known.", "unpriced"),
         ),
     ),
-    "collection": Source(
+    Source(
         COLLECTION,
         ("proxy",),
         (
@@ -108,7 +108,7 @@ SOURCES = {
             one("last_pop_timestamp_seconds", "When the queue was last asked.", "last_pop"),
         ),
     ),
-    "workers": Source(
+    Source(
         WORKERS,
         ("kind", "proxy"),
         (
@@ -116,6 +116,26 @@ SOURCES = {
             one("worker_beat_timestamp_seconds", "When a worker last gave a sign of life.", "beat"),
         ),
     ),
+    Source(
+        ALERTS,
+        ("rule",),
+        (one("alerts_open", "Alerts that are not over, by rule.", "open"),),
+    ),
+    Source(
+        LEDGER,
+        (),
+        (
+            one("last_event_timestamp_seconds", "Time of the newest event.", "last_event"),
+            one(
+                "rollups_complete",
+                "0 while sums are worked out anew, and counters of usage are left out.",
+                "is_whole",
+            ),
+        ),
+    ),
+)
+# These take longer than a scrape may, and are worked out between scrapes.
+ACCOUNT_SOURCES = {
     "accounts": Source(
         ACCOUNTS,
         ("provider", "state"),
@@ -129,36 +149,16 @@ SOURCES = {
             one("quota_reset_timestamp_seconds", "When a limit resets.", "resets"),
         ),
     ),
-    "alerts": Source(
-        ALERTS,
-        ("rule",),
-        (one("alerts_open", "Alerts that are not over, by rule.", "open"),),
-    ),
-    "ledger": Source(
-        LEDGER,
-        (),
-        (
-            one("last_event_timestamp_seconds", "Time of the newest event.", "last_event"),
-            one(
-                "rollups_complete",
-                "0 while sums are worked out anew, and counters of usage are left out.",
-                "is_whole",
-            ),
+}
+GAP_SOURCE = Source(
+    MISSING,
+    ("proxy",),
+    (
+        one(
+            "events_maybe_missing",
+            "By the rates around the gaps, how many events may be missing.",
+            "maybe_missing",
         ),
     ),
-}
-# What takes longer than a scrape may.
-SLOW_SOURCES = {
-    "missing": Source(
-        MISSING,
-        ("proxy",),
-        (
-            one(
-                "events_maybe_missing",
-                "By the rates around the gaps, how many events may be missing.",
-                "maybe_missing",
-            ),
-        ),
-    ),
-}
+)
 FILE_BYTES = Metric("file_bytes", "Size of the ledger's file and of its log.", {}, "kind")

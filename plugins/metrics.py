@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,15 +17,16 @@ from prometheus_client.registry import Collector
 from ledger import config
 from plugins.beside import Beside
 from plugins.metric_families import Family, Source, empty, families
-from plugins.metric_list import FILE_BYTES, SLOW_SOURCES, SOURCES
+from plugins.metric_list import ACCOUNT_SOURCES, FILE_BYTES, GAP_SOURCE, SOURCES
 from plugins.single_flight import SingleFlight
 
-KEPT_SECONDS, ESTIMATE_SECONDS = 1.0, 60.0
+KEPT_SECONDS = 1.0
 MOST_MS = 3000
 HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 flights: SingleFlight[list[Family]] = SingleFlight(KEPT_SECONDS)
-estimates: Beside[list[Family]] = Beside(ESTIMATE_SECONDS)
+accounts: Beside[list[Family]] = Beside(young_seconds=0, old_seconds=120)
+gaps: Beside[list[Family]] = Beside(young_seconds=60, old_seconds=600)
 
 
 class Snapshot(Collector):
@@ -39,7 +40,7 @@ class Snapshot(Collector):
         return iter(self._found)
 
 
-def snapshot(conn: sqlite3.Connection, chosen: list[Source]) -> list[Family]:
+def snapshot(conn: sqlite3.Connection, chosen: Sequence[Source]) -> list[Family]:
     """Read sources from one state of the ledger.
 
     Raises `sqlite3.OperationalError` ("interrupted") when it takes longer than 3 s.
@@ -52,11 +53,11 @@ def snapshot(conn: sqlite3.Connection, chosen: list[Source]) -> list[Family]:
         conn.rollback()
 
 
-def sources() -> list[Source]:
-    """Give what is to be read: without single accounts where the settings say so."""
+def account_sources() -> list[Source]:
+    """Give what is told of accounts: no single ones where the settings say so."""
     raw = config.from_file(config.path()) | config.from_environment()
     hidden = {"quotas"} if raw.get("metrics_accounts") == "off" else set()
-    return [source for name, source in SOURCES.items() if name not in hidden]
+    return [source for name, source in ACCOUNT_SOURCES.items() if name not in hidden]
 
 
 def file_bytes(file: Path) -> Family:
@@ -86,16 +87,20 @@ async def metrics(request: Any, datasette: Any) -> Response:
         raise Forbidden("view-database")
     database = datasette.get_database("ledger")
 
-    def reading(chosen: list[Source]) -> Callable[[], Awaitable[list[Family]]]:
+    def reading(chosen: Sequence[Source]) -> Callable[[], Awaitable[list[Family]]]:
         return lambda: database.execute_fn(lambda conn: snapshot(conn, chosen))
 
     try:
-        found = await flights.get(database.path, reading(sources()))
+        found = await flights.get(database.path, reading(SOURCES))
     except sqlite3.OperationalError as error:
         return Response.text(f"The ledger cannot be read now: {error}.\n", status=503)
-    missing = await estimates.get(reading(list(SLOW_SOURCES.values()))) or []
-    whole = [*found, *missing, file_bytes(Path(database.path))]
-    return await asyncio.to_thread(encoded, whole, request.headers.get("accept", ""))
+    found = [
+        *found,
+        *(await accounts.get(reading(account_sources())) or []),
+        *(await gaps.get(reading([GAP_SOURCE])) or []),
+        file_bytes(Path(database.path)),
+    ]
+    return await asyncio.to_thread(encoded, found, request.headers.get("accept", ""))
 
 
 @hookimpl

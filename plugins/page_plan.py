@@ -19,6 +19,7 @@ PARAMETERS = (
 LISTS = frozenset({"usable", "accounts", "models", "clients"})
 ROWS_SHOWN = 10
 ACCOUNTS_SHOWN = 8
+ALERTS_OVER = 3
 
 # Filters that not every rollup knows; each of them knows the proxy.
 NARROW = ("account", "model", "client")
@@ -158,6 +159,9 @@ def parts(question: Asked) -> dict[str, Part]:
         "names": ("names", {}),
         "state": ("state", {}),
         "gaps": ("gap_list", proxy),
+        "alerts": ("alert_history", {"state": "open"}),
+        "alerts_over": ("alert_history", {"state": "over", "limit": str(ALERTS_OVER)}),
+        "budgets": ("budget_use", {}),
         "usable": ("usable_accounts", proxy),
         "quota": ("quota", proxy),
         "forecast": ("quota_outlook", proxy),

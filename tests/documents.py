@@ -83,7 +83,7 @@ def commands(block: str) -> Iterator[str]:
 
 def said() -> str:
     """Give every text that the program can say, with … for what changes in it."""
-    rooms = ("ledger", "worker", "ingest", "quota", "alerts", "plugins")
+    rooms = ("ledger", "worker", "ingest", "quota", "alerts", "plugins", "deploy")
     files = [file for room in rooms for file in (ROOT / room).rglob("*.py")]
     texts = [text for file in files for text in of_python(file.read_text("utf-8"))]
     texts += [text for name in ("en", "zh") for text in of_json(ROOT / f"plugins/text/{name}.json")]

@@ -1,5 +1,6 @@
 """The user's own names for accounts and client keys: shown everywhere, stored nowhere else."""
 
+import io
 import json
 import sqlite3
 from contextlib import closing
@@ -9,9 +10,14 @@ import pytest
 from browsing import Site, browser, opened, picture, ready  # noqa: F401 - fixture
 from brute import Ledger
 from conftest import EVENTS, KEY, eventually
+from quota_ledger import add_account, add_windows
+from quota_ledger import ledger as quota_ledger
+from test_quota_usable import window as quota_window
 
 from ledger.aliases import Aliases, keep, rows
+from quota.report import print_quotas
 
+NOW = 1_795_500_000_000
 WHOLE = "sk-test-whole-key-of-a-phone-51c9"
 LAPTOP = "sk-test-key-of-a-laptop-77aa"
 TABLET = "sk-test-key-of-a-tablet-90fe"
@@ -166,8 +172,9 @@ def test_masked_pages_show_no_name_of_a_person(named):
     sections = site.json("/-/page.json", mask="1")["sections"]
     masks = {row[1] for row in sections["names"]["rows"] if row[0] == "client"}
     phone = next(mask for mask in masks if mask.startswith("p•••"))
-    [sums] = site.json("/-/page.json", mask="1", client=phone)["sections"]["summary"]["rows"]
-    assert 2 in sums
+    summary = site.json("/-/page.json", mask="1", client=phone)["sections"]["summary"]
+    assert summary["rows"][0][summary["columns"].index("requests")] == 2
+    assert summary["parameters"] is None
     assert "(none)" in masks
 
 
@@ -202,7 +209,7 @@ def test_a_new_account_and_key_have_their_names_from_their_first_event_on(named,
 
 def test_a_whole_key_in_the_settings_is_found_nowhere_else(named, browser):  # noqa: F811
     site = Site(named)
-    said = [named.said, named.run("ledger", "check", status=None), named.run("ledger", "init")]
+    said = [named.said, named.run("ledger", "check"), named.run("ledger", "init")]
     said.append(named.run("ledger.report", "24h"))
     show = "from worker import settings; s = settings.load(); print(s, [s], str(s))"
     process = named.start("timeit", "-n1", "-r1", show)
@@ -257,13 +264,28 @@ def test_the_environment_names_them_as_json(named):
     for module in (("ledger", "init"), ("ingest", "--once")):
         named.run(*module)
         assert shown(named, "account") == {"ann@example.com", "bob@example.com", "Eve"}
-        named.query("select 1")
+
+
+def test_quotas_are_told_by_name_and_by_label_again_without_it():
+    conn = quota_ledger(NOW)
+    account_id = add_account(conn, state="ok", observed_at=NOW, allowed=1)
+    add_windows(conn, account_id, [quota_window("5h", 40.0)])
+    for alias, expected in (("Ann", "Ann"), (None, "user0@example.com")):
+        conn.execute("delete from aliases")
+        if alias:
+            sql = "insert into aliases values ('account', 'codex:user0@example.com', ?)"
+            conn.execute(sql, (alias,))
+        said = io.StringIO()
+        print_quotas(conn, said)
+        assert [quota["email"] for quota in json.loads(said.getvalue())["quotas"]] == [expected]
+        for view in ("account_verdicts", "quota_window_states", "quota_window_forecasts"):
+            assert conn.execute(f"select account from {view}").fetchall() == [(expected,)], view
 
 
 def test_a_name_equal_to_another_label_counts_with_it(tmp_path):
     with closing(Ledger(tmp_path, "UTC")) as ledger:
         keep(ledger.conn, rows(Aliases({}, {"…pha1": "…ta22"}), tmp_path))
-        one = {"at": 1_795_500_000_000, "account": "ann", "model": "own-large", "input": 1}
+        one = {"at": NOW, "account": "ann", "model": "own-large", "input": 1}
         more = {"output": 1, "latency": 1, "failed": False}
         ledger.keep(
             [

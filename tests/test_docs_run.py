@@ -2,7 +2,6 @@
 
 import ast
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -24,10 +23,8 @@ from worker.settings import Settings
 BIN = Path(sys.executable).parent
 COOKBOOK = (ROOT / "docs" / "cookbook.md").read_text("utf-8")
 RECIPES = re.split(r"^### ", COOKBOOK, flags=re.MULTILINE)[1:]
-PROGRAMS = (
-    r"(?:make|curl|sqlite3|git|cp|cd|ls|docker|launchctl|systemctl|journalctl|\.venv/bin/\S+)"
-)
-COMMAND = re.compile(rf"(?:[A-Z_]+='?[^ ]*'? )?{PROGRAMS}\b")
+PROGRAMS = "make curl sqlite3 git cp cd docker launchctl systemctl journalctl loginctl tail"
+COMMAND = re.compile(rf"(?:[A-Z_]+='?[^ ]*'? )?(?:{PROGRAMS.replace(' ', '|')}|\.venv/bin/\S+)\b")
 # Blocks that are no commands, by how they begin: what they are.
 SHOWN = {
     r"\s+CLIProxyAPI ": "a diagram",
@@ -44,14 +41,21 @@ SHOWN = {
 NOT_RUN = {
     r"make demo": "goes on until it is stopped; tests/test_demo_run.py",
     r"make run": "goes on until it is stopped; tests/test_run.py",
+    r"make alerts": "goes on until it is stopped; tests/test_alert_worker.py",
+    r"make alert-test": "sends messages; tests/test_alert_worker.py",
     r"launchctl ": "of macOS",
     r"docker ": "of Docker",
+    r"make (un)?install-service": "changes the services of the user; tests/test_deploy_service.py",
+    r"git pull ": "fetches the newest version",
+    r"(systemctl|journalctl|loginctl|tail) ": "of a machine with the services",
     r"cp ~/": "a file of another program",
     r"\.venv/bin/python -m ledger import (FILE|~/)": "a file of the user's; tests/test_import.py",
     r"\.venv/bin/python -m quota --once": "asks a proxy; tests/test_quota_worker.py",
     r"\.venv/bin/python -m ingest replay": "tests/test_replay.py",
     r"\.venv/bin/datasette hash-password": "asks for a password; tests/test_security.py",
 }
+# SQLite's own shell, which may not be there, and the file that it is given.
+SHELL = re.compile(r"^sqlite3 '?(?:file:)?([\w./]+)(?:\?mode=ro)?'?")
 # What may well be without a row.
 OFTEN_NOTHING = {"Was anything lost last night?"}
 
@@ -106,8 +110,11 @@ def run_here() -> list[str]:
 def here(command: str, home: Home, site: Site) -> str:
     """Point a command at the ledger and the dashboard of the test."""
     backup = next((home.data / "backups").glob("*.db"))
+    if shutil.which("sqlite3") is None:
+        command = SHELL.sub(r".venv/bin/sqlite-utils \1", command)
     return (
         command.replace(".venv/bin/", f"{BIN}/")
+        .replace("curl ", "curl --fail ")
         .replace("data/backups/ledger.db", str(backup))
         .replace("data/ledger.db", str(home.data / "ledger.db"))
         .replace("http://127.0.0.1:8320", site.address)
@@ -139,6 +146,8 @@ def test_every_block_of_code_is_a_command_a_setting_or_something_to_read():
             assert ast.parse(block), name
         elif re.match(r"(?:- )?[\w-]+:[ \n]", block):
             assert isinstance(yaml.safe_load(block), dict | list), name
+        elif block.startswith("select"):
+            assert block.endswith(";"), name
         else:
             for command in documents.commands(block):
                 assert COMMAND.match(command) or command.startswith("# "), f"{name}: {command}"
@@ -151,32 +160,43 @@ def test_what_is_not_run_is_in_the_documents(why):
 
 @pytest.mark.parametrize("command", run_here())
 def test_the_command_runs(filled, site, tmp_path, command):
-    program = here(command, filled, site).split()[0]
-    if shutil.which(program) is None and not os.environ.get("CI"):
-        pytest.skip(f"there is no {program} here")
     ran(command, filled, site, tmp_path)
 
 
-def test_every_inline_command_of_ours_is_one_with_its_flags(filled):
+def test_every_query_in_a_block_of_its_own_runs(filled):
+    queries = [block for _, block in code() if block.startswith("select")]
+    assert queries
+    for query in queries:
+        assert filled.query(query) is not None
+
+
+def helped(program: str, home: Home) -> str:
+    """Give the help of a command, which must have one."""
+    done = subprocess.run(
+        [*program.replace(".venv/bin/", f"{BIN}/").split(), "--help"],
+        cwd=ROOT,
+        env=home.env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{program}: {done.stderr}"
+    return done.stdout
+
+
+def test_every_flag_in_the_documents_is_one_of_its_command(filled):
     text = "\n".join(page.text for page in documents.pages())
-    found = set(re.findall(r"`(?:\.venv/bin/)?(python -m [^`…]+)`", text))
-    assert len(found) > 5
-    for command in found:
-        _, _, module, *words = command.split()
-        sub = words[:1] if words and re.fullmatch(r"[a-z]+", words[0]) else []
-        if module in ("ledger.report", "worker.serve"):
-            sub = []
-        helped = subprocess.run(
-            [sys.executable, "-m", module, *sub, "--help"],
-            cwd=ROOT,
-            env=filled.env,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert helped.returncode == 0, f"{command}: {helped.stderr}"
-        for flag in re.findall(r"--[a-z]+", command):
-            assert flag in helped.stdout, command
+    helps = {".venv/bin/sqlite-utils query": helped(".venv/bin/sqlite-utils query", filled)}
+    for command in sorted(set(re.findall(r"python -m ([\w.]+(?: [^`\n…|>]*)?)", text))):
+        module, *words = command.split()
+        sub = f" {words[0]}" if words and re.fullmatch(r"[a-z]+|24h", words[0]) else ""
+        program = f".venv/bin/python -m {module}{sub}"
+        helps.setdefault(program, helped(program, filled))
+        for flag in re.findall(r"--[a-z][a-z-]+", command):
+            assert flag in helps[program], command
+    assert len(helps) > 10
+    alone = set(re.findall(r"`(--[a-z][a-z-]+)[^`]*`", text))
+    assert {flag for flag in alone if flag not in "\n".join(helps.values())} == set()
 
 
 def addresses() -> list[str]:

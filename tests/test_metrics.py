@@ -1,8 +1,10 @@
 """`/metrics` as Prometheus reads it: right, bounded, and never going back."""
 
+import asyncio
 import json
 import random
 import re
+import sqlite3
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -23,8 +25,9 @@ from ledger import connect, retention, rollups
 from ledger.own_prices import Price
 from ledger.prices import Prices
 from ledger.reprice import reprice
+from plugins.beside import REST_SECONDS, Beside
 from plugins.metric_families import families
-from plugins.metric_list import FILE_BYTES, SLOW_SOURCES, SOURCES
+from plugins.metric_list import ACCOUNT_SOURCES, FILE_BYTES, GAP_SOURCE, SOURCES
 from quota.model import Window
 
 NOW = 1_795_500_000_000
@@ -34,7 +37,7 @@ BOARD = json.loads((ROOT / "deploy" / "grafana-dashboard.json").read_text("utf-8
 NAME = re.compile(r"cliproxy_ledger_\w+")
 ABSENT = "usage is left out"
 
-ALL_SOURCES = [*SOURCES.values(), *SLOW_SOURCES.values()]
+ALL_SOURCES = [*SOURCES, *ACCOUNT_SOURCES.values(), GAP_SOURCE]
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -398,6 +401,32 @@ def test_scrapes_that_come_at_once_are_all_answered(site):  # noqa: F811
     assert {answer.status_code for answer in answers} == {200}
     requests = {total(parsed(answer.text), "requests_total") for answer in answers}
     assert len(requests) == 1
+
+
+def test_what_is_worked_out_beside_is_waited_for_only_at_first_and_when_old():
+    async def scenario() -> list[int | None]:
+        beside: Beside[int] = Beside(young_seconds=0, old_seconds=1.5)
+        asked = 0
+
+        async def compute() -> int:
+            nonlocal asked
+            asked += 1
+            if asked == 3:
+                raise sqlite3.OperationalError("interrupted")
+            return asked
+
+        first = await asyncio.gather(beside.get(compute), beside.get(compute))
+        begun = time.monotonic()
+        second = await beside.get(compute)
+        assert time.monotonic() - begun < REST_SECONDS
+        await asyncio.sleep(REST_SECONDS * 1.5)
+        third = await beside.get(compute)
+        await asyncio.sleep(REST_SECONDS * 1.5)
+        kept = await beside.get(compute)
+        await asyncio.sleep(2.2)
+        return [*first, second, third, kept, await beside.get(compute)]
+
+    assert asyncio.run(scenario()) == [1, 1, 1, 2, 2, 5]
 
 
 def test_open_alerts_are_counted_by_rule(tmp_path):

@@ -120,6 +120,49 @@ def test_a_slow_proxy_does_not_make_another_late(home, pair):
     assert gaps(home) == []
 
 
+def test_a_burst_of_one_proxy_does_not_make_another_late(home, pair):
+    """SQLite alone would let the one that waits starve, for seconds."""
+    begin(home)
+    events = burst(61_000)
+    late, own = [], iter(events[60_000:])
+    pair["home"].push(events[:60_000])
+    while pair["home"].queued:
+        before = stored(home)["office"][1]
+        began = time.monotonic()
+        pair["office"].push([next(own)])
+        eventually(lambda before=before: stored(home)["office"][1] > before)
+        late.append(time.monotonic() - began)
+    print(
+        f"{len(late)} events, stored after {statistics.median(late):.3f} s, at most {max(late):.3f}"
+    )
+    assert len(late) >= 5
+    assert max(late) < 1.5
+
+
+def test_a_refusing_and_a_slow_proxy_leave_another_its_speed(home):
+    """Side by side in one run, since other work on the machine changes from run to run."""
+    with stand_ins("home", "slow", "refusing") as proxies:
+        use(home, proxies)
+        listed = json.loads(home.env["LEDGER_PROXIES"])
+        listed[2]["management_key"] = "wrong-management-key"
+        home.env["LEDGER_PROXIES"] = json.dumps(listed)
+        begin(home)
+        eventually(lambda: proxies["refusing"].auth_failures == 1)
+        rates: dict[float, list[float]] = {0.0: [], 3.0: []}
+        events = burst(60_000)
+        for number, stall in enumerate((0.0, 3.0) * 3):
+            proxies["slow"].stall = stall
+            part = events[number * 10_000 :][:10_000]
+            began = time.monotonic()
+            proxies["home"].push(part)
+            eventually(lambda most=10_000 * (number + 1): home.count() == most)
+            rates[stall].append(len(part) / (time.monotonic() - began))
+        assert proxies["refusing"].auth_failures == 1
+    alone, beside = (max(rates[stall]) for stall in (0.0, 3.0))
+    print(f"{alone:,.0f}/s beside a refusing proxy, {beside:,.0f}/s beside a slow one too")
+    assert beside > alone / 2
+
+
 def test_a_proxy_that_goes_and_comes_leaves_a_gap_of_its_own(home, pair):
     begin(home)
     events = burst(500)
@@ -245,7 +288,7 @@ def test_a_proxy_taken_out_of_the_settings_alarms_no_more_and_keeps_its_history(
     home.run("ingest", "--once")
     assert stored(home)["office"] == (40, 40)
     assert not home.spool(2).exists()
-    assert gaps(home)[0] == ("office", "proxy away", 0)
+    assert ("office", "proxy away", 0) in gaps(home)
     told = {subject: state for subject, (state, _) in state(home).items() if "office" in subject}
     assert told == {"collection from office": "ok"}
     assert [of for of, (how, _) in state(home).items() if how == "trouble"] == []

@@ -20,7 +20,17 @@ from ledger.status import found
 from ledger.status_line import line, short, words
 
 NOW = 1_795_500_000_000  # 2026-11-24 06:00, UTC
-SLOW = {"tqdm", "yaml", "sqlite_utils", "tabulate", "httpx", "genai_prices", "datasette", "redis"}
+SLOW = {
+    "msgspec",
+    "tqdm",
+    "yaml",
+    "sqlite_utils",
+    "tabulate",
+    "httpx",
+    "genai_prices",
+    "datasette",
+    "redis",
+}
 
 
 def said(home, *options: str, status: int = 0) -> str:
@@ -91,6 +101,11 @@ LINES = [
         lambda: pool([(100.0, NOW + 3 * HOUR)], [(100.0, NOW + 2 * HOUR)]),
         "0 tok $0.00 · no account usable until 09:00 (user1@example.com) · ok",
         id="all are used up",
+    ),
+    pytest.param(
+        lambda: pool([(100.0, NOW + 3 * HOUR)], [(None, NOW + 2 * HOUR)]),
+        "0 tok $0.00 · no account known to be usable · ok",
+        id="of one nothing is known",
     ),
     pytest.param(
         lambda: pool([(None, NOW + 3 * HOUR)]),

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-PRODUCT = ("ingest", "alerts", "ledger", "worker", "plugins")
+PRODUCT = ("ingest", "alerts", "ledger", "worker", "plugins", "deploy")
 ROOMS = (*PRODUCT, "quota", "demo", "bench")
 MAY_IMPORT = {
     "ledger": {"ledger"},
@@ -15,6 +15,7 @@ MAY_IMPORT = {
     "quota": {"quota", "worker", "ledger"},
     "alerts": {"alerts", "worker", "ledger"},
     "plugins": {"plugins", "worker", "ledger"},
+    "deploy": {"deploy", "worker", "ledger"},
 }
 # A command line stands above all rooms.
 COMMANDS = {"ledger/commands.py": {"ingest"}}

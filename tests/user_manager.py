@@ -76,12 +76,13 @@ class UserManager:
             "JOURNAL": JOURNAL,
         }
         enter = f'echo 0 > "{self._cgroup}/cgroup.procs"; exec unshare "$@"'
-        self._process = subprocess.Popen(
-            ["sh", "-c", enter, "sh", *NAMESPACES, "bash", "-c", PREPARE],
-            env={**self.env, **given},
-            stdout=(home / "systemd.log").open("wb"),
-            stderr=subprocess.STDOUT,
-        )
+        with (home / "systemd.log").open("wb") as log:
+            self._process = subprocess.Popen(
+                ["sh", "-c", enter, "sh", *NAMESPACES, "bash", "-c", PREPARE],
+                env={**self.env, **given},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
         try:
             eventually(self._is_up)
         except BaseException:
@@ -133,4 +134,14 @@ def unified() -> Path:
         _, place, kind, *_ = line.split()
         if kind == "cgroup2":
             return Path(place)
-    raise FileNotFoundError("no cgroup2")
+    raise FileNotFoundError("there are no control groups of version 2 here")
+
+
+def cannot_run() -> str | None:
+    """Say why there can be no such systemd here; None where there can."""
+    if os.geteuid() != 0 or not Path(SYSTEMD).exists():
+        return "only root can give a systemd namespaces of its own"
+    try:
+        return None if os.access(unified(), os.W_OK) else "control groups cannot be written here"
+    except FileNotFoundError as error:
+        return str(error)

@@ -69,6 +69,9 @@ class Work:
         self._role = role
         self._given = given
         self._rest = rest
+        self._file = given.settings.data_folder / NAME
+        how = {"name": role, "stop": given.stop, "once": given.options.once}
+        self._patiently = partial(patiently, **how)
         self._statuses: list[int] = []
         self._errors: list[BaseException] = []
 
@@ -91,29 +94,29 @@ class Work:
                 thread.join(LOOK_SECONDS)
         for error in sorted(self._errors, key=lambda error: isinstance(error, Replaced)):
             raise error
-        return max(self._statuses)
+        return max(self._statuses, default=0)
 
     def _do_apart(self, task: Task) -> None:
         """Run a task with a connection of its own; its end by an error is the end of all."""
         try:
-            file = self._given.settings.data_folder / NAME
-            with closing(connect(file)) as conn:
-                self._statuses.append(self._do(task, self._given._replace(conn=conn)))
+            conn = self._patiently(partial(connect, self._file))
+            if conn is not None:
+                with closing(conn):
+                    self._statuses.append(self._do(task, self._given._replace(conn=conn)))
         except BaseException as error:
             self._errors.append(error)
             self._given.stop.now()
 
     def _do(self, task: Task, given: Given) -> int:
         """Run one task's loop; returns its status."""
-        stop, once = given.stop, given.options.once
-        job = patiently(partial(task.make, given), name=self._role, stop=stop, once=once)
+        presence = Presence(self._file)
+        job = self._patiently(partial(task.make, given))
         if job is None:
             return 0
         heartbeat = Heartbeat(given.conn, task.name, role=self._role, proxy_id=task.proxy_id)
-        how = {"rest": self._rest, "once": once}
-        presence = Presence(given.settings.data_folder / NAME)
+        how = {"rest": self._rest, "once": given.options.once, "presence": presence}
         try:
-            status = run(job, stop=stop, heartbeat=heartbeat, presence=presence, **how)
+            status = run(job, stop=given.stop, heartbeat=heartbeat, **how)
         except Replaced:
             job.close()
             raise

@@ -1,6 +1,7 @@
 // The controls: each writes the address, and the page follows.
 
 import { find, make } from "./dom.js";
+import { isoDay } from "./format.js";
 
 const FILTERS = ["account", "model", "client", "proxy"];
 const DEFAULT_RANGE = "24h";
@@ -21,8 +22,7 @@ export function connect(choose) {
 }
 
 function openDays(choose) {
-  const today = new Date(Date.now() - new Date().getTimezoneOffset() * 60e3).toISOString().slice(0, 10);
-  for (const id of ["from", "to"]) find(id).value ||= today;
+  for (const id of ["from", "to"]) find(id).value ||= isoDay(Date.now());
   chooseDays(choose);
 }
 

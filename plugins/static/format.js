@@ -83,6 +83,8 @@ const inUnit = (value, unit) => number({ style: "unit", unit, unitDisplay: "narr
 export const clock = (at) => when({ hour: "2-digit", minute: "2-digit", second: "2-digit" }).format(at);
 export const minute = (at) => when({ hour: "2-digit", minute: "2-digit" }).format(at);
 export const day = (at) => when({ month: "short", day: "numeric" }).format(at);
+// YYYY-MM-DD, in the ledger's time zone.
+export const isoDay = (at) => new Intl.DateTimeFormat("en-CA", { timeZone: zone }).format(at);
 export const exact = (at) => when({ year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", second: "2-digit", timeZoneName: "short" }).format(at);
 
 // A time as one would say it: the hour today, the day with it within a week.

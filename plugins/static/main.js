@@ -2,6 +2,7 @@
 
 import { accountsNow, refreshState } from "./accounts.js";
 import * as address from "./address.js";
+import { alerts } from "./alerts.js";
 import { cards } from "./cards.js";
 import { charts, setMeasure } from "./charts.js";
 import { connect, names, reflect } from "./controls.js";
@@ -76,6 +77,7 @@ function draw(page) {
   say(find("updated"), fill(texts.updated, { time: clock(page.now) }));
   for (const element of document.querySelectorAll("[data-links]")) show(element, page.sections[element.dataset.links]);
   trust(page);
+  alerts(page);
   empty(page);
   names(page);
   cards(page);
