@@ -3539,7 +3539,10 @@ said (rule, subject, severity, sentence, at, until, value, threshold, tells_over
     1
   from rules
   cross join proxy_run_counts
-  where rules.rule = 'queue_shared' and current and finding = 'taken'
+  where rules.rule = 'queue_shared'
+    and current
+    and finding = 'taken'
+    and proxy in (select name from proxies where configured = 1)
   union all
   select
     rules.rule,
@@ -3601,7 +3604,8 @@ said (rule, subject, severity, sentence, at, until, value, threshold, tells_over
     rules.rule,
     heartbeats.worker,
     'warning',
-    'The quota worker has given no sign of life since {at}: start it again.',
+    'The quota worker' || iif(worker = role, '', coalesce(' of ' || proxies.name, ''))
+      || ' has given no sign of life since {at}: start it again.',
     beat_at,
     null,
     (clock.now - beat_at) / 1000,
@@ -3610,7 +3614,9 @@ said (rule, subject, severity, sentence, at, until, value, threshold, tells_over
   from rules
   cross join clock
   cross join heartbeats
+  left join proxies on proxies.id = heartbeats.proxy_id
   where rules.rule = 'quota_worker'
+    and coalesce(proxies.configured, 1) = 1
     and heartbeats.role = 'quota'
     and heartbeats.state <> 'stopped'
     and clock.now - beat_at > rules.threshold * 1000

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from alerts.model import Letter, Result
+from alerts.model import Letter, Result, Round
+from worker.errors import Unavailable
 
 SECONDS = 30.0
 # Why a message was not sent, beside a status of HTTP; never what a service said.
@@ -19,21 +20,32 @@ UNKNOWN, REFUSED = "an address that apprise does not know", "refused by the serv
 AT_ONCE = 65536
 
 
-class Courier:
-    """One round of messages under way, at most one for each receiver."""
-
-    def __init__(self, letters: Sequence[Letter], *, seconds: float = SECONDS) -> None:
-        self._left = {letter.receiver for letter in letters}
-        self._until = time.monotonic() + seconds
-        self._heard, self._is_silent = b"", False
-        # Through a pipe: everybody on this machine can read a command line.
-        self._process = subprocess.Popen(
+def started() -> subprocess.Popen[bytes]:
+    """Start the process that sends; raises `Unavailable`."""
+    try:
+        return subprocess.Popen(
             [sys.executable, "-m", "alerts.send"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
+    except OSError as error:
+        raise Unavailable(f"no process can be started: {error.strerror}") from error
+
+
+class Courier:
+    """One round of messages under way, at most one for each receiver.
+
+    Raises `Unavailable` where no process can be started.
+    """
+
+    def __init__(self, letters: Sequence[Letter], *, seconds: float = SECONDS) -> None:
+        self._left = {letter.receiver for letter in letters}
+        self._until = time.monotonic() + seconds
+        self._heard, self._is_silent = b"", False
+        # Through a pipe: everybody on this machine can read a command line.
+        self._process = started()
         self._hand_over(letters)
 
     @property
@@ -61,7 +73,7 @@ class Courier:
     def _hand_over(self, letters: Sequence[Letter]) -> None:
         """Give the letters to the process; one that is dead already will say nothing."""
         with contextlib.suppress(BrokenPipeError), self._process.stdin as to:
-            to.write(msgspec.json.encode(letters))
+            to.write(msgspec.json.encode(Round(os.getpid(), list(letters))))
 
     def _read(self, wait: float) -> list[Result]:
         """Read the lines that are there."""

@@ -69,7 +69,7 @@ class Watcher:
         """Wait a moment for messages under way; what is not known to be sent is sent again."""
         until_then = time.monotonic() + LAST_WORDS_SECONDS
         try:
-            while self._courier and time.monotonic() < until_then:
+            while (self._courier or self._unkept) and time.monotonic() < until_then:
                 self._hear(HEARING_SECONDS)
         except Unavailable as error:
             log.warning("what was sent last could not be kept: %s", error)

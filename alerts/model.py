@@ -54,6 +54,13 @@ class Letter(NamedTuple):
         return f"Letter(receiver={self.receiver})"
 
 
+class Round(NamedTuple):
+    """Letters, at most one for each receiver, and the process that they are from."""
+
+    starter: int
+    letters: list[Letter]
+
+
 class Result(NamedTuple):
     """What came of a letter: no error means that it was sent."""
 

@@ -1,6 +1,6 @@
 """`python -m alerts.send`: send the messages that standard input holds, each to its address.
 
-They come as a JSON array; what came of each goes out as a line of JSON, as soon as it is known.
+They come as JSON; what came of each goes out as a line of JSON, as soon as it is known.
 """
 
 import logging
@@ -17,7 +17,7 @@ import msgspec
 from apprise import Apprise, AppriseAsset, NotifyFormat
 
 from alerts.courier import NO_ANSWER, NOT_REACHED, REFUSED, UNKNOWN
-from alerts.model import Letter, Result
+from alerts.model import Letter, Result, Round
 
 # Whoever started us has given up by then.
 LONGEST_SECONDS = 60
@@ -87,8 +87,7 @@ def report(result: Result) -> None:
 def main() -> None:
     """Send every message, all at the same time."""
     signal.alarm(LONGEST_SECONDS)
-    starter = os.getppid()
-    letters = msgspec.json.decode(sys.stdin.buffer.read(), type=list[Letter])
+    starter, letters = msgspec.json.decode(sys.stdin.buffer.read(), type=Round)
     with listening() as said, ThreadPoolExecutor(max(len(letters), 1)) as pool:
         for letter in letters:
             pool.submit(lambda each: report(send(each, said, starter)), letter)

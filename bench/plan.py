@@ -20,6 +20,8 @@ class Plan:
     stored: int = 100_000
     queued: int = 100_000
     imported: int = 300_000
+    scrapes: int = 120
+    lines: int = 30
     pause: int = 60
     burst: int = 450_000
     grow: int = 0
@@ -36,6 +38,8 @@ QUICK = Plan(
     stored=20_000,
     queued=20_000,
     imported=20_000,
+    scrapes=5,
+    lines=5,
     pause=10,
     burst=45_000,
 )
@@ -46,6 +50,8 @@ MEANINGS = {
     "stored": "events of the store path's measurement",
     "queued": "events of each kind that wait in the queue",
     "imported": "rows of another program's database that is brought in",
+    "scrapes": "how often /metrics is scraped",
+    "lines": "how often the status line is asked for",
     "pause": "seconds that the collector is away",
     "burst": "events of a quarter hour at a window's edge",
     "grow": "size of one more, larger ledger for the comparison of sizes; 0 for none",

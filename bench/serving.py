@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from bench import absence
+from bench import absence, glances
 from bench.asks import everything
 from bench.figures import Figure, Part, Section, at_most, joined, none_lost, number
 from bench.live import live
@@ -26,12 +26,13 @@ def measure(home: Path, plan: Plan) -> tuple[list[Times], Part]:
         with Watch(running.place.folder, running.pids) as watch:
             times = timed(running.client, everything(), samples=plan.samples)
             watch.weigh()
+        looked = glances.measure(running, plan)
         rate = (running.proxy.count().pushed - pushed) / (time.monotonic() - begun)
         caught_up = absence.measure(running, plan)
         lost = none_lost("Events lost under all that", running.lost())
     title = f"Queries while {rate:.0f} events/s arrive"
     asked = Part(by_group(times), [table(title, times, WHY)])
-    return times, joined([asked, memory(watch), caught_up, Part([lost], [])])
+    return times, joined([asked, looked, memory(watch), caught_up, Part([lost], [])])
 
 
 def answers(home: Path, plan: Plan) -> list[Times]:

@@ -102,12 +102,20 @@ def parser() -> argparse.ArgumentParser:
             for name, flag in (("first", "--from"), ("last", "--to")):
                 command.add_argument(flag, dest=name, type=date.fromisoformat, metavar="DAY")
         safekeeping.describe(function, command)
-    command = commands.add_parser("import", help=bring_in.__doc__)
+    describe_import(commands.add_parser("import", help=bring_in.__doc__))
+    # Run by `ledger.__main__` before anything here is loaded.
+    commands.add_parser("status", help="Say in one line how things are.")
+    return whole
+
+
+def describe_import(command: argparse.ArgumentParser) -> None:
+    """Add the arguments of `import`, a name that no function can have."""
     command.set_defaults(run=bring_in)
     command.add_argument("file", type=Path)
     command.add_argument("--proxy", metavar="NAME", help="the proxy that the events are of")
-    command.add_argument("--differences", action="store_true", help="list the events whose totals differ")
-    return whole
+    command.add_argument(
+        "--differences", action="store_true", help="list the events whose totals differ"
+    )
 
 
 def main() -> None:

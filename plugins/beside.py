@@ -7,12 +7,10 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
-T = TypeVar("T")
-
-Compute = Callable[[], Awaitable[T]]
-
-
 REST_SECONDS = 0.5
+
+T = TypeVar("T")
+Compute = Callable[[], Awaitable[T]]
 
 
 class Beside(Generic[T]):

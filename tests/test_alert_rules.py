@@ -120,6 +120,7 @@ def test_failures(world):
     # Half as many are still the same burst.
     at += 12 * MINUTE
     fail(5, 15)
+    assert watch.rows("select clear_since from alerts") == [(None,)]
     watch.pass_by(9 * MINUTE)
     assert world.told() == []
     watch.pass_by(20 * MINUTE)
@@ -366,7 +367,7 @@ def test_quota_low(quotas):
     world.used(92, resets_at=reset, at=start + 10 * MINUTE)
     assert world.told() == [text.format(8, "16:00")]
     # A little over the threshold, and with old numbers, it is the same episode.
-    for step, percent in enumerate([91.5, 91, 91.5, 95, 96]):
+    for step, percent in enumerate([89, 88.5, 89, 95, 96]):
         world.used(percent, resets_at=reset, at=start + (20 + 15 * step) * MINUTE)
     watch.pass_by(135 * MINUTE)
     assert world.told() == []
@@ -408,12 +409,15 @@ def test_runs_out(quotas):
         "user0@example.com (codex): at this rate the 5-hour limit runs out at 15:00, "
         "before it resets at 16:00."
     ]
-    for step in range(4, 13):
-        world.used(25, resets_at=reset, at=start + step * 10 * MINUTE)
-    assert world.told() == []
+    # Nobody looks for two hours: nothing new is known of it.
+    watch.pass_by(125 * MINUTE)
+    assert watch.rows("select reason from quota_window_forecasts") == [("stale",)]
+    assert watch.rows("select clear_since from alerts") == [(None,)]
+    for step in (16, 17):
+        world.used(26, resets_at=reset, at=start + step * 10 * MINUTE)
     assert watch.rows("select state from alert_episodes") == [("over",)]
-    for step in range(13, 16):
-        world.used(25 + 20 * (step - 12), resets_at=reset, at=start + step * 10 * MINUTE)
+    for step in (18, 19, 20):
+        world.used(26 + 23 * (step - 17), resets_at=reset, at=start + step * 10 * MINUTE)
     assert len(world.told()) == 1
 
 

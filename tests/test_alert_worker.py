@@ -4,6 +4,8 @@ import json
 import os
 import signal
 import sqlite3
+import subprocess
+import sys
 import time
 from contextlib import closing, suppress
 
@@ -86,6 +88,31 @@ def test_killed_between_telling_and_remembering_it_tells_once_more_and_never_aga
     settled()
     assert len(receiver.messages) == 2
     assert receiver.messages[0] == receiver.messages[1]
+
+
+ORPHAN = """
+import os, sys
+from alerts.courier import Courier
+from alerts.model import Letter
+Courier([Letter(1, sys.stdin.read(), "title", "body", "notice")])
+os._exit(0)
+"""
+
+
+def test_whoever_sends_for_a_worker_that_is_gone_does_not(home, receiver):
+    command = [sys.executable, "-c", ORPHAN]
+    how = {"input": receiver.url.encode(), "env": home.env, "stderr": subprocess.DEVNULL}
+    subprocess.run(command, check=True, **how)
+    sending = [one for one in psutil.process_iter() if "alerts.send" in " ".join(cmdline(one))]
+    psutil.wait_procs(sending, timeout=20)
+    assert receiver.messages == []
+
+
+def cmdline(process: psutil.Process) -> list[str]:
+    """Give the command line of a process, if it is still there."""
+    with suppress(psutil.Error):
+        return process.cmdline()
+    return []
 
 
 def test_killed_after_remembering_it_does_not_tell_again(stopped, receiver):

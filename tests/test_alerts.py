@@ -262,6 +262,22 @@ def test_quiet_hours_hold_back_what_is_not_severe_until_they_end(watch_of, recei
     assert receiver.taken() == []
 
 
+def test_what_is_away_when_quiet_hours_end_is_not_told_unless_it_comes_back(watch_of, receiver):
+    watch = watch_of(receiver, quiet_hours="13:00-14:00")
+    watch.work(NOON + 70 * MINUTE)
+    goes, returns = log_out(watch, 2)
+    watch.work()
+    log_in(watch, goes, returns)
+    watch.work(NOON + 119 * MINUTE)
+    watch.work(NOON + 121 * MINUTE)
+    log_out_again(watch, returns)
+    watch.work(NOON + 125 * MINUTE)
+    assert receiver.taken() == [alert(f"user1@example.com {ADVICE}")]
+    watch.pass_by(HOUR)
+    assert receiver.taken() == []
+    assert watch.rows("select state, told from alert_episodes") == [("over", 0), ("open", 1)]
+
+
 def test_in_quiet_hours_nobody_is_told_late_either(watch_of, receiver):
     watch = watch_of(receiver, quiet_hours="13:00-14:00")
     receiver.status = 500
@@ -284,6 +300,18 @@ def test_a_rule_that_was_switched_off_is_over_without_a_word(watch_of, receiver)
     watch.pass_by(HOUR)
     assert receiver.taken() == []
     assert watch.rows("select state, ended_at from alert_episodes") == [("over", NOON)]
+
+
+def test_what_waits_of_a_rule_that_was_switched_off_is_not_told(watch_of, receiver):
+    watch = watch_of(receiver)
+    receiver.status = 500
+    stop_collector(watch, NOON - HOUR)
+    watch.work()
+    watch.job = watch.restarted(alert_rules={"collector": False})
+    receiver.status = 200
+    watch.pass_by(HOUR)
+    assert receiver.taken() == []
+    assert watch.rows("select state, told, waiting from alert_episodes") == [("over", 0, 0)]
 
 
 OWN = """

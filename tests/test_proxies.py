@@ -6,6 +6,7 @@ import sqlite3
 import statistics
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from several import begin, entry, gaps, stand_ins, state, stored, use
 from test_kill import burst, digest
 
 from ingest.spool import Batch, Spool
+from ledger import Unwritable, transaction, writing
 
 SUMS = """
   select proxies.name, sum(requests), sum(input_tokens)
@@ -137,6 +139,28 @@ def test_a_burst_of_one_proxy_does_not_make_another_late(home, pair):
     )
     assert len(late) >= 5
     assert max(late) < 1.5
+
+
+def test_a_thread_waits_for_its_turn_no_longer_than_for_another_process(tmp_path, monkeypatch):
+    """Else a ledger that is locked would hold each of several collectors up after the other."""
+    monkeypatch.setattr(writing, "TURN_SECONDS", 0.1)
+    held, over = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with writing.turn():
+            held.set()
+            over.wait(10)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    held.wait(10)
+    with closing(sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)) as conn:
+        with pytest.raises(Unwritable, match="locked"), transaction(conn):
+            pass
+        over.set()
+        holder.join()
+        with transaction(conn):
+            pass
 
 
 def test_a_refusing_and_a_slow_proxy_leave_another_its_speed(home):
@@ -456,7 +480,7 @@ class Job:
         return 0
     def remark(self): return None
     def failed(self, error): pass
-    def close(self): print(f"closed {self.number}", flush=True)
+    def close(self): sys.stdout.write(f"closed {self.number}\\n")
 
 def plan(given):
     return [Task(f"test {n}", lambda given, n=n: Job(n), label=str(n)) for n in range(3)]

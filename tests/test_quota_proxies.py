@@ -306,6 +306,28 @@ def test_a_refused_key_leaves_the_other_proxys_quotas_fresh(home, quota_pair):
     assert home.query("select count(*) from quota_accounts where state = 'ok'") == [(2,)]
 
 
+def test_both_workers_together_try_a_wrong_key_once_at_its_proxy(home, quota_pair):
+    quota_pair["office"].key = "another-management-key"
+    home.start("quota")
+    home.start("ingest")
+    told = "select worker, state from heartbeats order by worker"
+    eventually(
+        lambda: (
+            home.count("heartbeats")
+            and home.query(told)
+            == [
+                ("ingest home", "working"),
+                ("ingest office", "refused"),
+                ("quota home", "working"),
+                ("quota office", "refused"),
+            ]
+        )
+    )
+    assert (quota_pair["office"].auth_attempts, quota_pair["office"].auth_failures) == (1, 1)
+    read = "select count(*) from quota_accounts where state = 'ok'"
+    eventually(lambda: home.query(read) == [(2,)])
+
+
 def test_a_hanging_provider_of_one_proxy_keeps_no_account_of_another_waiting(home, quota_pair):
     for account in HOME:
         quota_pair["home"].providers.faults[account] = Reply(200, b"{}", manner="hang")

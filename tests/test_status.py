@@ -316,3 +316,7 @@ def test_the_documents_name_every_word_of_a_format():
     page = Path(ROOT / "docs" / "reports.md").read_text("utf-8")
     [row] = [text for text in page.splitlines() if text.startswith("| `--format")]
     assert all(f"`{name}`" in row for name in names)
+
+
+def test_the_list_of_commands_names_it(home):
+    assert "Say in one line how things are." in home.run("ledger", "--help")

@@ -5,7 +5,7 @@ import { compact, dollars, exact, fill, moment, percent, texts } from "./format.
 import { show } from "./links.js";
 
 const DAY = 86400e3;
-const SHOWN = 8;
+const SHOWN = 6;
 const WORST = ["severe", "warning", "notice"];
 
 // Nothing to see where all is well.
@@ -30,7 +30,7 @@ function item(row, now) {
 }
 
 function draw(row) {
-  if (row.more) return make("li", { class: "over" }, row.more);
+  if (row.more) return make("li", { class: "rest" }, row.more);
   return make("li", { class: row.isOver ? "over" : row.severity },
     make("span", { class: "badge" }, row.word),
     make("span", { class: "what" }, name(row.sentence)),
