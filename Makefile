@@ -84,7 +84,7 @@ audit: $(READY) ## Look up known vulnerabilities of the locked packages
 	@build/audit/bin/pip-audit --strict --requirement requirements.lock --no-deps --disable-pip --progress-spinner off || { echo "Either a vulnerability was found (see above), or the service that lists them cannot be reached." >&2; exit 1; }
 
 test: $(READY) ## Run the tests
-	@$(PY) -m pytest --ignore tests/chaos --numprocesses 3 --dist loadfile
+	@$(PY) -m pytest --ignore tests/chaos --numprocesses 4 --dist loadfile
 
 bench: $(READY) ## Measure, 15 minutes: QUICK=1 for two of them, EVENTS= RATE= GROW= KEEP=1
 	@exec $(PY) -m bench $(if $(QUICK),--quick) $(if $(KEEP),--keep) $(if $(EVENTS),--events $(EVENTS)) $(if $(RATE),--rate $(RATE)) $(if $(GROW),--grow $(GROW))

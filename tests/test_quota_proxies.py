@@ -54,7 +54,7 @@ class Two:
             key=KEY,
             refusals=refusals,
             is_over=lambda: False,
-            seconds=PATIENCE * 10,
+            seconds=PATIENCE * 50,
         )
         asker = Asker(
             self.conn,

@@ -55,8 +55,15 @@ class Run:
     def left(self) -> list[psutil.Process]:
         """Give the processes that have not ended."""
         self.make.poll()
-        alive = [p for p in self.all if p.is_running()]
-        return [p for p in alive if p.status() != psutil.STATUS_ZOMBIE]
+        return [p for p in self.all if is_alive(p)]
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """Tell whether a process has not ended; it may end between two looks."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 @pytest.fixture

@@ -193,7 +193,8 @@ def test_no_page_shows_a_path_a_setting_or_a_key(site, seeded):
     pages += ["/ledger/missing", "/ledger?sql=select", "/api/", "/api/status", "/ledger/state.json"]
     pages += [f"/-/{name}.json" for name in ("metadata", "databases", "settings", "plugins")]
     pages += [f"/-/{name}" for name in ("permissions", "messages", "allow-debug", "patterns")]
-    pages += [f"/ledger/{name}.json" for name in tables(seeded)]
+    # A count would go through every range of days there could be.
+    pages += [f"/ledger/{name}.json?_nocount=1" for name in tables(seeded)]
     for page in pages:
         text = site.get(page).text
         assert not secret.search(text), (page, secret.search(text))
@@ -201,8 +202,8 @@ def test_no_page_shows_a_path_a_setting_or_a_key(site, seeded):
 
 def tables(home: Home) -> list[str]:
     """Name every table and view."""
-    sql = "select name from sqlite_schema where type in ('table', 'view') and name not like '%\\_%'"
-    return [name for (name,) in home.query(sql.replace(" and name not like '%\\_%'", ""))]
+    sql = "select name from sqlite_schema where type in ('table', 'view')"
+    return [name for (name,) in home.query(sql)]
 
 
 def test_the_ledger_cannot_be_downloaded(site):
