@@ -10,7 +10,7 @@ SIZE ?= 50000
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: help run demo ingest quota alerts alert-test serve install-service uninstall-service init check report status docs preview backup restore chaos audit test bench lint lock clean
+.PHONY: help run demo ingest quota alerts alert-test serve install-service uninstall-service init check report status docs preview backup restore chaos audit test long bench lint lock clean
 
 help: ## List what make can do
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | awk -F '\t' '{ printf "  make %-17s %s\n", $$1, $$2 }'
@@ -84,7 +84,10 @@ audit: $(READY) ## Look up known vulnerabilities of the locked packages
 	@build/audit/bin/pip-audit --strict --requirement requirements.lock --no-deps --disable-pip --progress-spinner off || { echo "Either a vulnerability was found (see above), or the service that lists them cannot be reached." >&2; exit 1; }
 
 test: $(READY) ## Run the tests
-	@$(PY) -m pytest --ignore tests/chaos --numprocesses 4 --dist loadfile
+	@$(PY) -m pytest --ignore tests/chaos --ignore tests/long --numprocesses 4 --dist loadfile
+
+long: $(READY) ## Run the tests that take longer: services, containers, demo, documents, a small benchmark
+	@$(PY) -m pytest tests/long --numprocesses 2 --dist loadfile
 
 bench: $(READY) ## Measure, 15 minutes: QUICK=1 for two of them, EVENTS= RATE= GROW= KEEP=1
 	@exec $(PY) -m bench $(if $(QUICK),--quick) $(if $(KEEP),--keep) $(if $(EVENTS),--events $(EVENTS)) $(if $(RATE),--rate $(RATE)) $(if $(GROW),--grow $(GROW))

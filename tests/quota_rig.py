@@ -25,7 +25,7 @@ from worker.refusals import Refusals
 
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 # What a test waits for an answer that does not come.
-PATIENCE = 0.2
+PATIENCE = 1.0
 
 
 def urls(proxy: Proxy) -> dict[str, str]:

@@ -151,7 +151,7 @@ def test_troubleshooting_has_a_symptom_for_each_part_of_it():
 
 def test_every_test_that_the_security_page_names_exists():
     page = (ROOT / "docs" / "security.md").read_text("utf-8")
-    written = "".join(file.read_text("utf-8") for file in (ROOT / "tests").glob("test_*.py"))
+    written = "".join(file.read_text("utf-8") for file in (ROOT / "tests").rglob("test_*.py"))
     named = set(re.findall(r"`(test_\w+)`", page))
     assert len(named) > 20
     assert {name for name in named if f"def {name}(" not in written} == set()

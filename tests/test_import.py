@@ -130,7 +130,7 @@ def test_a_second_time_brings_nothing(home: Home, name: str) -> None:
     holds(home)
 
 
-@pytest.mark.parametrize("first", ["keeper", "original", "export", "events"])
+@pytest.mark.parametrize("first", ["keeper", "export", "events"])
 def test_all_four_make_one_ledger_in_any_order(
     home: Home, lines: Path, tmp_path: Path, all_recorded: list[bytes], first: str
 ) -> None:
@@ -139,6 +139,7 @@ def test_all_four_make_one_ledger_in_any_order(
     files = {"keeper": KEEPER, "original": ORIGINAL, "export": export, "events": lines}
     rest = [name for name in files if name != first]
     reference: list[tuple[object, ...]] = []
+    # Every order, on smaller histories, is what test_import_order tries.
     for number, order in enumerate((rest, rest[::-1])):
         ledger = Home(tmp_path / str(number))
         for name in (first, *order):

@@ -54,7 +54,7 @@ class Two:
             key=KEY,
             refusals=refusals,
             is_over=lambda: False,
-            seconds=PATIENCE * 50,
+            seconds=PATIENCE * 10,
         )
         asker = Asker(
             self.conn,

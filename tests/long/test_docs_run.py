@@ -39,13 +39,13 @@ SHOWN = {
 }
 # Commands that no test of the documents runs: why.
 NOT_RUN = {
-    r"make demo": "goes on until it is stopped; tests/test_demo_run.py",
+    r"make demo": "goes on until it is stopped; tests/long/test_demo_run.py",
     r"make run": "goes on until it is stopped; tests/test_run.py",
     r"make alerts": "goes on until it is stopped; tests/test_alert_worker.py",
     r"make alert-test": "sends messages; tests/test_alert_worker.py",
     r"launchctl ": "of macOS",
     r"docker ": "of Docker",
-    r"make (un)?install-service": "changes the services of the user; tests/test_deploy_service.py",
+    r"make (un)?install-service": "changes services; tests/long/test_deploy_service.py",
     r"git pull ": "fetches the newest version",
     r"(systemctl|journalctl|loginctl|tail) ": "of a machine with the services",
     r"cp ~/": "a file of another program",
