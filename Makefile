@@ -84,7 +84,7 @@ audit: $(READY) ## Look up known vulnerabilities of the locked packages
 	@build/audit/bin/pip-audit --strict --requirement requirements.lock --no-deps --disable-pip --progress-spinner off || { echo "Either a vulnerability was found (see above), or the service that lists them cannot be reached." >&2; exit 1; }
 
 test: $(READY) ## Run the tests
-	@$(PY) -m pytest --ignore tests/chaos --ignore tests/long --numprocesses 4 --dist loadfile
+	@$(PY) -m pytest --ignore tests/chaos --ignore tests/long --numprocesses 3 --dist loadfile
 
 long: $(READY) ## Run the tests that take longer: services, containers, demo, documents, a small benchmark
 	@$(PY) -m pytest tests/long --numprocesses 2 --dist loadfile
