@@ -4,12 +4,11 @@ import sqlite3
 from typing import NamedTuple
 
 from ingest import matching
-from ingest.matching import Known, Row
+from ingest.matching import LIVE, Known, Row
 from ingest.parse import Usage
 from ingest.rows import Rows
 from ledger import rollups, zones
 
-LIVE = "live"
 NEWEST = "select coalesce(max(id), 0) from usage_events"
 # Only what was brought in from poorer records can be known already when it comes from the queue.
 IMPORTED_UNTIL = """
@@ -59,23 +58,22 @@ class Events:
         """
         if not usages:
             return Kept(0, 0, 0)
-        received, usages = len(usages), different(usages)
-        times = [usage.occurred_at for usage in usages]
+        received, times = len(usages), [usage.occurred_at for usage in usages]
         zones.cover(self._conn, min(times), max(times))
-        rows = [self._rows.row(usage) for usage in usages]
         poorer: list[Known] = []
         if self._may_be_known(min(times)):
-            usages, rows, poorer = self._unknown(usages, rows)
+            usages, rows, poorer = self._unknown(different(usages))
+        else:
+            rows = [self._rows.row(usage) for usage in usages]
         written = self._write(usages, rows)
         self._replace(poorer)
         rollups.roll(self._conn)
         stored = written - len(poorer)
         return Kept(stored, received - stored, len(poorer))
 
-    def _unknown(
-        self, usages: list[Usage], rows: list[Row]
-    ) -> tuple[list[Usage], list[Row], list[Known]]:
-        """Leave out the events that the ledger has; give the poorer rows of those left, too."""
+    def _unknown(self, usages: list[Usage]) -> tuple[list[Usage], list[Row], list[Known]]:
+        """Give the events that the ledger lacks, with their rows, and the events they replace."""
+        rows = [self._rows.row(usage) for usage in usages]
         found = matching.find(self._conn, usages, rows, origin=self._origin)
         left = [
             at
@@ -92,7 +90,9 @@ class Events:
 
     def _write(self, usages: list[Usage], rows: list[Row]) -> int:
         """Insert events with what their failures said; give how many were new."""
-        (before,) = self._conn.execute(NEWEST).fetchone()
+        # Only a file can have an attempt that this run has brought already.
+        is_claimed = self._origin != LIVE
+        before = self._conn.execute(NEWEST).fetchone()[0] if is_claimed else 0
         written = self._conn.executemany(KEEP_EVENTS, rows).rowcount if rows else 0
         self._conn.executemany(
             KEEP_FAILURE,
@@ -102,7 +102,7 @@ class Events:
                 if usage.failure
             ],
         )
-        if self._origin != LIVE:
+        if is_claimed:
             matching.claim_after(self._conn, before)
         return written
 

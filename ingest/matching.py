@@ -13,9 +13,10 @@ from typing import NamedTuple
 
 from ingest.parse import Usage
 
+LIVE = "live"
 # How good a record is: the proxy's own event, what keeper made of it, what the proxy's old
 # statistics kept of it.
-RANKS = {"live": 0, "events": 0, "original": 0, "keeper": 1, "export": 2}
+RANKS = {LIVE: 0, "events": 0, "original": 0, "keeper": 1, "export": 2}
 CLAIMED = "create temp table if not exists claimed (event_id integer primary key)"
 FIND = """
   select
@@ -119,7 +120,7 @@ def find(
         marks = {at: (usages[at].hash, mark_of(usages[at], rows[at])) for at in positions}
         for at, known in pool.answers(marks).items():
             found[at] = known
-    if origin != "live":
+    if origin != LIVE:
         claim(conn, found)
     return found
 
@@ -132,7 +133,7 @@ class Pool:
         self._left = {
             each.id: each
             for each in known
-            if not each.is_claimed and (origin != "live" or RANKS[each.origin] > RANKS[origin])
+            if not each.is_claimed and (origin != LIVE or RANKS[each.origin] > RANKS[origin])
         }
 
     def answers(self, marks: dict[int, tuple[bytes, Mark]]) -> dict[int, Known]:
