@@ -1,9 +1,11 @@
 """The stand-in says what the real proxy says, byte for byte where bytes are known."""
 
+import asyncio
 import json
 import socket
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import httpx
 import pytest
@@ -580,6 +582,20 @@ def test_a_stopped_proxy_refuses_and_comes_back_on_its_port(proxy: Proxy) -> Non
     proxy.start()
     assert proxy.port == port
     assert talk(proxy, LOGIN, command("LPOP", "usage")) == b"+OK\r\n$4\r\nkept\r\n"
+
+
+@pytest.mark.parametrize("turns", range(5))
+def test_whoever_connects_at_the_very_end_is_cut_off(proxy: Proxy, turns: int) -> None:
+    async def connect_and_end() -> socket.socket:
+        line = connect(proxy)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await Proxy.stop.__wrapped__(proxy)
+        return line
+
+    ending = asyncio.run_coroutine_threadsafe(connect_and_end(), proxy.loop)
+    with ending.result(5) as line, suppress(ConnectionResetError):
+        assert read_all(line) == b""
 
 
 def test_faults_come_and_go(proxy: Proxy, http: httpx.Client) -> None:
