@@ -203,14 +203,15 @@ def test_quota_worker_silent(world, home):
     worker.wait()
     ((beat,),) = watch.rows("select beat_at from heartbeats where role = 'quota'")
     watch.work(beat + 301_000)
-    text = "The quota worker has given no sign of life since {}: start it again."
-    assert world.told() == [text.format(watch.clock(beat))]
+    since = watch.clock(beat)
+    text = f"The quota worker has given no sign of life since {since}: start it again."
+    assert world.told() == [text]
     home.run("quota", "--once")
     ((back,),) = watch.rows("select beat_at from heartbeats where role = 'quota'")
     # Stopped on purpose: that is no cause for alarm.
     watch.work(back + 2 * HOUR)
     watch.pass_by(15 * MINUTE)
-    assert world.told()[0].endswith(text.format(watch.clock(beat)))
+    assert world.told()[0].endswith(text)
 
 
 def test_gap(tmp_path, receiver, home):
