@@ -4,7 +4,7 @@ import sqlite3
 from dataclasses import astuple, fields
 from typing import Any
 
-from conftest import ROOT
+from conftest import ROOT, set_clock
 
 from ledger import schema
 from quota.history import COLUMNS
@@ -29,12 +29,6 @@ def ledger(now: int) -> sqlite3.Connection:
     conn.execute("insert into proxies (name) values ('127.0.0.1:8317')")
     set_clock(conn, now)
     return conn
-
-
-def set_clock(conn: sqlite3.Connection, now: int) -> None:
-    """Let the views go by another instant."""
-    conn.execute("drop view clock")
-    conn.execute(f"create view clock as select {now} as now")
 
 
 def add_account(conn: sqlite3.Connection, provider: str = "codex", **state: Any) -> int:

@@ -5,14 +5,14 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 from alert_rig import DAY, HOUR, MINUTE, Receiver, Watch, receiving
-from brute import midnight
+from brute import local, midnight
 from conftest import KEY, ROOT, collector_of
 from quota_ledger import add_account
 
@@ -480,9 +480,10 @@ def test_budgets_near_and_spent(world):
         {"client": "nobody", "tokens": 1, "per": "week"},
     ]
     watch.job = watch.restarted(budgets=[Budget(**one) for one in budgets])
-    day = datetime(2026, 11, 25).date()
+    # Ahead of whatever the collector says of itself, and in the middle of a month.
+    day = (local(watch.now, zone).date().replace(day=28) + timedelta(days=14)).replace(day=12)
     noon = midnight(day, zone) + 12 * HOUR
-    end = midnight(datetime(2026, 11, 26).date(), zone)
+    end = midnight(day + timedelta(days=1), zone)
 
     def use(many: int, at: int) -> None:
         world.proxy.push(attempts(many, at))
@@ -503,7 +504,7 @@ def test_budgets_near_and_spent(world):
     assert world.told() == [text.format("18,000", 120, ends)]
     use(1, end + HOUR)
     use(9, end + 2 * HOUR)
-    following = watch.clock(midnight(datetime(2026, 11, 27).date(), zone))
+    following = watch.clock(midnight(day + timedelta(days=2), zone))
     assert world.told() == [text.format("15,000", 100, following)]
     ((cost,),) = watch.rows("select sum(cost_microdollars) / 1e6 from usage_events")
     assert cost > 0

@@ -2,7 +2,6 @@
 
 import io
 import json
-import sqlite3
 from contextlib import closing
 
 import httpx
@@ -66,11 +65,7 @@ def named(home, proxy):
     proxy.push(events())
     home.use(proxy)
     home.said = home.run("ingest", "--once")
-    with closing(sqlite3.connect(home.data / "ledger.db")) as conn:
-        (last,) = conn.execute("select max(occurred_at) from usage_events").fetchone()
-        conn.execute("drop view clock")
-        conn.execute(f"create view clock as select {last + 1000} as now")
-        conn.commit()
+    home.stop_clock()
     return home
 
 

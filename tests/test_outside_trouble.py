@@ -124,6 +124,7 @@ def test_the_report_has_the_shape_that_scripts_know(home, proxy, all_recorded):
     home.use(proxy)
     proxy.push(all_recorded)
     home.run("ingest", "--once")
+    home.stop_clock()
     told = json.loads(home.run("ledger.report", "90d", "--format", "json"))
     counts = ["requests", "total_tokens", "input_tokens", "output_tokens", "reasoning_tokens"]
     assert list(told) == ["range", "summary", "accounts", "models", "hours"]

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from browsing import Site, browser, card, drawn, opened, picture  # noqa: F401 - fixture
 from brute import DAY, HOUR, Ledger
-from conftest import Home, eventually
+from conftest import Home, eventually, set_clock
 from quota_ledger import add_account, add_windows
 from quota_ledger import ledger as quota_ledger
 from several import stand_ins, use
@@ -193,8 +193,7 @@ def site(tmp_path_factory):
         site = Site(home)
         eventually(lambda: site.json("/ledger/quota.json", _shape="array"))
         with closing(sqlite3.connect(home.data / "ledger.db", timeout=10)) as conn, conn:
-            conn.execute("drop view clock")
-            conn.execute(f"create view clock as select {int(time.time() * 1000)} as now")
+            set_clock(conn, int(time.time() * 1000))
         yield site
     home.end()
 

@@ -4,7 +4,8 @@ import itertools
 from dataclasses import replace
 
 import pytest
-from quota_ledger import add_account, ledger, rows, set_clock
+from conftest import set_clock
+from quota_ledger import add_account, ledger, rows
 
 from quota.accounts import bind
 from quota.identity import Credential, from_file, from_listing

@@ -6,10 +6,10 @@ from datetime import date
 
 import pytest
 import yaml
-from conftest import ROOT
+from conftest import ROOT, set_clock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from quota_ledger import add_account, add_windows, ledger, rows, set_clock
+from quota_ledger import add_account, add_windows, ledger, rows
 
 from ledger import zones
 from quota.cycles import Point, is_early

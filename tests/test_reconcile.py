@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from itertools import count
 
 import pytest
-from conftest import KEY, collector_of
+from conftest import KEY, collector_of, set_clock
 
 from demo import pool
 from demo.proxy import Proxy
@@ -244,8 +244,7 @@ def test_a_gap_is_estimated_from_the_rates_around_it(tmp_path):
                 "insert into total_rollup values (2, ?, 1, 30, 0, 0, 0, 0, 0, 0, 0, 0, 0)", (at,)
             )
         gap = (start + 60 * minute, start + 180 * minute)
-        conn.execute("drop view clock")
-        conn.execute(f"create view clock as select {gap[1] + 600 * minute} as now")
+        set_clock(conn, gap[1] + 600 * minute)
         sql = "insert into gaps (proxy_id, started_at, ended_at, cause, retention_exceeded) "
         conn.execute(sql + "values (1, ?, ?, 'collector stopped', 1)", gap)
         conn.execute(sql + "values (1, ?, ?, 'collector stopped', 0)", gap)

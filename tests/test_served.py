@@ -3,8 +3,6 @@
 import csv
 import io
 import json
-import sqlite3
-from contextlib import closing
 
 import httpx
 import pytest
@@ -28,11 +26,7 @@ def seeded(tmp_path_factory):
         home.use(proxy)
         proxy.push([payload for name in RECORDINGS for payload in recorded(name)])
         home.run("ingest", "--once")
-    with closing(sqlite3.connect(home.data / "ledger.db")) as conn:
-        last = conn.execute("select max(occurred_at) from usage_events").fetchone()[0]
-        conn.execute("drop view clock")
-        conn.execute(f"create view clock as select {last + 1000} as now")
-        conn.commit()
+    home.stop_clock()
     yield home
     home.end()
 

@@ -6,6 +6,7 @@ import os
 import sqlite3
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from functools import partial
 from typing import NoReturn
 
@@ -60,17 +61,19 @@ def start_tasks(
         if not patiently(partial(locked, chosen, name), **how):
             sys.exit(0)
         conn = patiently(partial(opened, chosen), **how)
-        given = conn and Given(conn, chosen, stop, options)
-        tasks = given and patiently(partial(planned, name, plan, given), **how)
-        if not tasks:
+        if not conn:
             sys.exit(0)
-        try:
-            status = Work(name, given, rest=rest(chosen)).run(tasks)
-        except Replaced:
-            begin_anew(stop)
-        if finish:
-            finish(given)
-        conn.close()
+        with closing(conn):
+            given = Given(conn, chosen, stop, options)
+            tasks = patiently(partial(planned, name, plan, given), **how)
+            if not tasks:
+                sys.exit(0)
+            try:
+                status = Work(name, given, rest=rest(chosen)).run(tasks)
+            except Replaced:
+                begin_anew(stop)
+            if finish:
+                finish(given)
         sys.exit(status)
 
 
