@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[1]
 EVENTS = Path(__file__).parent / "data" / "events"
 KEY = "test-management-key"
 PATIENCE = 20.0
-# Datasette leaves databases in memory open to the garbage collector, which Python tells since 3.13.
+# Datasette leaves databases to the garbage collector, which Python tells since 3.13.
 DASHBOARD = {"PYTHONWARNINGS": "error::ResourceWarning,ignore:unclosed database:ResourceWarning"}
 
 

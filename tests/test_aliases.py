@@ -262,19 +262,19 @@ def test_the_environment_names_them_as_json(named):
 
 
 def test_quotas_are_told_by_name_and_by_label_again_without_it():
-    conn = quota_ledger(NOW)
-    account_id = add_account(conn, state="ok", observed_at=NOW, allowed=1)
-    add_windows(conn, account_id, [quota_window("5h", 40.0)])
-    for alias, expected in (("Ann", "Ann"), (None, "user0@example.com")):
-        conn.execute("delete from aliases")
-        if alias:
-            sql = "insert into aliases values ('account', 'codex:user0@example.com', ?)"
-            conn.execute(sql, (alias,))
-        said = io.StringIO()
-        print_quotas(conn, said)
-        assert [quota["email"] for quota in json.loads(said.getvalue())["quotas"]] == [expected]
-        for view in ("account_verdicts", "quota_window_states", "quota_window_forecasts"):
-            assert conn.execute(f"select account from {view}").fetchall() == [(expected,)], view
+    with closing(quota_ledger(NOW)) as conn:
+        account_id = add_account(conn, state="ok", observed_at=NOW, allowed=1)
+        add_windows(conn, account_id, [quota_window("5h", 40.0)])
+        for alias, expected in (("Ann", "Ann"), (None, "user0@example.com")):
+            conn.execute("delete from aliases")
+            if alias:
+                sql = "insert into aliases values ('account', 'codex:user0@example.com', ?)"
+                conn.execute(sql, (alias,))
+            said = io.StringIO()
+            print_quotas(conn, said)
+            assert [quota["email"] for quota in json.loads(said.getvalue())["quotas"]] == [expected]
+            for view in ("account_verdicts", "quota_window_states", "quota_window_forecasts"):
+                assert conn.execute(f"select account from {view}").fetchall() == [(expected,)], view
 
 
 def test_a_name_equal_to_another_label_counts_with_it(tmp_path):

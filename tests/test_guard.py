@@ -1,7 +1,6 @@
 """What a hostile web page can send is refused before Datasette sees it."""
 
 import asyncio
-import gc
 import importlib.util
 import json
 from pathlib import Path
@@ -19,8 +18,6 @@ FOREIGN_HOST = (421, "This ledger does not answer under that host name.")
 FOREIGN_SITE = (403, "This request comes from another site.")
 CLOSED = (403, "This page is closed.")
 HOME = "127.0.0.1:8320"
-# Datasette leaves databases in memory to the garbage collector, which Python tells since 3.13.
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed database:ResourceWarning")
 
 
 def answer(path: str, *, method: str = "GET", **headers: str) -> tuple[int, str]:
@@ -35,7 +32,6 @@ def answer(path: str, *, method: str = "GET", **headers: str) -> tuple[int, str]
         return found
 
     found = asyncio.run(ask())
-    gc.collect()
     return found.status_code, found.text
 
 

@@ -155,28 +155,30 @@ def test_requests_failures_and_names_know_the_proxy(tmp_path):
 
 
 def test_accounts_are_listed_with_every_proxy_that_knows_them():
-    conn = quota_ledger(NOW)
-    conn.execute("insert into proxies (name) values ('office')")
-    one, both, office = (add_account(conn, state="ok", observed_at=NOW) for _ in range(3))
-    conn.execute("update credential_files set proxy_id = 2 where account_id = ?", (office,))
-    conn.execute("update credentials set proxy_id = 2 where account_id in (?, ?)", (both, office))
-    for account_id in (one, both, office):
-        add_windows(conn, account_id, [quota_window("5h", 40.0)])
-    here, there = "127.0.0.1:8317", "office"
-    known = {one: here, both: f"{here}, {there}", office: there}
-    for name in ("usable_accounts", "quota", "quota_forecast"):
-        for proxy, expected in (
-            ("", {one, both, office}),
-            (here, {one, both}),
-            (there, {both, office}),
-            ("nowhere", set()),
-        ):
-            sql, parameters = queries()[name].sql, queries()[name].parameters
-            cursor = conn.execute(sql, {**dict.fromkeys(parameters, ""), "proxy": proxy})
-            names = [column[0] for column in cursor.description]
-            rows = [dict(zip(names, row, strict=True)) for row in cursor]
-            assert {row["account_id"] for row in rows} == expected, (name, proxy)
-            assert all(row["proxy"] == known[row["account_id"]] for row in rows)
+    with closing(quota_ledger(NOW)) as conn:
+        conn.execute("insert into proxies (name) values ('office')")
+        one, both, office = (add_account(conn, state="ok", observed_at=NOW) for _ in range(3))
+        conn.execute("update credential_files set proxy_id = 2 where account_id = ?", (office,))
+        conn.execute(
+            "update credentials set proxy_id = 2 where account_id in (?, ?)", (both, office)
+        )
+        for account_id in (one, both, office):
+            add_windows(conn, account_id, [quota_window("5h", 40.0)])
+        here, there = "127.0.0.1:8317", "office"
+        known = {one: here, both: f"{here}, {there}", office: there}
+        for name in ("usable_accounts", "quota", "quota_forecast"):
+            for proxy, expected in (
+                ("", {one, both, office}),
+                (here, {one, both}),
+                (there, {both, office}),
+                ("nowhere", set()),
+            ):
+                sql, parameters = queries()[name].sql, queries()[name].parameters
+                cursor = conn.execute(sql, {**dict.fromkeys(parameters, ""), "proxy": proxy})
+                names = [column[0] for column in cursor.description]
+                rows = [dict(zip(names, row, strict=True)) for row in cursor]
+                assert {row["account_id"] for row in rows} == expected, (name, proxy)
+                assert all(row["proxy"] == known[row["account_id"]] for row in rows)
 
 
 @pytest.fixture(scope="module")
