@@ -3,6 +3,8 @@
 import os
 import sqlite3
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ledger import aliases, rollups, schema, zones
@@ -39,8 +41,7 @@ def prepare(
     path = folder / NAME
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     path.chmod(0o600)
-    conn = connect(path)
-    with translated():
+    with translated(), closed_on_error(connect(path)) as conn:
         schema.migrate(conn, path)
         with transaction(conn):
             zones.keep(conn, timezone)
@@ -69,14 +70,24 @@ def connect(path: Path) -> sqlite3.Connection:
             f"This Python brings SQLite {sqlite3.sqlite_version}; "
             "cliproxy-ledger needs 3.40 or newer."
         )
-    conn = sqlite3.connect(path, isolation_level=None, timeout=5)
-    with translated():
+    opened = sqlite3.connect(path, isolation_level=None, timeout=5)
+    with translated(), closed_on_error(opened) as conn:
         if path.stat().st_size == 0:
             # Only a new file takes this: so that it can shrink after old events were deleted.
             conn.execute("pragma auto_vacuum = incremental")
         conn.executescript(PRAGMAS)
         switch_to_wal(conn)
     return conn
+
+
+@contextmanager
+def closed_on_error(conn: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    """Close a connection that something went wrong with inside the block."""
+    try:
+        yield conn
+    except BaseException:
+        conn.close()
+        raise
 
 
 def connect_read_only(path: Path) -> sqlite3.Connection:
