@@ -18,7 +18,7 @@ help: ## List what make can do
 $(READY): requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "cliproxy-ledger needs Python 3.11 or newer; try: make PYTHON=python3.12" >&2; exit 1; }
 	@$(PYTHON) -c 'import sqlite3, sys; sys.exit(sqlite3.sqlite_version_info < (3, 40))' || { echo "cliproxy-ledger needs a Python with SQLite 3.40 or newer" >&2; exit 1; }
-	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	@$(PY) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV) || { echo "Debian and Ubuntu keep what is missing here in a package: apt install python3-venv, then make again" >&2; exit 1; }
 	@echo "Installing the packages of requirements.lock into $(VENV)"
 	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	@$(PY) -m plugins.charts

@@ -31,8 +31,8 @@ class Launchd:
 
     def files(self, place: Place) -> Mapping[Path, bytes]:
         """Give the agents, filled in. Raises `SystemExit` where a path cannot work."""
-        for folder in (place.checkout, place.data):
-            refuse_guarded(folder)
+        for path in (place.checkout, place.python, place.config, place.data):
+            refuse_guarded(path)
         self._logs.mkdir(mode=0o700, parents=True, exist_ok=True)
         values = {
             "checkout": str(place.checkout),

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[1]
 EVENTS = Path(__file__).parent / "data" / "events"
 KEY = "test-management-key"
 PATIENCE = 20.0
+NOBODY = 65534
 # Datasette leaves databases to the garbage collector, which Python tells since 3.13.
 DASHBOARD = {"PYTHONWARNINGS": "error::ResourceWarning,ignore:unclosed database:ResourceWarning"}
 
@@ -34,6 +35,23 @@ def eventually(true: Callable[[], Any], *, within: float = PATIENCE) -> Any:
         assert time.monotonic() < until, "waited in vain"
         time.sleep(0.02)
     return found
+
+
+@contextmanager
+def unwritable(folder: Path) -> Iterator[None]:
+    """Be somebody who may read a folder and its files but change nothing, also as root."""
+    is_root = os.geteuid() == 0
+    for path in (folder.parent, folder):
+        path.chmod(0o555)
+    if is_root:
+        os.setresuid(NOBODY, NOBODY, 0)
+    try:
+        yield
+    finally:
+        if is_root:
+            os.setresuid(0, 0, 0)
+        for path in (folder.parent, folder):
+            path.chmod(0o755)
 
 
 def set_clock(conn: sqlite3.Connection, now: int) -> None:

@@ -112,7 +112,8 @@ def test_nothing_is_left_to_fill_in(manager):
 
 def test_the_credential_files_are_hidden_but_from_the_quota_worker(manager):
     files = manager.files(place(KIND))
-    hiding = {file.name for file, text in files.items() if b'InaccessiblePaths=-"/srv' in text}
+    hidden_too = b'InaccessiblePaths=-%h/.ssh -%h/.gnupg -"/srv'
+    hiding = {file.name for file, text in files.items() if hidden_too in text}
     assert hiding == {
         f"cliproxy-ledger-{service}.service" for service in SERVICES if service != "quota"
     }
@@ -121,6 +122,14 @@ def test_the_credential_files_are_hidden_but_from_the_quota_worker(manager):
 def test_a_checkout_among_the_credential_files_stays_visible():
     inside = place(KIND)._replace(auth=(KIND, KIND / "auth", KIND / "auth"))
     assert hidden(inside) == [KIND / "auth"]
+
+
+def test_keys_of_the_user_are_hidden_where_no_credential_file_is(manager):
+    for file, text in manager.files(place(KIND)._replace(auth=())).items():
+        if file.suffix == ".service":
+            lists = re.findall(rb"^InaccessiblePaths=(.*)$", text, re.MULTILINE)
+            # An empty one would forget those before it.
+            assert [value.strip() for value in lists] == [b"-%h/.ssh -%h/.gnupg"], file.name
 
 
 @pytest.mark.parametrize("path", [Path("/tmp/ledger"), Path("/var/tmp/x/ledger")])

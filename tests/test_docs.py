@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+from pathlib import Path
 from urllib.parse import unquote
 
 import documents
@@ -162,3 +164,27 @@ def test_the_quotas_page_explains_every_reason():
     known = json.loads((ROOT / "plugins/text/en.json").read_text("utf-8"))["reasons"]
     cells = re.findall(r"^\| (`.+`) \| (?:yes|no|unknown) \|", page, re.MULTILINE)
     assert sorted(re.findall(r"`(\w+)`", " ".join(cells))) == sorted(known)
+
+
+def test_an_environment_that_was_left_half_made_is_made_anew(tmp_path: Path) -> None:
+    # Without the package python3-venv, Debian's Python makes the folder and leaves pip out.
+    python = tmp_path / "python3"
+    python.write_text(
+        '#!/bin/sh\ntest "$2" = venv || exit 0\necho "$@" >> made\nmkdir -p .venv/bin\n'
+        "printf '#!/bin/sh\\nexit 1\\n' > .venv/bin/python\n"
+        "chmod +x .venv/bin/python\nexit 1\n"
+    )
+    python.chmod(0o755)
+    (tmp_path / "Makefile").write_text(MAKEFILE)
+    (tmp_path / "requirements.lock").touch()
+    for _ in range(2):
+        done = subprocess.run(
+            ["make", "init", f"PYTHON={python}"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 2
+        assert "apt install python3-venv" in done.stderr
+    assert (tmp_path / "made").read_text() == "-m venv .venv\n" * 2

@@ -5,10 +5,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, unwritable
+
+from ledger.config import from_file, keep_private
 
 KEY = "very-secret-management-key"
 CLEAN = {
@@ -197,3 +200,18 @@ def test_a_folder_in_place_of_the_file_is_refused(settings: Settings) -> None:
     settings.file.mkdir()
     said = f"{settings.file} cannot be used as settings file: Is a directory.\n"
     assert settings.load() == ("", said, 1)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to somebody else")
+def test_a_lent_file_is_read_as_it_is() -> None:
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "lent" / "config.json"
+        file.parent.mkdir()
+        file.write_text('{"timezone": "Asia/Shanghai"}')
+        file.chmod(0o644)
+        with unwritable(file.parent):
+            keep_private(file)
+            assert from_file(file) == {"timezone": "Asia/Shanghai"}
+        file.chmod(0o600)
+        with unwritable(file.parent), pytest.raises(SystemExit, match="cannot be used"):
+            keep_private(file)

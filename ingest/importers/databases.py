@@ -9,6 +9,13 @@ from urllib.parse import quote
 from ingest.importers.reader import Unreadable, readable
 
 AT_ONCE = 1000
+# Who reads a database with a log has to write a file beside it.
+NOT_WRITABLE = {
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_READONLY_CANTINIT,
+    sqlite3.SQLITE_READONLY_DIRECTORY,
+}
 
 
 def open_database(file: Path) -> sqlite3.Connection:
@@ -17,8 +24,11 @@ def open_database(file: Path) -> sqlite3.Connection:
     Raises `Unreadable`.
     """
     where = f"file:{quote(str(file.absolute()))}?mode=ro"
+    log = file.with_name(f"{file.name}-wal")
+    has_log = log.exists() and log.stat().st_size > 0
     trouble: sqlite3.Error | None = None
-    for way in (where, f"{where}&immutable=1"):
+    # An immutable file's log is not looked at: its newest rows would be missing.
+    for way in (where,) if has_log else (where, f"{where}&immutable=1"):
         conn = sqlite3.connect(way, uri=True, timeout=10)
         conn.row_factory = sqlite3.Row
         # A text that is not UTF-8 costs one character, not the rest of the file.
@@ -29,6 +39,11 @@ def open_database(file: Path) -> sqlite3.Connection:
         except sqlite3.DatabaseError as error:
             conn.close()
             trouble = trouble or error
+    if has_log and trouble and trouble.sqlite_errorcode in NOT_WRITABLE:
+        raise Unreadable(
+            f"{file.name} cannot be read where nothing can be written, for its newest rows are in "
+            f"{log.name}: copy both into a folder of yours and import the copy."
+        )
     raise Unreadable(f"{file.name} cannot be read: {trouble}.")
 
 

@@ -5,23 +5,18 @@ File format: `internal/usage/logger_plugin.go` of CLIProxyAPI v6.9: a map of cli
 request.
 """
 
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from ingest.importers.lines import unpacked
+from ingest.importers.clients import ENDPOINT, PROVIDERS, is_key
+from ingest.importers.lines import BOM, unpacked
 from ingest.importers.reader import Found, Unreadable, readable
 from ingest.scrub import EMAIL
 
 NEWEST_VERSION = 1
-ENDPOINT = re.compile(r"[A-Z]+ /")
-PROVIDERS = {
-    *("claude", "codex", "gemini", "gemini-cli", "vertex", "aistudio", "antigravity"),
-    *("kimi", "xai", "qwen", "iflow", "openai", "unknown"),
-}
 # Whose model it is, where nobody told the provider: (with an account's address, with a key).
 FAMILIES = {
     "claude": ("claude", "claude"),
@@ -80,7 +75,7 @@ class Export:
         with readable(file.name), unpacked(file) as opened:
             content = opened.read()
         try:
-            self._file = msgspec.json.decode(content.removeprefix(b"\xef\xbb\xbf"), type=File)
+            self._file = msgspec.json.decode(content.removeprefix(BOM), type=File)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise Unreadable(f"{file.name} is not a whole usage export: {error}.") from error
         if self._file.version > NEWEST_VERSION:
@@ -125,7 +120,7 @@ class Export:
             del found["latency_ms"]
         if ENDPOINT.match(api):
             found["endpoint"] = api
-        elif api not in PROVIDERS:
+        elif is_key(api):
             found["api_key"] = api
         known = self._providers.get(attempt.auth_index)
         told = api if api in PROVIDERS else None

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from ingest.importers import databases
+from ingest.importers.clients import is_key
 from ingest.importers.reader import Found
 
 EVENTS = ("usage_events", "usage_events_archive")
@@ -85,6 +86,10 @@ def event(row: Row) -> dict[str, Any]:
     """Give a row in the words of the proxy's own events; what is null is left out."""
     told = {name: row.get(column) for name, column in TEXTS.items()}
     told |= {name: row.get(name) for name in NUMBERS}
+    # keeper groups an attempt without a client's key by what else it knows of it.
+    elsewhere = (told["provider"], told["endpoint"])
+    if told["api_key"] in elsewhere or not is_key(str(told["api_key"] or "")):
+        told["api_key"] = None
     found = {name: value for name, value in told.items() if value is not None}
     for flag in FLAGS:
         if row.get(flag) is not None:

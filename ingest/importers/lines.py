@@ -10,6 +10,8 @@ from ingest.listing import elements
 
 GZIP_MAGIC = b"\x1f\x8b"
 BLOCK = 1 << 16
+# Windows' own tools begin a UTF-8 file with it.
+BOM = b"\xef\xbb\xbf"
 
 
 class Lines:
@@ -39,6 +41,8 @@ class Lines:
         """Give each event with its number in the file."""
         with readable(self._name):
             self._file.seek(0)
+            if self._file.read(len(BOM)) != BOM:
+                self._file.seek(0)
             if self._is_array:
                 yield from enumerate(elements(self._file.read()), 1)
                 return
@@ -62,4 +66,4 @@ def unpacked(file: Path) -> BinaryIO:
 def beginning(file: Path) -> bytes:
     """Give the first bytes that a file says something with. Raises `Unreadable`."""
     with readable(file.name), unpacked(file) as opened:
-        return opened.read(BLOCK).removeprefix(b"\xef\xbb\xbf").lstrip()
+        return opened.read(BLOCK).removeprefix(BOM).lstrip()

@@ -3,16 +3,20 @@
 import gzip
 import json
 import os
+import shutil
 import signal
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
-from conftest import Home, eventually, recorded
+from conftest import Home, eventually, recorded, unwritable
 from import_files import EXPORT, KEEPER, ORIGINAL, write_export, write_keeper, write_lines
 
 from demo.proxy import Proxy
+from ingest.importers.databases import open_database
+from ingest.importers.reader import Unreadable
 from ingest.parse import instant
 
 EVERYTHING = """
@@ -369,6 +373,51 @@ def test_a_file_in_a_folder_that_cannot_be_written_is_read(home: Home, tmp_path:
     finally:
         folder.chmod(0o700)
     assert home.count() == 370
+
+
+def test_rows_that_are_in_the_log_alone_come_in_or_are_asked_for(home: Home) -> None:
+    with TemporaryDirectory() as name:
+        file = Path(name) / "keeper.db"
+        shutil.copy(KEEPER, file)
+        with closing(sqlite3.connect(file)) as conn:
+            conn.execute("pragma journal_mode = wal")
+            ((rows,),) = conn.execute("select count(*) from usage_events")
+            conn.execute("delete from usage_events where id % 37 = 0")
+            conn.commit()
+            there = conn.execute("select count(*) from usage_events").fetchone()[0]
+            copy = Path(name) / "copy"
+            copy.mkdir()
+            for part in (file, file.with_name("keeper.db-wal")):
+                shutil.copy(part, copy)
+        with unwritable(copy), pytest.raises(Unreadable, match="copy both into a folder of yours"):
+            open_database(copy / "keeper.db")
+        bring_in(home, copy / "keeper.db")
+    assert home.count() == there < rows
+
+
+@pytest.mark.parametrize("is_array", [False, True])
+def test_a_byte_order_mark_costs_nothing(
+    home: Home, tmp_path: Path, lines: Path, is_array: bool
+) -> None:
+    raws = lines.read_bytes()
+    text = b"[" + b",".join(raws.splitlines()) + b"]" if is_array else raws
+    (tmp_path / "marked").write_bytes(b"\xef\xbb\xbf" + text)
+    bring_in(home, tmp_path / "marked")
+    assert counts(home) == [(370, 370, 0, 0, 0)]
+
+
+def test_what_keeper_notes_in_place_of_a_key_makes_no_client(home: Home, tmp_path: Path) -> None:
+    file = tmp_path / "keeper.db"
+    write_keeper(file, recorded("recorded-v7.2.140"))
+    noted = ["", "unknown", "codex", "own-provider", "POST /v1/chat/completions"]
+    with closing(sqlite3.connect(file)) as conn, conn:
+        conn.execute("delete from usage_events where id > 6")
+        for number, text in enumerate(noted, 1):
+            conn.execute("update usage_events set api_group_key = ? where id = ?", (text, number))
+        conn.execute("update usage_events set provider = 'own-provider' where id = 4")
+    bring_in(home, file)
+    assert home.query("select count(*), count(client_id) from usage_events") == [(6, 1)]
+    assert home.count("known_clients") == 1
 
 
 def test_events_of_another_proxy_are_kept_apart(home: Home) -> None:
