@@ -3365,18 +3365,22 @@ said (rule, subject, severity, sentence, at, until, value, threshold, tells_over
   where rules.rule = 'quota_low'
     and gating = 1
     and coalesce(quota_accounts.disabled, 0) = 0
-    and left_percent < rules.threshold + iif(alerts.id is null, 0, 2)
+    and left_percent < min(rules.threshold + iif(alerts.id is null, 0, 2), 100)
     and (not stale or alerts.id is not null)
   union all
   select
     rules.rule,
     'limit ' || forecasts.window_id,
     'warning',
-    account || ' (' || provider || '): at this rate the ' || forecasts.label
-      || ' limit runs out at {at}, before it resets at {until}.',
+    iif(
+      runs_out_at is null and alerts.id is not null,
+      alerts.sentence,
+      account || ' (' || provider || '): at this rate the ' || forecasts.label
+        || ' limit runs out at {at}, before it resets at {until}.'
+    ),
     runs_out_at,
     forecasts.resets_at,
-    (forecasts.resets_at - runs_out_at) / 60000,
+    coalesce((forecasts.resets_at - runs_out_at) / 60000, alerts.value),
     rules.threshold,
     0
   from rules
@@ -3400,7 +3404,7 @@ said (rule, subject, severity, sentence, at, until, value, threshold, tells_over
     rules.rule,
     'reset ' || resets.window_id || ' ' || resets.cycle,
     'notice',
-    named_accounts.account || ' (' || named_accounts.provider || '): the ' || resets.label || ' limit has reset '
+    standings.account || ' (' || standings.provider || '): the ' || resets.label || ' limit has reset '
       || iif(early, 'early, ', '') || 'at {at}; '
       || iif(
         left_percent > 0,
@@ -3414,14 +3418,17 @@ said (rule, subject, severity, sentence, at, until, value, threshold, tells_over
     0
   from rules
   cross join since
+  cross join quota_staleness
   cross join quota_last_resets as resets
-  join named_accounts on named_accounts.account_id = resets.account_id
-  left join quota_accounts on quota_accounts.account_id = resets.account_id
+  join quota_windows on quota_windows.id = resets.window_id
+  join account_standings as standings on standings.account_id = resets.account_id
   where rules.rule = 'reset'
+    -- What was left long before is not what was left.
+    and ended_at - quota_windows.last_at <= stale_ms
     and resets.gating = 1
     -- A correction by the provider is no reset.
-    and (not early or next_used_percent < used_percent - 20)
-    and coalesce(quota_accounts.disabled, 0) = 0
+    and (not early or next_used_percent < resets.used_percent - 20)
+    and standings.disabled = 0
     and ended_at >= since.hour_ago
     and left_percent < rules.threshold
   union all

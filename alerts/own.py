@@ -50,7 +50,7 @@ class Own:
                 return [each for query in statements(script) for each in answers(conn, query)]
         except FileNotFoundError:
             return []
-        except (OSError, UnicodeDecodeError, sqlite3.Error, Malformed) as error:
+        except (OSError, ValueError, sqlite3.Error, Malformed) as error:
             slow = "interrupted" in str(error)
             self.trouble = f"{NAME}: {f'it takes over {MOST_SECONDS:g} s' if slow else error}"
             return None

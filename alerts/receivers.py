@@ -16,6 +16,23 @@ KEEP = """
     next_try_at = 0
   returning id
 """
+# What waits for an address that was taken out goes to those that are new, while it still is so.
+PASS_ON = """
+  insert into alert_deliveries (alert_id, receiver_id, part, due_at)
+  select alert_id, others.id, part, min(due_at)
+  from alert_deliveries
+  join alerts on alerts.id = alert_id and ended_at is null
+  join alert_receivers as gone on gone.id = receiver_id and gone.configured = 0
+  join alert_receivers as others on others.configured = 1
+  where sent_at is null
+    and part = 'begin'
+    and not exists (
+      select 1
+      from alert_deliveries as theirs
+      where theirs.alert_id = alert_deliveries.alert_id and theirs.receiver_id = others.id
+    )
+  group by alert_id, others.id
+"""
 # Nobody is left to be told.
 DROP = """
   delete from alert_deliveries
@@ -34,6 +51,7 @@ def keep(conn: sqlite3.Connection, urls: Iterable[str], folder: Path) -> Mapping
         for url in found:
             row = {"url_hash": salt.key(url).hash, "service": service(url)}
             numbered[conn.execute(KEEP, row).fetchone()[0]] = url
+        conn.execute(PASS_ON)
         conn.execute(DROP)
     return numbered
 

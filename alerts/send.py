@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import msgspec
-from apprise import Apprise, AppriseAsset, NotifyFormat
+from apprise import Apprise, AppriseAsset, NotifyFormat, OverflowMode
 
 from alerts.courier import NO_ANSWER, NOT_REACHED, REFUSED, UNKNOWN
 from alerts.model import Letter, Result, Round
@@ -59,6 +59,9 @@ def send(letter: Letter, said: Said, starter: int) -> Result:
         return Result(letter.receiver, UNKNOWN)
     for service in receiver:
         service.socket_read_timeout = max(service.socket_read_timeout, PATIENCE_SECONDS)
+        if service.overflow_mode == OverflowMode.UPSTREAM:
+            # The service would refuse what is too long for it, again and again.
+            service.overflow_mode = OverflowMode.TRUNCATE
     worked = receiver.notify(
         title=letter.title,
         body=letter.body,

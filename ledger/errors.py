@@ -34,7 +34,8 @@ def translated() -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
-        sentence = SENTENCES.get(error.sqlite_errorcode & 0xFF)
+        # What is Python's own, such as a text that is not UTF-8, has no code.
+        sentence = SENTENCES.get(getattr(error, "sqlite_errorcode", 0) & 0xFF)
         if sentence is None:
             raise
         raise Unwritable(sentence) from error

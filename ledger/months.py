@@ -9,9 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 import sqlite_utils
-from tabulate import tabulate
 
 from ledger import config
+from ledger.layout import laid_out
 from ledger.queries import ask
 
 SETTING = "subscription_price"
@@ -104,8 +104,7 @@ def print_table(rows: Rows, title: str, note: str | None) -> None:
 
 def print_markdown(rows: Rows, title: str, note: str | None) -> None:
     """Print the bill as Markdown."""
-    escaped = [{**row, "client": row["client"].replace("|", r"\|")} for row in rows]
-    print(f"\n### {title}\n\n{table(escaped, 'github')}")
+    print(f"\n### {title}\n\n{table(rows, 'github')}")
     if note:
         print(f"\n{sentence(note)}")
 
@@ -130,7 +129,7 @@ def table(rows: Rows, style: str) -> str:
     shown = [name for name in COLUMNS if any(row[name] is not None for row in rows)]
     picked = [{name: row[name] for name in shown} for row in rows]
     picked.append({"client": "total"} | {name: summed(rows, name) for name in shown[1:]})
-    return tabulate(picked, headers="keys", tablefmt=style, intfmt=",", floatfmt=",.2f")
+    return laid_out(picked, style)
 
 
 def summed(rows: Rows, name: str) -> int | float:

@@ -11,10 +11,10 @@ from contextlib import closing
 from typing import Any
 
 import sqlite_utils
-from tabulate import tabulate
 
 from ledger import config, connect_read_only, months
 from ledger.file import NAME
+from ledger.layout import laid_out
 from ledger.queries import ask, queries
 
 RANGES = ("today", "1h", "5h", "24h", "7d", "30d", "90d")
@@ -86,7 +86,7 @@ def print_table(database: sqlite_utils.Database, window: str, by: str | None) ->
     for name in [QUERIES[by]] if by else SECTIONS:
         rows = asked(database, name, window)
         print(f"\n{queries()[name].title}, {window}")
-        print(tabulate(rows, headers="keys", intfmt=",", floatfmt=",.2f") if rows else "  nothing")
+        print(laid_out(rows, "simple") if rows else "  nothing")
 
 
 def print_markdown(database: sqlite_utils.Database, window: str, by: str | None) -> None:
@@ -94,8 +94,7 @@ def print_markdown(database: sqlite_utils.Database, window: str, by: str | None)
     for name in [QUERIES[by]] if by else SECTIONS:
         rows = asked(database, name, window)
         print(f"\n### {queries()[name].title}, {window}\n")
-        table = tabulate(rows, headers="keys", tablefmt="github", intfmt=",", floatfmt=",.2f")
-        print(table if rows else "nothing")
+        print(laid_out(rows, "github") if rows else "nothing")
 
 
 def print_csv(database: sqlite_utils.Database, window: str, by: str | None) -> None:

@@ -156,6 +156,6 @@ def shown(status: Row, chosen: argparse.Namespace) -> str:
         return line(status)
     try:
         return chosen.format.format_map(words(status))
-    except (KeyError, ValueError, IndexError, AttributeError):
+    except (KeyError, ValueError, IndexError, AttributeError, TypeError):
         names = ", ".join(words(status))
         raise SystemExit(f"The format is malformed; it may name, in braces: {names}.") from None

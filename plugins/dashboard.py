@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from datasette import Forbidden, Response, hookimpl
 
-from ledger import config
+from plugins import lately
 from plugins.charts import released
 from plugins.page_data import snapshot
 from plugins.page_plan import PARAMETERS, asked
@@ -38,7 +38,7 @@ async def require_permission(request: Any, datasette: Any) -> None:
 async def page(request: Any, datasette: Any) -> Response:
     """Serve the page itself, which then asks for its data."""
     await require_permission(request, datasette)
-    raw = config.from_file(config.path()) | config.from_environment()
+    raw = lately.settings()
     html = await datasette.render_template(
         "dashboard.html",
         {

@@ -383,6 +383,20 @@ def test_quota_low(quotas):
     ]
 
 
+def test_a_full_limit_is_never_low(quotas):
+    world = quotas("quota_low")
+    rules = world.watch.chosen["alert_rules"]
+    world.watch.job = world.watch.restarted(alert_rules=rules | {"quota_low": 99})
+    start, reset = world.start, world.start + HOUR
+    world.used(60, resets_at=reset, at=start)
+    assert len(world.told()) == 1
+    for minutes in (1, 12):
+        world.used(0, resets_at=reset + 5 * HOUR, at=reset + minutes * MINUTE)
+    assert world.watch.rows("select state from alert_episodes") == [("over",)]
+    world.used(60, resets_at=reset + 5 * HOUR, at=reset + HOUR)
+    assert len(world.told()) == 1
+
+
 def test_what_is_left_of_a_limit_that_does_not_block_is_no_alert(quotas):
     world = quotas("quota_low")
     world.used(99, resets_at=world.start + HOUR, at=world.start)
@@ -410,8 +424,10 @@ def test_runs_out(quotas):
         "user0@example.com (codex): at this rate the 5-hour limit runs out at 15:00, "
         "before it resets at 16:00."
     ]
-    # Nobody looks for two hours: nothing new is known of it.
+    # Nobody looks for two hours: nothing new is known of it, and what was said stands.
+    before = watch.rows("select sentence, value from alerts")
     watch.pass_by(125 * MINUTE)
+    assert watch.rows("select sentence, value from alert_conditions") == before
     assert watch.rows("select reason from quota_window_forecasts") == [("stale",)]
     assert watch.rows("select clear_since from alerts") == [(None,)]
     for step in (16, 17):
@@ -451,6 +467,10 @@ def test_reset(quotas):
     world.used(1, resets_at=fourth, at=third + 85 * MINUTE)
     assert world.told() == [text.format("early, at 00:20", "7 % was left")]
     watch.pass_by(2 * HOUR)
+    assert world.told() == []
+    # Nobody knows what was left in the end.
+    world.used(97, resets_at=fourth, at=fourth - 2 * HOUR)
+    watch.work(fourth + MINUTE)
     assert world.told() == []
 
 

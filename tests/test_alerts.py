@@ -1,12 +1,16 @@
 """What is worth an alert is told once, in one message, whatever happens to the receiver."""
 
+import os
 from functools import partial
 
 import pytest
 from alert_rig import DAY, HOUR, MINUTE, TOKEN, Watch, receiving
+from apprise.plugins.custom_json import NotifyJSON
 from brute import local
 from quota_ledger import add_account
 
+from alerts.model import Letter, Result
+from alerts.send import listening, send
 from ledger import transaction
 from ledger.keys import load_salt
 
@@ -209,6 +213,33 @@ def test_a_receiver_that_was_taken_out_is_waited_for_no_longer(watch_of, receive
     assert watch.job.remark() is None
 
 
+def test_what_waits_for_a_mistyped_address_goes_to_the_right_one(watch_of, receiver):
+    watch = watch_of(receiver)
+    receiver.status = 404
+    log_out(watch)
+    watch.work()
+    receiver.status = 200
+    with receiving() as right:
+        watch.job = watch.restarted(alert_urls=[right.url])
+        watch.work()
+        assert right.taken() == [alert(FIRST)]
+        watch.job = watch.restarted(alert_urls=[receiver.url, right.url])
+        watch.work()
+        assert (right.taken(), receiver.taken()) == ([], [])
+
+
+# Services of apprise that are not used here import it.
+@pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
+def test_what_is_too_long_for_a_service_is_cut_off(watch_of, receiver, monkeypatch):
+    monkeypatch.setattr(NotifyJSON, "body_maxlen", 100)
+    letter = Letter(1, receiver.url, "cliproxy-ledger: alert", "It holds. " * 50, "warning")
+    with listening() as said:
+        assert send(letter, said, os.getppid()) == Result(1, None)
+    ((_, body, _),) = receiver.taken()
+    assert body.startswith("It holds. It holds.")
+    assert len(body) <= 100
+
+
 def test_an_alert_that_waits_is_told_as_it_is_by_then(watch_of, receiver):
     watch = watch_of(receiver, budgets=[])
     receiver.stop()
@@ -356,6 +387,12 @@ BROKEN = [
     pytest.param("pragma journal_mode = delete", "not authorized", id="pragma"),
     pytest.param("create view clock as select 1 as now", "not authorized", id="create"),
     pytest.param(SLOW, "it takes over 1 s", id="endless"),
+    pytest.param(
+        "select 'a' as subject, substr(cast('Zo\u00eb' as blob), 1, 3) || '' as sentence",
+        "Could not decode to UTF-8 column 'sentence' with text 'Zo\ufffd'",
+        id="no-utf-8",
+    ),
+    pytest.param("select 1\0", "embedded null character", id="nul"),
     pytest.param(
         "select 1 as subject, 'x' as sentence, 'gap' as rule",
         "the rule gap is one of the ledger's own: take another name",

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from contextlib import closing
 
 import httpx
@@ -155,6 +156,18 @@ def test_the_page_the_api_and_the_reports_show_the_names(named):
     for text in (json.dumps(sections), json.dumps(api), report):
         assert "ann@example.com" not in text
         assert "…77aa" not in text
+
+
+def test_reports_show_a_name_as_it_is(named):
+    write(
+        named, {"client_aliases": {"…77aa": "007"}, "account_aliases": {"ann@example.com": "a|b"}}
+    )
+    named.run("ledger", "init")
+    for style in ("table", "markdown"):
+        clients = named.run("ledger.report", "24h", "--by", "client", "--format", style)
+        assert re.search(r"\b007\b", clients)
+        assert "7.00" not in clients
+    assert "a\\|b" in named.run("ledger.report", "24h", "--by", "account", "--format", "markdown")
 
 
 def test_masked_pages_show_no_name_of_a_person(named):

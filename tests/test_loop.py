@@ -15,7 +15,7 @@ from conftest import ROOT
 from ledger import prepare
 from worker.errors import Refused, Unavailable
 from worker.heartbeat import Heartbeat, now
-from worker.loop import pause, run
+from worker.loop import pause, rest_alive, run
 
 AWAY = Unavailable("it is away")
 REST = 0.25
@@ -82,6 +82,20 @@ def test_a_rest_is_as_long_as_the_trouble_is_old(
     conn: sqlite3.Connection, plan: list[int | Exception], expected: list[float]
 ) -> None:
     assert rests(conn, Job(*plan), len(expected)) == expected
+
+
+def test_a_long_rest_goes_on_with_signs_of_life() -> None:
+    stop, said = Rests(9), []
+
+    class Beats:
+        def again(self) -> None:
+            said.append("again")
+
+    rest_alive(12, stop, Beats())
+    assert stop.taken == [5, 5, 2]
+    assert said == ["again"] * 3
+    rest_alive(600, stop, Beats())
+    assert len(stop.taken) == 9
 
 
 @pytest.mark.parametrize(("left", "expected"), [(3600, 60), (30, 30), (0, 1), (-3600, 1)])

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from pathlib import Path
 
 import httpx
 import pytest
@@ -371,6 +372,11 @@ def test_single_accounts_can_be_left_out(home, proxy, all_recorded):
     home.stop_clock()
     with closing(site_of(home)) as client:
         assert total(scraped(client), "quota_left_ratio") > 0
+        file = Path(home.env["LEDGER_CONFIG"])
+        whole = file.read_text()
+        file.write_text(whole[:5])
+        assert [client.get(page).status_code for page in ("/metrics", "/")] == [200, 200]
+        file.write_text(whole)
     with closing(site_of(home, LEDGER_METRICS_ACCOUNTS="off")) as client:
         text = client.get("/metrics").text
     assert "account=" not in text

@@ -143,6 +143,7 @@ WRONG: list[tuple[str, Any]] = [
     ("timezone", "../../etc/passwd"),
     ("batch_size", True),
     ("usage_source", "carrier-pigeon"),
+    ("alert_urls", ["ntfy://one,ntfy://two"]),
 ]
 
 

@@ -253,7 +253,7 @@ def test_a_format_of_ones_own_and_one_that_makes_no_sense(seeded):  # noqa: F811
     assert said(seeded, "--format", "{requests}|{failed}|{nothing}", status=1).startswith(
         "The format is malformed; it may name, in braces: requests, failed, tokens"
     )
-    for malformed in ("{", "{}", "{tokens.x}"):
+    for malformed in ("{", "{}", "{tokens.x}", "{tokens[a]}"):
         assert "malformed" in said(seeded, "--format", malformed, status=1)
     today = json.loads(said(seeded, "--json"))["today"]
     shown = said(seeded, "--format", "{requests} of which {failed} failed")

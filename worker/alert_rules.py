@@ -33,7 +33,9 @@ RULES: dict[str, float | None] = {
 PARTS = {"failed_attempts"}
 PERIODS = ("day", "week", "month")
 LONGEST_NAME = 60
-URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S*")
+SCHEME = r"[A-Za-z][A-Za-z0-9+.-]*://"
+# One address each: of two in one, the first would get again what the second refused.
+URL = re.compile(rf"{SCHEME}(?!\S*,{SCHEME})\S*")
 HOURS = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)")
 
 Demand = tuple[str, bool, str]

@@ -66,6 +66,11 @@ class Heartbeat:
         except (Unavailable, sqlite3.Error) as error:
             log.debug("heartbeat not written: %s", error)
 
+    def again(self) -> None:
+        """Say that things are as they were said to be."""
+        if self._said:
+            self.beat(*self._said)
+
     def stop(self) -> None:
         """Say that this is a clean end; what was wrong before it stays readable."""
         self.beat("stopped", self._said and self._said[1])

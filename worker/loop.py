@@ -6,7 +6,7 @@ from typing import Protocol, TypeVar
 
 from ledger.presence import Presence
 from worker.errors import Refused, Unavailable
-from worker.heartbeat import Heartbeat, now
+from worker.heartbeat import EVERY_SECONDS, Heartbeat, now
 from worker.stop import Stop
 
 log = logging.getLogger(__name__)
@@ -68,8 +68,16 @@ def run(
         if not done and once:
             break
         if not done:
-            stop.rest(rest)
+            rest_alive(rest, stop, heartbeat)
     return 0
+
+
+def rest_alive(seconds: float, stop: Stop, heartbeat: Heartbeat) -> None:
+    """Rest, however long, and go on giving signs of life."""
+    while seconds > 0 and not stop.look():
+        stop.rest(min(seconds, EVERY_SECONDS))
+        seconds -= EVERY_SECONDS
+        heartbeat.again()
 
 
 def pause(error: Unavailable | Refused, wait: float) -> float:
