@@ -86,7 +86,7 @@ audit: $(READY) ## Look up known vulnerabilities of the locked packages
 test: $(READY) ## Run the tests
 	@$(PY) -m pytest --ignore tests/chaos --ignore tests/long --numprocesses 3 --dist loadfile
 
-long: $(READY) ## Run the tests that take longer: services, containers, demo, documents, a small benchmark
+long: $(READY) ## Run the tests that take longer: services, containers, demo, documents, windows by brute force, a small benchmark
 	@$(PY) -m pytest tests/long --numprocesses 2 --dist loadfile
 
 bench: $(READY) ## Measure, 15 minutes: QUICK=1 for two of them, EVENTS= RATE= GROW= KEEP=1

@@ -134,7 +134,7 @@ def test_a_second_time_brings_nothing(home: Home, name: str) -> None:
     holds(home)
 
 
-@pytest.mark.parametrize("first", ["keeper", "export", "events"])
+@pytest.mark.parametrize("first", ["keeper", "original", "export", "events"])
 def test_all_four_make_one_ledger_in_any_order(
     home: Home, lines: Path, tmp_path: Path, all_recorded: list[bytes], first: str
 ) -> None:
@@ -225,7 +225,7 @@ def many_in_keeper(file: Path, many: int) -> None:
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_an_import_that_was_interrupted_goes_on(home: Home, tmp_path: Path, how: int) -> None:
-    many_in_keeper(tmp_path / "keeper.db", 15_000)
+    many_in_keeper(tmp_path / "keeper.db", 30_000)
     home.run("ledger", "init")
     process = home.start("ledger", "import", str(tmp_path / "keeper.db"))
     eventually(lambda: home.count() > 0)
@@ -236,11 +236,11 @@ def test_an_import_that_was_interrupted_goes_on(home: Home, tmp_path: Path, how:
         assert "Stopped. What came in stays" in said
         assert "Traceback" not in said
     there = home.count()
-    assert 0 < there < 15_000
+    assert 0 < there < 30_000
     holds(home)
     bring_in(home, tmp_path / "keeper.db")
-    assert home.count() == 15_000
-    assert counts(home)[-1] == (15_000, 15_000 - there, there, 0, 0)
+    assert home.count() == 30_000
+    assert counts(home)[-1] == (30_000, 30_000 - there, there, 0, 0)
     first, second = home.query("select finished_at from imports order by id")
     assert first == (None,)
     assert second != (None,)
@@ -249,7 +249,7 @@ def test_an_import_that_was_interrupted_goes_on(home: Home, tmp_path: Path, how:
 
 def test_the_collector_goes_on_beside_an_import(home: Home, proxy: Proxy, tmp_path: Path) -> None:
     home.use(proxy)
-    many_in_keeper(tmp_path / "keeper.db", 15_000)
+    many_in_keeper(tmp_path / "keeper.db", 30_000)
     home.start("ingest")
     eventually(lambda: home.count("proxies"))
     eventually(lambda: home.query("select 1 from proxies where last_pop_at is not null"))
@@ -260,7 +260,7 @@ def test_the_collector_goes_on_beside_an_import(home: Home, proxy: Proxy, tmp_pa
     live = "select count(*) from usage_events where import_id is null"
     eventually(lambda: home.query(live) == [(len(raws),)])
     assert process.wait(60) == 0
-    assert home.count() == 15_000 + len(raws)
+    assert home.count() == 30_000 + len(raws)
     assert home.query("select cause from gaps") == []
     holds(home)
 

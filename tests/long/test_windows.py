@@ -119,7 +119,7 @@ def check(
 def test_every_span_and_filter_equals_brute_force(zone, anchor):
     @given(data=st.data())
     @settings(
-        max_examples=3,
+        max_examples=6,
         deadline=None,
         suppress_health_check=list(HealthCheck),
         database=None,
