@@ -58,7 +58,7 @@ def test_every_service_of_ours_runs_with_the_least_rights():
         assert service["security_opt"] == ["no-new-privileges:true"], name
         assert service["restart"] == "unless-stopped", name
         assert service["mem_limit"].endswith("m"), name
-        assert service["pids_limit"] <= 128, name
+        assert service["pids_limit"] <= 64, name
         assert service["init"] is True, name
         assert not {"privileged", "user", "network_mode", "pid"} & set(service), name
 
