@@ -84,13 +84,16 @@ class Home:
 
     def start(self, *module: str) -> subprocess.Popen[str]:
         """Start `python -m …` and remember it."""
+        environment = self.env | (DASHBOARD if module[0] == "worker.serve" else {})
+        return self._start([sys.executable, "-m", *module], env=environment)
+
+    def make(self, target: str) -> subprocess.Popen[str]:
+        """Start `make …` in a session of its own, and remember it."""
+        return self._start(["make", target], env=self.env, start_new_session=True)
+
+    def _start(self, command: list[str], **how: Any) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [sys.executable, "-m", *module],
-            cwd=ROOT,
-            env=self.env | (DASHBOARD if module[0] == "worker.serve" else {}),
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **how
         )
         self.started.append(process)
         return process

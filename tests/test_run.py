@@ -23,15 +23,7 @@ class Run:
     def __init__(self, home) -> None:
         self.port = free_port()
         home.env |= {"LEDGER_DASHBOARD_PORT": str(self.port)}
-        self.make = subprocess.Popen(
-            ["make", "run"],
-            cwd=ROOT,
-            env=home.env,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        home.started.append(self.make)
+        self.make = home.make("run")
         self.all: set[psutil.Process] = set()
 
     def look(self) -> set[psutil.Process]:

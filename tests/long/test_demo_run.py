@@ -3,12 +3,11 @@
 import os
 import signal
 import sqlite3
-import subprocess
 from contextlib import closing
 
 import httpx
 import pytest
-from conftest import ROOT, Home, eventually
+from conftest import Home, eventually
 from test_run import free_port
 
 from ledger import prepare
@@ -21,16 +20,7 @@ class Demo:
         self.home = home
         self.port = free_port()
         home.env |= {"LEDGER_DASHBOARD_PORT": str(self.port), "CLIPROXY_MANAGEMENT_KEY": ""}
-        self.make = subprocess.Popen(
-            ["make", "demo"],
-            cwd=ROOT,
-            env=home.env,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-        home.started.append(self.make)
+        self.make = home.make("demo")
 
     def accounts(self) -> list[dict]:
         """Give the accounts of 30 days from the running dashboard; nothing before it answers."""
