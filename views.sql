@@ -3373,7 +3373,8 @@ said (rule, subject, severity, sentence, at, until, value, threshold, tells_over
     'limit ' || forecasts.window_id,
     'warning',
     iif(
-      runs_out_at is null and alerts.id is not null,
+      -- Only one that is open already: what was said of it stands.
+      runs_out_at is null,
       alerts.sentence,
       account || ' (' || provider || '): at this rate the ' || forecasts.label
         || ' limit runs out at {at}, before it resets at {until}.'

@@ -16,7 +16,7 @@ KEEP = """
     next_try_at = 0
   returning id
 """
-# What waits for an address that was taken out goes to those that are new, while it still is so.
+# What waits for an address that was taken out goes to those that never had it, while it is so.
 PASS_ON = """
   insert into alert_deliveries (alert_id, receiver_id, part, due_at)
   select alert_id, others.id, part, min(due_at)

@@ -60,7 +60,7 @@ def reprice(chosen: argparse.Namespace) -> None:
 
 def own_prices() -> dict[str, Price]:
     """Read the user's own prices from the settings."""
-    raw = (config.from_file(config.path()) | config.from_environment()).get("prices", {})
+    raw = config.merged().get("prices", {})
     try:
         found = msgspec.json.decode(raw) if isinstance(raw, str) else raw
         return msgspec.convert(found, dict[str, Price])

@@ -77,10 +77,17 @@ def from_environment() -> dict[str, str]:
     return {name: value for name, value in found.items() if value} | named
 
 
+def merged() -> dict[str, Any]:
+    """Give the settings file with the environment laid over it.
+
+    Raises `SystemExit` as `from_file` does.
+    """
+    return from_file(path()) | from_environment()
+
+
 def data_dir() -> Path:
     """Tell the folder that holds the ledger, relative to the checkout when not absolute."""
-    raw = from_file(path()) | from_environment()
-    return folder(str(raw.get("data_dir") or "data"))
+    return folder(str(merged().get("data_dir") or "data"))
 
 
 def folder(text: str) -> Path:

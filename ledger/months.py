@@ -72,7 +72,7 @@ def configured_price() -> float:
 
     Raises `SystemExit` with a sentence when it is no price.
     """
-    raw = config.from_file(config.path()) | config.from_environment()
+    raw = config.merged()
     try:
         return price(str(raw.get(SETTING) or 0))
     except argparse.ArgumentTypeError:

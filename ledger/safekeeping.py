@@ -40,7 +40,7 @@ def restore(chosen: argparse.Namespace) -> None:
 def retain(_: argparse.Namespace) -> None:
     """Delete the events that keep_events_days no longer keeps, and give their space back."""
     existing()
-    raw = config.from_file(config.path()) | config.from_environment()
+    raw = config.merged()
     days = int(raw.get("keep_events_days") or 0)
     with closing(opened()) as conn:
         deleted = thin(conn, days)

@@ -14,7 +14,7 @@ from ledger.file import NAME
 
 def opened() -> sqlite3.Connection:
     """Create or upgrade the ledger and open it."""
-    raw = config.from_file(config.path()) | config.from_environment()
+    raw = config.merged()
     zone = raw.get("timezone") or tzlocal.get_localzone_name()
     return prepare(config.data_dir(), timezone=zone, names=aliases.from_settings(raw))
 

@@ -81,7 +81,7 @@ def is_foreign(headers: dict[bytes, str], host: str) -> bool:
 
 def own_names() -> set[str]:
     """Give the host names that the dashboard is meant to be reached by."""
-    raw = config.from_file(config.path()) | config.from_environment()
+    raw = config.merged()
     return LOOPBACK | {str(raw.get("dashboard_host") or "127.0.0.1").lower()}
 
 

@@ -11,7 +11,7 @@ known: dict[str, Any] = {}
 def settings() -> dict[str, Any]:
     """Give `config.json` with the environment laid over it, not checked."""
     with suppress(SystemExit):
-        found = config.from_file(config.path()) | config.from_environment()
+        found = config.merged()
         known.clear()
         known.update(found)
     return known

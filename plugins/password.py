@@ -32,7 +32,7 @@ ASK = (b"www-authenticate", b'Basic realm="ledger", charset="UTF-8"')
 
 def password_hash() -> str:
     """Give the hash that the settings hold; empty when no password is set."""
-    raw = config.from_file(config.path()) | config.from_environment()
+    raw = config.merged()
     return str(raw.get(SETTING) or "")
 
 
