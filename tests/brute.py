@@ -10,6 +10,8 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import sqlite_utils
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
 
 from ingest.parse import parse
 from ingest.spool import Batch
@@ -36,9 +38,28 @@ MEASURES = (
 )
 
 PROXY = "192.0.2.1:8317"
+# Each example asks hundreds of queries: shrinking one takes minutes.
+LONG_ONES = settings(
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    database=None,
+    phases=[Phase.generate],
+)
 
 Event = dict
 Sums = dict[object, tuple[int, ...]]
+
+
+def drawn(*, most: int, **fields: st.SearchStrategy) -> st.SearchStrategy[list[Event]]:
+    """Draw up to so many events, whose `fields` a test chooses; the others are anything."""
+    usual = {
+        "input": st.integers(0, 1000),
+        "output": st.integers(0, 1000),
+        "latency": st.integers(0, 100_000),
+        "failed": st.booleans(),
+        "id": st.uuids().map(str),
+    }
+    return st.lists(st.fixed_dictionaries(usual | fields), min_size=1, max_size=most)
 
 
 def local(at: int, zone: str) -> datetime:

@@ -7,8 +7,18 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
-from brute import DAY, HOUR, MINUTE, Ledger, cost, local, midnight
-from hypothesis import HealthCheck, Phase, given, settings
+from brute import (
+    DAY,
+    HOUR,
+    LONG_ONES,
+    MINUTE,
+    Ledger,
+    cost,
+    drawn,
+    local,
+    midnight,
+)
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alerts.store import keep_settings
@@ -80,22 +90,12 @@ def events(anchor: int):
     far = st.integers(-45 * DAY, 40 * DAY)
     quarter = st.integers(-300, 300).map(lambda n: n * 15 * MINUTE)
     edge = st.integers(-35, 35).flatmap(lambda n: st.integers(n * DAY - HOUR, n * DAY + HOUR))
-    return st.lists(
-        st.fixed_dictionaries(
-            {
-                "at": (near | far | quarter | edge).map(lambda delta: anchor + delta),
-                "account": st.sampled_from(NAMES["account"]),
-                "model": st.sampled_from(["own-large", "unknown-model"]),
-                "client": st.sampled_from(list(SHOWN)),
-                "input": st.integers(0, 1000),
-                "output": st.integers(0, 1000),
-                "latency": st.integers(0, 100_000),
-                "failed": st.booleans(),
-                "id": st.uuids().map(str),
-            }
-        ),
-        min_size=1,
-        max_size=60,
+    return drawn(
+        most=60,
+        at=(near | far | quarter | edge).map(lambda delta: anchor + delta),
+        account=st.sampled_from(NAMES["account"]),
+        model=st.sampled_from(["own-large", "unknown-model"]),
+        client=st.sampled_from(list(SHOWN)),
     )
 
 
@@ -104,13 +104,7 @@ def test_every_budget_equals_brute_force(zone, day):
     anchor = midnight(date.fromisoformat(day), zone)
 
     @given(data=st.data())
-    @settings(
-        max_examples=12,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-        database=None,
-        phases=[Phase.generate],
-    )
+    @settings(LONG_ONES, max_examples=12)
     def holds(data):
         made = data.draw(events(anchor))
         now = anchor + data.draw(st.integers(-2 * HOUR, 26 * HOUR))

@@ -10,8 +10,20 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from brute import DAY, HOUR, MEASURES, MINUTE, Ledger, asked, cost, midnight, summed
-from hypothesis import HealthCheck, Phase, given, settings
+from brute import (
+    DAY,
+    HOUR,
+    LONG_ONES,
+    MEASURES,
+    MINUTE,
+    Ledger,
+    asked,
+    cost,
+    drawn,
+    midnight,
+    summed,
+)
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_served import seeded, site  # noqa: F401 - fixtures
 
@@ -56,22 +68,13 @@ def events(start: int, end: int):
             | st.sampled_from([-DAY, -1, 0, 1, DAY - 1, DAY]).map(lambda n: n - at % DAY)
         ).map(lambda delta: at + delta)
     )
-    return st.lists(
-        st.fixed_dictionaries(
-            {
-                "at": near | st.integers(start - 20 * DAY, end + 20 * DAY),
-                "account": st.sampled_from(["ann", "bob"]),
-                "model": st.sampled_from(["own-large", "unknown-model"]),
-                "client": st.sampled_from(list(CLIENTS.values())),
-                "input": st.integers(0, 100_000),
-                "output": st.integers(0, 1000),
-                "latency": st.integers(0, 100_000),
-                "failed": st.booleans(),
-                "id": st.uuids().map(str),
-            }
-        ),
-        min_size=1,
-        max_size=40,
+    return drawn(
+        most=40,
+        at=near | st.integers(start - 20 * DAY, end + 20 * DAY),
+        account=st.sampled_from(["ann", "bob"]),
+        model=st.sampled_from(["own-large", "unknown-model"]),
+        client=st.sampled_from(list(CLIENTS.values())),
+        input=st.integers(0, 100_000),
     )
 
 
@@ -110,13 +113,7 @@ def test_a_month_equals_brute_force(zone, month):
     start, end = span(month, zone)
 
     @given(data=st.data())
-    @settings(
-        max_examples=8,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-        database=None,
-        phases=[Phase.generate],
-    )
+    @settings(LONG_ONES, max_examples=8)
     def holds(data):
         made = data.draw(events(start, end))
         cents = data.draw(st.integers(0, 100_000))

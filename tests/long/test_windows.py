@@ -12,16 +12,18 @@ from brute import (
     DAY,
     HOUR,
     LENGTHS,
+    LONG_ONES,
     MEASURES,
     MINUTE,
     Ledger,
     asked,
+    drawn,
     local,
     midnight,
     span,
     summed,
 )
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 # Daylight saving begins and ends, odd offsets, a skipped day, and an ordinary one.
@@ -44,23 +46,13 @@ def events(anchor: int):
         lambda length: st.integers(length - 2 * HOUR, length + 2 * HOUR)
     )
     quarter = st.integers(-400, 8).map(lambda n: -(anchor % (15 * MINUTE)) + n * 15 * MINUTE)
-    return st.lists(
-        st.fixed_dictionaries(
-            {
-                "at": (near | far | edge | quarter).map(lambda delta: anchor + delta),
-                "proxy": st.sampled_from(["north", "south"]),
-                "account": st.sampled_from(["ann", "bob"]),
-                "model": st.sampled_from(["own-large", "own-small", "unknown-model"]),
-                "client": st.sampled_from(["", "alpha1", "beta22"]),
-                "input": st.integers(0, 1000),
-                "output": st.integers(0, 1000),
-                "latency": st.integers(0, 100_000),
-                "failed": st.booleans(),
-                "id": st.uuids().map(str),
-            }
-        ),
-        min_size=1,
-        max_size=40,
+    return drawn(
+        most=40,
+        at=(near | far | edge | quarter).map(lambda delta: anchor + delta),
+        proxy=st.sampled_from(["north", "south"]),
+        account=st.sampled_from(["ann", "bob"]),
+        model=st.sampled_from(["own-large", "own-small", "unknown-model"]),
+        client=st.sampled_from(["", "alpha1", "beta22"]),
     )
 
 
@@ -118,14 +110,7 @@ def check(
 @pytest.mark.parametrize(("zone", "anchor"), MOMENTS)
 def test_every_span_and_filter_equals_brute_force(zone, anchor):
     @given(data=st.data())
-    @settings(
-        max_examples=6,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-        database=None,
-        # Each example asks hundreds of queries: shrinking one takes minutes.
-        phases=[Phase.generate],
-    )
+    @settings(LONG_ONES, max_examples=6)
     def holds(data):
         made = data.draw(events(anchor))
         now = anchor + data.draw(st.integers(-HOUR, HOUR))
