@@ -7,6 +7,7 @@ from typing import NamedTuple
 from ingest.management import Management
 from ingest.proxies import Collection
 from ingest.reconcile import Reading, Reconciliation
+from ledger import Unwritable
 from worker.errors import Refused, Unavailable
 from worker.heartbeat import now
 from worker.refusals import Refusals
@@ -35,7 +36,10 @@ class Asker:
         self._warned = False
 
     def after_empty_pop(self) -> None:
-        """Settle the last reading, whose events are all stored by now; ask when it is time."""
+        """Settle the last reading, whose events are all stored by now; ask when it is time.
+
+        Raises `Unwritable`; a proxy that does not tell is asked again later.
+        """
         if self._reading:
             reading, self._reading = self._reading, None
             self._told.reconciliation.keep(reading, now())
@@ -44,6 +48,8 @@ class Asker:
         self._due = time.monotonic() + EVERY_SECONDS
         try:
             self._ask()
+        except Unwritable:
+            raise
         except Unavailable as error:
             log.debug("not told: %s", error)
         except Refused as error:

@@ -1,6 +1,7 @@
 """The proxy's own counters beside what was stored, and who else takes from the queue."""
 
 import json
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
@@ -17,7 +18,8 @@ from ingest import asking
 from ingest.counters import Counted, auth_index, of_files, of_keys
 from ingest.job import Collector
 from ingest.reconcile import has_restarted
-from ledger import prepare
+from ledger import Unwritable, prepare
+from ledger.file import NAME
 from worker.settings import Settings
 
 numbers = count()
@@ -85,6 +87,22 @@ def desk(tmp_path, monkeypatch) -> Iterator[Callable[[Proxy], Desk]]:
     for one in made:
         one.job.close()
         one.conn.close()
+
+
+def test_a_ledger_that_is_locked_while_the_proxy_is_asked_is_said(desk, proxy, tmp_path):
+    at = desk(proxy)
+    at.work()
+    at.conn.execute("pragma busy_timeout = 20")
+    with closing(sqlite3.connect(tmp_path / "data" / NAME, isolation_level=None)) as locker:
+        locker.execute("begin immediate")
+        # What the last reading told, then what the next one tells, cannot be kept.
+        for _ in range(2):
+            with pytest.raises(Unwritable, match="locked by another process"):
+                at.job.step()
+        locker.execute("commit")
+    proxy.push(events(pool.ALICE, 40))
+    at.work()
+    assert at.found() == [(40, 40, 0, "ok")]
 
 
 def test_what_the_proxy_counted_is_in_the_ledger(desk, proxy):

@@ -5,7 +5,9 @@ import shutil
 import sqlite3
 import subprocess
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
 
 import pytest
 from chaos_rig import LARGE, SIZE, account, events, nothing_lost, record
@@ -42,6 +44,23 @@ def waiting(home) -> str:
     return rows[0][0] if rows else ""
 
 
+def has_asked(home) -> bool:
+    """Tell whether the collector is done with what it does at a start: all it does now is pop."""
+    asked = "select 1 from proxies where statistics_enabled"
+    return bool(home.count("proxies") and home.query(asked))
+
+
+@contextmanager
+def filled(disk: Path) -> Iterator[None]:
+    """Leave no room on a disk while the block runs."""
+    ballast = disk / "ballast"
+    with ballast.open("wb", buffering=0) as opened, suppress(OSError):
+        while opened.write(bytes(4096)):
+            pass
+    yield
+    ballast.unlink()
+
+
 def stopped(process) -> str:
     """Stop a worker and give what it logged."""
     process.terminate()
@@ -51,12 +70,12 @@ def stopped(process) -> str:
 def test_a_ledger_locked_by_another_process(home, proxy):
     home.use(proxy)
     process = home.start("ingest")
-    eventually(lambda: home.count("heartbeats"))
+    eventually(lambda: has_asked(home))
     with closing(sqlite3.connect(home.data / "ledger.db", isolation_level=None)) as locker:
         locker.execute("begin immediate")
-        began = time.monotonic()
         proxy.push(events(SIZE))
         eventually(lambda: proxy.popped)
+        began = time.monotonic()
         while time.monotonic() - began < LOCKED_SECONDS:
             assert len(proxy.popped) == 1
             time.sleep(0.2)
@@ -81,21 +100,13 @@ def test_a_full_disk(home, proxy, disk):
     eventually(lambda: home.count("heartbeats"))
     made = events(SIZE)
     proxy.push(made[: SIZE // 2])
-    ballast = disk / "ballast"
-    with ballast.open("wb") as opened:
-        try:
-            while True:
-                opened.write(bytes(65536))
-                opened.flush()
-        except OSError:
-            pass
-    proxy.push(made[SIZE // 2 :])
-    popped = len(proxy.popped)
-    time.sleep(3)
-    # The batch on its way, and the one that the spool had room for.
-    assert len(proxy.popped) - popped <= 2
-    queued = proxy.queued
-    ballast.unlink()
+    with filled(disk):
+        proxy.push(made[SIZE // 2 :])
+        popped = len(proxy.popped)
+        time.sleep(3)
+        # The batch on its way, and the one that the spool had room for.
+        assert len(proxy.popped) - popped <= 2
+        queued = proxy.queued
     eventually(lambda: home.count() == SIZE, within=180)
     said = stopped(process)
     assert "disk is full" in said or "No space left" in said
@@ -113,16 +124,10 @@ def test_a_full_disk_and_a_stop_in_the_midst_of_it(home, proxy, disk):
     home.use(proxy)
     process = home.start("ingest")
     eventually(lambda: home.count("heartbeats"))
-    with (disk / "ballast").open("wb", buffering=0) as opened:
-        try:
-            while opened.write(bytes(4096)):
-                pass
-        except OSError:
-            pass
-    proxy.push(events(SIZE))
-    time.sleep(2)
-    stopped(process)
-    (disk / "ballast").unlink()
+    with filled(disk):
+        proxy.push(events(SIZE))
+        time.sleep(2)
+        stopped(process)
     home.run("ingest", "--once")
     found = account(home, proxy, SIZE)
     nothing_lost(home, found)
@@ -162,11 +167,12 @@ def test_a_start_on_a_read_only_folder_waits_with_a_sentence(home, proxy, disk):
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
     proxy.push(events(SIZE))
     process = home.start("ingest")
-    time.sleep(2)
+    said = process.stdout.readline()
+    assert "waiting" in said
     assert proxy.queued == SIZE
     subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
     eventually(lambda: home.count() == SIZE, within=180)
-    assert "waiting" in stopped(process)
+    stopped(process)
     found = account(home, proxy, SIZE)
     nothing_lost(home, found)
     record(
