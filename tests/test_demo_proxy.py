@@ -4,11 +4,12 @@ import asyncio
 import json
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 
 import httpx
 import pytest
+from conftest import eventually
 
 from demo import pool
 from demo.messages import Reply
@@ -70,14 +71,6 @@ def read(line: socket.socket, expected: bytes) -> bytes:
     while len(got) < len(expected) and (piece := line.recv(len(expected) - len(got))):
         got += piece
     return got
-
-
-def eventually(true: Callable[[], bool]) -> bool:
-    """Poll until something holds, for five seconds at most."""
-    deadline = time.monotonic() + 5
-    while not true() and time.monotonic() < deadline:
-        time.sleep(0.005)
-    return true()
 
 
 def browser(proxy: Proxy, key: str = KEY) -> httpx.Client:
@@ -340,7 +333,7 @@ def test_a_subscriber_gets_everything_and_starves_the_poppers(proxy: Proxy) -> N
         assert talk(proxy, LOGIN, command("LPOP", "usage", "9")) == (
             b"+OK\r\n*1\r\n$6\r\nbefore\r\n"
         )
-    assert eventually(lambda: not proxy.queue.channel.subscriptions)
+    eventually(lambda: not proxy.queue.channel.subscriptions)
     proxy.push([b"after"])
     assert proxy.queued == 1
 
@@ -371,7 +364,7 @@ def test_errors_are_published_but_never_queued(proxy: Proxy) -> None:
     proxy.push_error(b"nobody hears")
     with connect(proxy) as line:
         line.sendall(LOGIN + command("SUBSCRIBE", "errors"))
-        assert eventually(lambda: bool(proxy.errors.subscriptions))
+        eventually(lambda: proxy.errors.subscriptions)
         proxy.push_error(b"oops")
         line.sendall(command("QUIT"))
         assert read_all(line).endswith(b"$6\r\nerrors\r\n$4\r\noops\r\n+OK\r\n")
@@ -380,7 +373,7 @@ def test_errors_are_published_but_never_queued(proxy: Proxy) -> None:
 def test_a_slow_subscriber_is_dropped_and_the_queue_takes_over(proxy: Proxy) -> None:
     with connect(proxy) as line:
         line.sendall(LOGIN + command("SUBSCRIBE", "usage"))
-        assert eventually(lambda: bool(proxy.queue.channel.subscriptions))
+        eventually(lambda: proxy.queue.channel.subscriptions)
         large = b"x" * 100_000
         while proxy.queue.channel.subscriptions:
             proxy.push([large] * 50)
@@ -457,7 +450,7 @@ def test_removing_the_key_loses_the_queue_and_closes_subscriptions(proxy: Proxy)
     with connect(proxy) as line:
         proxy.push([b"lost"])
         line.sendall(LOGIN + command("SUBSCRIBE", "usage"))
-        assert eventually(lambda: bool(proxy.queue.channel.subscriptions))
+        eventually(lambda: proxy.queue.channel.subscriptions)
         proxy.remove_key()
         assert read_all(line).endswith(b'{"support_refresh":true}\r\n')
     assert (proxy.queued, talk(proxy, LOGIN)) == (0, b"")

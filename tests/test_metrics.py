@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -26,7 +27,7 @@ from ledger import connect, retention, rollups
 from ledger.own_prices import Price
 from ledger.prices import Prices
 from ledger.reprice import reprice
-from plugins.beside import REST_SECONDS, Beside
+from plugins.beside import Beside
 from plugins.metric_families import families
 from plugins.metric_list import ACCOUNT_SOURCES, FILE_BYTES, GAP_SOURCE, SOURCES
 from quota.model import Window
@@ -407,7 +408,10 @@ def test_scrapes_that_come_at_once_are_all_answered(site):  # noqa: F811
     assert len(requests) == 1
 
 
-def test_what_is_worked_out_beside_is_waited_for_only_at_first_and_when_old():
+def test_what_is_worked_out_beside_is_waited_for_only_at_first_and_when_old(monkeypatch):
+    clock = [1000.0]
+    monkeypatch.setattr("plugins.beside.time", SimpleNamespace(monotonic=lambda: clock[0]))
+
     async def scenario() -> list[int | None]:
         beside: Beside[int] = Beside(young_seconds=0, old_seconds=1.5)
         asked = 0
@@ -420,15 +424,17 @@ def test_what_is_worked_out_beside_is_waited_for_only_at_first_and_when_old():
             return asked
 
         first = await asyncio.gather(beside.get(compute), beside.get(compute))
-        begun = time.monotonic()
-        second = await beside.get(compute)
-        assert time.monotonic() - begun < REST_SECONDS
-        await asyncio.sleep(REST_SECONDS * 1.5)
-        third = await beside.get(compute)
-        await asyncio.sleep(REST_SECONDS * 1.5)
-        kept = await beside.get(compute)
-        await asyncio.sleep(2.2)
-        return [*first, second, third, kept, await beside.get(compute)]
+        told = []
+        for calls in (1, 2, 3):
+            while asked < calls:
+                await asyncio.sleep(0.01)
+            # What is told at once is what there is; it is worked out anew afterwards.
+            told.append(await beside.get(compute))
+            assert asked == calls
+        while asked < 4:
+            await asyncio.sleep(0.01)
+        clock[0] += 2
+        return [*first, *told, await beside.get(compute)]
 
     assert asyncio.run(scenario()) == [1, 1, 1, 2, 2, 5]
 

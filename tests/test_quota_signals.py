@@ -2,7 +2,6 @@
 
 import json
 import re
-import time
 from contextlib import closing
 from datetime import datetime
 
@@ -249,7 +248,7 @@ def test_strange_refusals_are_no_trouble(body):
     assert told.headers["x-codex-primary-used-percent"] == "30"
 
 
-def test_events_without_headers_cost_next_to_nothing(tmp_path):
+def test_for_events_without_headers_the_ledger_is_not_asked(tmp_path):
     usage = parse(json.dumps(event() | {"response_headers": {}}).encode())
     assert isinstance(usage, Usage)
     batch = [usage] * 20_000
@@ -258,11 +257,10 @@ def test_events_without_headers_cost_next_to_nothing(tmp_path):
         raise AssertionError
 
     conn = prepare(tmp_path, timezone="UTC")
-    began = time.perf_counter()
+    executed: list[str] = []
+    conn.set_trace_callback(executed.append)
     signals.keep_signals(conn, batch, credential=never, popped_at=0)
-    took = (time.perf_counter() - began) / len(batch) * 1e6
+    assert executed == []
     assert listen(conn) == 0
     assert rows(conn, "select * from quota_signals") == []
     conn.close()
-    print(f"{took:.2f} µs")
-    assert took < 2

@@ -72,3 +72,13 @@ def test_every_module_says_what_it_is_and_every_function_is_typed():
         )
         for function in functions(file):
             assert function.returns is not None, f"{file.name}:{function.name}"
+
+
+def test_no_test_measures_time():
+    """A busy machine would fail it: speed is for the benchmark, patience for `eventually`."""
+    watches = {"monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "process_time"}
+    # The faults are given by how long they last, and what they took is told in a document.
+    for file in set(modules("tests")) - {ROOT / "tests" / "conftest.py", *modules("tests/chaos")}:
+        tree = ast.walk(ast.parse(file.read_text("utf-8")))
+        names = {node.attr for node in tree if isinstance(node, ast.Attribute)}
+        assert not names & watches, file

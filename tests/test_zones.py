@@ -1,7 +1,6 @@
 """Local days and offsets are those of the time zone, at every instant."""
 
 import sqlite3
-import time
 from bisect import bisect_right
 from collections.abc import Iterator
 from contextlib import closing
@@ -176,10 +175,8 @@ def test_a_wrong_clock_extends_the_tables(
 ) -> None:
     zones.keep(conn, "Europe/Berlin")
     before = kept(conn)
-    began = time.monotonic()
     with transaction(conn):
         zones.cover(conn, at(earliest), at(latest))
     assert kept(conn)[:3] == ("Europe/Berlin", first, last or before[2])
-    assert time.monotonic() - began < 5
     zones.keep(conn, "America/Havana")
     assert kept(conn)[:3] == ("America/Havana", first, last or before[2])

@@ -3,11 +3,9 @@
 import json
 import re
 import sqlite3
-import statistics
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
@@ -17,6 +15,7 @@ from conftest import KEY, ROOT, eventually
 from several import begin, entry, gaps, stand_ins, state, stored, use
 from test_kill import burst, digest
 
+from demo.proxy import Proxy
 from ingest.spool import Batch, Spool
 from ledger import Unwritable, transaction, writing
 
@@ -86,7 +85,7 @@ def test_a_refused_key_stops_its_own_proxy_alone(home, pair):
     tried = pair["office"].auth_failures
     events = burst(2000)
     pair["home"].push(events)
-    eventually(lambda: stored(home)["home"] == (2000, 2000), within=5)
+    eventually(lambda: stored(home)["home"] == (2000, 2000))
     assert pair["office"].auth_failures == tried == 1
     assert "refused the management key" in state(home)["key for office"][1]
     assert state(home)["worker ingest office"][0] == "trouble"
@@ -99,26 +98,20 @@ def test_a_refused_key_stops_its_own_proxy_alone(home, pair):
     assert pair["office"].auth_failures == 1
 
 
+def answered(proxy: Proxy) -> int:
+    """Count the pops that a proxy has answered."""
+    return sum(heard.command == "LPOP" for heard in list(proxy.heard))
+
+
 def test_a_slow_proxy_does_not_make_another_late(home, pair):
     begin(home)
-    events = iter(burst(40))
-
-    def latency() -> float:
-        """Push one event and wait until it is stored."""
-        before = home.count()
-        began = time.monotonic()
-        pair["home"].push([next(events)])
-        eventually(lambda: home.count() > before)
-        return time.monotonic() - began
-
-    alone = [latency() for _ in range(12)]
     pair["office"].stall = 3.0
-    time.sleep(0.2)
-    beside = [latency() for _ in range(12)]
-    medians = statistics.median(alone), statistics.median(beside)
-    print(f"median {medians[0]:.3f} s alone, {medians[1]:.3f} s beside a slow proxy")
-    assert medians[1] < medians[0] + 0.2
-    assert max(beside) < 1.5
+    before = answered(pair["office"])
+    for number, event in enumerate(burst(12), start=1):
+        pair["home"].push([event])
+        eventually(lambda number=number: home.count() == number)
+    # One pop of the slow one outlasts several events of the other.
+    assert answered(pair["office"]) - before < 6
     assert gaps(home) == []
 
 
@@ -126,19 +119,16 @@ def test_a_burst_of_one_proxy_does_not_make_another_late(home, pair):
     """SQLite alone would let the one that waits starve, for seconds."""
     begin(home)
     events = burst(61_000)
-    late, own = [], iter(events[60_000:])
+    passed, own = [], iter(events[60_000:])
     pair["home"].push(events[:60_000])
     while pair["home"].queued:
-        before = stored(home)["office"][1]
-        began = time.monotonic()
+        before = stored(home)
         pair["office"].push([next(own)])
-        eventually(lambda before=before: stored(home)["office"][1] > before)
-        late.append(time.monotonic() - began)
-    print(
-        f"{len(late)} events, stored after {statistics.median(late):.3f} s, at most {max(late):.3f}"
-    )
-    assert len(late) >= 5
-    assert max(late) < 1.5
+        eventually(lambda before=before: stored(home)["office"] > before["office"])
+        passed.append(stored(home)["home"][1] - before["home"][1])
+    print(f"{len(passed)} events, each passed by at most {max(passed)} of the other proxy")
+    assert len(passed) >= 5
+    assert max(passed) < 8000
 
 
 def test_a_thread_waits_for_its_turn_no_longer_than_for_another_process(tmp_path, monkeypatch):
@@ -164,7 +154,6 @@ def test_a_thread_waits_for_its_turn_no_longer_than_for_another_process(tmp_path
 
 
 def test_a_refusing_and_a_slow_proxy_leave_another_its_speed(home):
-    """Side by side in one run, since other work on the machine changes from run to run."""
     with stand_ins("home", "slow", "refusing") as proxies:
         use(home, proxies)
         listed = json.loads(home.env["LEDGER_PROXIES"])
@@ -172,19 +161,13 @@ def test_a_refusing_and_a_slow_proxy_leave_another_its_speed(home):
         home.env["LEDGER_PROXIES"] = json.dumps(listed)
         begin(home)
         eventually(lambda: proxies["refusing"].auth_failures == 1)
-        rates: dict[float, list[float]] = {0.0: [], 3.0: []}
-        events = burst(60_000)
-        for number, stall in enumerate((0.0, 3.0) * 3):
-            proxies["slow"].stall = stall
-            part = events[number * 10_000 :][:10_000]
-            began = time.monotonic()
-            proxies["home"].push(part)
-            eventually(lambda most=10_000 * (number + 1): home.count() == most)
-            rates[stall].append(len(part) / (time.monotonic() - began))
+        proxies["slow"].stall = 3.0
+        before = answered(proxies["slow"])
+        proxies["home"].push(burst(30_000))
+        eventually(lambda: home.count() == 30_000, within=60)
+        # It took 60 batches or more.
+        assert answered(proxies["slow"]) - before < 10
         assert proxies["refusing"].auth_failures == 1
-    alone, beside = (max(rates[stall]) for stall in (0.0, 3.0))
-    print(f"{alone:,.0f}/s beside a refusing proxy, {beside:,.0f}/s beside a slow one too")
-    assert beside > alone / 2
 
 
 def test_a_proxy_that_goes_and_comes_leaves_a_gap_of_its_own(home, pair):
@@ -194,7 +177,7 @@ def test_a_proxy_that_goes_and_comes_leaves_a_gap_of_its_own(home, pair):
     eventually(lambda: gaps(home) == [("office", "proxy away", 1)])
     pair["office"].push(events[:200])
     pair["home"].push(events[200:])
-    eventually(lambda: stored(home)["home"] == (300, 300), within=3)
+    eventually(lambda: stored(home)["home"] == (300, 300))
     assert state(home)["gaps"][0] == "trouble"
     pair["office"].start()
     eventually(lambda: stored(home)["office"] == (200, 200))
