@@ -61,13 +61,13 @@ class Site:
     def answers(self) -> bool:
         """Tell whether the server answers."""
         try:
-            return httpx.get(f"{self.address}/", trust_env=False).status_code == 200
+            return httpx.get(f"{self.address}/", trust_env=False, timeout=20).status_code == 200
         except httpx.TransportError:
             return False
 
     def json(self, path: str, **given: str) -> Any:
         """Ask for JSON."""
-        answer = httpx.get(f"{self.address}{path}", params=given, trust_env=False, timeout=10)
+        answer = httpx.get(f"{self.address}{path}", params=given, trust_env=False, timeout=20)
         assert answer.status_code == 200, answer.text[:300]
         return answer.json()
 

@@ -137,7 +137,9 @@ def test_a_filter_takes_all_that_has_the_name(named, filters, expected):
         rows = site.json(f"/ledger/{query}.json", **given)
         assert sum(row["requests"] for row in rows) == expected, query
     assert len(site.json("/ledger/requests.json", **given)) == expected
-    lines = httpx.get(f"{site.address}/export/events.jsonl", params=given, trust_env=False).text
+    lines = httpx.get(
+        f"{site.address}/export/events.jsonl", params=given, trust_env=False, timeout=20
+    ).text
     assert len(lines.splitlines()) == expected
 
 

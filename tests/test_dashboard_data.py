@@ -227,7 +227,7 @@ def test_the_language_is_the_browsers_unless_chosen(site):  # noqa: F811
     assert spoken(**{"accept-language": "fr, zh-TW;q=0.9, en;q=0.5"}) == "zh-CN"
     assert spoken(**{"accept-language": "de"}) == "en"
     assert spoken(**{"accept-language": "en", "cookie": "lang=zh"}) == "zh-CN"
-    chosen = httpx.get(f"{site.base_url}/?lang=zh", trust_env=False)
+    chosen = httpx.get(f"{site.base_url}/?lang=zh", trust_env=False, timeout=20)
     assert "lang=zh" in chosen.headers["set-cookie"]
 
 

@@ -138,7 +138,7 @@ def test_every_chart_is_drawn_and_every_link_answers(browser, site):  # noqa: F8
         queried = {link for link in links if "/ledger/" in link}
         assert len(queried) > 40
         for link in queried:
-            answer = httpx.get(link, trust_env=False, timeout=10)
+            answer = httpx.get(link, trust_env=False, timeout=20)
             assert answer.status_code == 200, link
 
 

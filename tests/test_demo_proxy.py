@@ -76,7 +76,9 @@ def read(line: socket.socket, expected: bytes) -> bytes:
 def browser(proxy: Proxy, key: str = KEY) -> httpx.Client:
     """Return an HTTP client of the management API."""
     url = f"http://127.0.0.1:{proxy.port}/v0/management/"
-    return httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, trust_env=False)
+    return httpx.Client(
+        base_url=url, headers={"Authorization": f"Bearer {key}"}, trust_env=False, timeout=20
+    )
 
 
 @pytest.fixture
@@ -496,7 +498,7 @@ def test_http_asks_for_the_key(
     proxy: Proxy, headers: dict[str, str], status: int, error: str | None
 ) -> None:
     url = f"http://127.0.0.1:{proxy.port}/v0/management/config"
-    answer = httpx.get(url, headers=headers, trust_env=False)
+    answer = httpx.get(url, headers=headers, trust_env=False, timeout=20)
     assert (answer.status_code, answer.json().get("error")) == (status, error)
     assert answer.headers["X-CPA-VERSION"] == proxy.version
 

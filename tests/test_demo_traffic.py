@@ -364,7 +364,9 @@ def test_the_stand_in_runs_alone_until_it_is_told_to_stop(name: signal.Signals) 
         assert process.stderr is not None
         address = process.stdout.readline().decode().split()[2].rstrip(",")
         headers = {"X-Management-Key": "k"}
-        answer = httpx.get(f"{address}/v0/management/config", headers=headers, trust_env=False)
+        answer = httpx.get(
+            f"{address}/v0/management/config", headers=headers, trust_env=False, timeout=20
+        )
         assert answer.status_code == 200
         process.send_signal(name)
         assert (process.wait(20), process.stderr.read()) == (0, b"")

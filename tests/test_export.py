@@ -16,7 +16,7 @@ FORMS = ("csv", "jsonl")
 def answered(address: str) -> httpx.Response | None:
     """Ask, and give nothing while the server is not up."""
     try:
-        return httpx.get(address, trust_env=False)
+        return httpx.get(address, trust_env=False, timeout=20)
     except httpx.ConnectError:
         return None
 

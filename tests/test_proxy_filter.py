@@ -227,7 +227,7 @@ def test_the_page_is_filtered_by_proxy_in_every_part(browser, site):  # noqa: F8
         assert len(parts) > 30
         assert [link for link in parts if "proxy=office" not in link] == []
         for link in {link for link in links if "proxy=office" in link}:
-            assert httpx.get(link, trust_env=False, timeout=10).status_code == 200, link
+            assert httpx.get(link, trust_env=False, timeout=20).status_code == 200, link
         page.reload()
         eventually(lambda: plain(card(page, "requests")) == office)
         assert page.locator("#proxy").input_value() == "office"
@@ -274,7 +274,7 @@ def test_a_masked_page_keeps_the_filter(browser, site):  # noqa: F811
 def test_exports_and_reports_know_the_proxy(site):
     address = f"{site.address}/export/events.jsonl"
     given = {"window": "24h", "proxy": "office"}
-    lines = httpx.get(address, params=given, trust_env=False).text.splitlines()
+    lines = httpx.get(address, params=given, trust_env=False, timeout=20).text.splitlines()
     assert len(lines) == 150
     assert {json.loads(line)["proxy"] for line in lines} == {"office"}
     report = site.home.run("ledger.report", "24h", "--by", "proxy", "--format", "json")

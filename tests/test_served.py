@@ -37,7 +37,7 @@ def site(seeded):
     port = free_port()
     seeded.env["LEDGER_DASHBOARD_PORT"] = str(port)
     seeded.start("worker.serve")
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=20) as client:
 
         def answers() -> bool:
             try:

@@ -54,7 +54,7 @@ def ban(proxy: Proxy) -> None:
     """Have this address banned."""
     for _ in range(5):
         url = f"http://127.0.0.1:{proxy.port}/v0/management/config"
-        httpx.get(url, headers={"Authorization": "Bearer wrong"}, trust_env=False)
+        httpx.get(url, headers={"Authorization": "Bearer wrong"}, trust_env=False, timeout=20)
 
 
 @WAYS

@@ -26,7 +26,7 @@ class Demo:
         """Give the accounts of 30 days from the running dashboard; nothing before it answers."""
         address = f"http://127.0.0.1:{self.port}/ledger/accounts.json?window=30d&_shape=array"
         try:
-            return httpx.get(address, trust_env=False, timeout=10).json()
+            return httpx.get(address, trust_env=False, timeout=20).json()
         except httpx.ConnectError:
             return []
 

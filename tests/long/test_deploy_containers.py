@@ -250,7 +250,7 @@ def test_the_dashboard_in_a_container_asks_for_its_password(containers):
     containers.start("web")
     eventually(lambda: containers.health("web") == 0)
     page = f"http://127.0.0.1:{containers.port}/ledger/summary.json?window=24h"
-    with httpx.Client(trust_env=False) as client:
+    with httpx.Client(trust_env=False, timeout=20) as client:
         assert client.get(page).status_code == 401
         assert client.get(page, auth=("ledger", "wrong")).status_code == 401
         assert client.get(page, auth=("ledger", PASSWORD)).status_code == 200

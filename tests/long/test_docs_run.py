@@ -235,7 +235,7 @@ def test_every_question_is_answered_by_an_address_and_a_command(filled, site, tm
     if address and (asked := parse_qs(urlsplit(address[1]).query).get("sql")):
         assert asked == [sql_of(found[0])], "the address and the command ask different things"
         path = address[1].replace("/ledger?", "/ledger.json?") + "&_shape=array"
-        served = httpx.get(site.address + path, trust_env=False).json()
+        served = httpx.get(site.address + path, trust_env=False, timeout=20).json()
         # The window has moved on meanwhile, so that the numbers may differ.
         assert list(map(list, served[:1])) == list(map(list, rows[:1]))
 
