@@ -1,5 +1,6 @@
 """Several proxies in one ledger: sums across, and one of them alone, in queries and on the page."""
 
+import itertools
 import json
 import sqlite3
 import time
@@ -181,15 +182,24 @@ def test_accounts_are_listed_with_every_proxy_that_knows_them():
                 assert all(row["proxy"] == known[row["account_id"]] for row in rows)
 
 
+def a_day(count: int, *, seed: int) -> list[bytes]:
+    """Make the traffic of the last day, such that something failed in it."""
+    now = time.time()
+    days = (
+        list(Traffic(seed=number, anchor=now).history(now - 86400, now, count=count))
+        for number in itertools.count(seed)
+    )
+    return next(day for day in days if any(json.loads(event)["failed"] for event in day))
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     """A dashboard over the traffic of two proxies, `home` and `office`, with quotas."""
     home = Home(tmp_path_factory.mktemp("two"))
     with stand_ins("home", "office", records=False) as proxies:
         use(home, proxies)
-        for seed, (proxy, count) in enumerate(zip(proxies.values(), (400, 150), strict=True), 1):
-            now = time.time()
-            proxy.push(list(Traffic(seed=seed, anchor=now).history(now - 86400, now, count=count)))
+        proxies["home"].push(a_day(400, seed=100))
+        proxies["office"].push(a_day(150, seed=200))
         home.run("ingest", "--once")
         home.start("quota")
         site = Site(home)
