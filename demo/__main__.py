@@ -1,10 +1,14 @@
-"""`python -m demo`: the whole demo; `fill`: only its ledger; `proxy`: only the stand-in proxy."""
+"""`python -m demo`: the whole demo; `fill`: only its ledger; `proxy`: only the stand-in proxy.
+
+`wait` ends as soon as the stand-in listens: what asks it before has its first failure at once.
+"""
 
 import argparse
 import os
 import signal
+import socket
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from threading import Event
 
@@ -14,6 +18,8 @@ from demo.proxy import DEFAULT_RETENTION, Proxy
 from demo.serving import serving
 from demo.traffic import BUSIEST, Traffic
 from worker.serve import end_with_starter
+
+LOOK_SECONDS = 0.05
 
 
 def main() -> None:
@@ -50,6 +56,18 @@ def run_proxy(options: argparse.Namespace) -> None:
             stop.wait()
 
 
+def wait(options: argparse.Namespace) -> None:
+    """End once somebody listens; raises SystemExit when nobody does for long."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    end_with_starter()
+    until = time.monotonic() + options.seconds
+    while time.monotonic() < until:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", options.port)):
+            return
+        time.sleep(LOOK_SECONDS)
+    raise SystemExit(f"nobody listens on port {options.port}")
+
+
 def version(text: str) -> str:
     """Check that a text names a version of the proxy; raises ValueError otherwise."""
     versions.parse(text)
@@ -76,6 +94,10 @@ def _parser() -> argparse.ArgumentParser:
     proxy.add_argument("--version", type=version, default=Proxy.version, help="tag to stand in for")
     proxy.add_argument("--retention", type=float, default=DEFAULT_RETENTION, help="seconds")
     proxy.add_argument("--rate", type=float, default=BUSIEST, help="busiest events a second")
+    waiting = commands.add_parser("wait", help="end once the stand-in proxy listens")
+    waiting.set_defaults(run=wait)
+    waiting.add_argument("--port", type=int, required=True)
+    waiting.add_argument("--seconds", type=float, default=60.0, help="for no longer")
     return parser
 
 

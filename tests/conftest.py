@@ -91,6 +91,11 @@ class Home:
         """Start `make …` in a session of its own, and remember it."""
         return self._start(["make", target], env=self.env, start_new_session=True)
 
+    def line(self, line: str) -> subprocess.Popen[str]:
+        """Start a line of a Procfile as honcho does, and remember it."""
+        environment = {**self.env, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+        return self._start(["sh", "-c", line], env=environment)
+
     def _start(self, command: list[str], **how: Any) -> subprocess.Popen[str]:
         process = subprocess.Popen(
             command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **how

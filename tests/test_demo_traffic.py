@@ -356,6 +356,14 @@ def test_a_taken_port_is_said_in_a_sentence() -> None:
     assert (done.returncode, done.stderr) == (1, sentence)
 
 
+def test_a_stand_in_that_never_comes_is_said_in_a_sentence() -> None:
+    with serving(Proxy(key=None)) as proxy:
+        port = str(proxy.port)
+    command = [sys.executable, "-m", "demo", "wait", "--port", port, "--seconds", "0.3"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, f"nobody listens on port {port}\n")
+
+
 @pytest.mark.parametrize("name", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_the_stand_in_runs_alone_until_it_is_told_to_stop(name: signal.Signals) -> None:
     command = [sys.executable, "-m", "demo", "proxy", "--key", "k", "--rate", "0"]

@@ -155,6 +155,20 @@ def test_off_asks_nobody_and_says_so(quota_home, proxy):
     assert not proxy.providers.calls
 
 
+def test_in_the_demo_nobody_is_asked_before_the_stand_in_is_there(quota_home, proxy):
+    proxy.stop()
+    procfile = (ROOT / "demo" / "Procfile").read_text()
+    lines = dict(line.split(": ", 1) for line in procfile.splitlines())
+    for worker in ("ingest", "quota"):
+        quota_home.line(lines[worker])
+    time.sleep(0.5)
+    proxy.start()
+    states = "select state, count(*) from quota_accounts group by state"
+    eventually(lambda: ("ok", 5) in quota_home.query(states))
+    assert quota_home.query("select 1 from quota_accounts where error_code = 'no_connection'") == []
+    assert quota_home.count("gaps") == 0
+
+
 def test_stand_ins_must_be_on_this_machine(quota_home):
     quota_home.env["LEDGER_PROVIDER_URLS"] = '{"codex": "https://codex.example.com"}'
     assert "provider_urls" in quota_home.run("quota", "--once", status=1)
