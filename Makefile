@@ -25,7 +25,7 @@ $(READY): requirements.lock
 	@touch $@
 
 run: $(READY) ## Collect from the proxy, watch quotas and serve the dashboard
-	@$(PY) -m worker.ready && LEDGER_PARENT_PID=$$$$ exec honcho start
+	@$(PY) -m worker.ready && exec $(PY) -m worker.together
 
 demo: $(READY) ## Try it: a stand-in proxy with 30 days of traffic, no key needed
 	@LEDGER_PARENT_PID= exec $(PY) -m demo

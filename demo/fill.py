@@ -175,7 +175,6 @@ def drain(proxy: Proxy, collector: subprocess.Popen[bytes], most: int) -> None:
 
 
 def run_all() -> None:
-    """Become honcho, which runs the stand-in, the workers and the dashboard."""
-    os.environ["LEDGER_PARENT_PID"] = str(os.getpid())
-    command = [sys.executable, "-c", "from honcho.command import main; main()"]
-    os.execv(sys.executable, [*command, "-f", "demo/Procfile", "-d", str(ROOT), "start"])
+    """Become the process manager of the stand-in, the workers and the dashboard."""
+    command = [sys.executable, "-m", "worker.together", "demo/Procfile"]
+    os.execv(sys.executable, command)

@@ -1,6 +1,7 @@
 """What tests share: recorded events, a data folder of their own, and real processes."""
 
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -137,7 +138,9 @@ class Home:
         """End what is still running."""
         for process in self.started:
             if process.poll() is None:
-                process.kill()
+                # A session of its own is `make` and the process manager, which others watch.
+                is_leader = os.getpgid(process.pid) == process.pid
+                (os.killpg if is_leader else os.kill)(process.pid, signal.SIGKILL)
             process.wait()
             process.stdout.close()
 

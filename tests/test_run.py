@@ -37,7 +37,7 @@ class Run:
 
     def honcho(self) -> psutil.Process:
         """The process manager: make's child."""
-        return next(p for p in self.me().children() if "honcho" in " ".join(p.cmdline()))
+        return next(p for p in self.me().children() if "worker.together" in " ".join(p.cmdline()))
 
     def is_up(self) -> bool:
         """Tell whether the dashboard answers."""
@@ -77,7 +77,14 @@ ENDINGS = [
     pytest.param(lambda run: run.honcho().terminate(), id="sigterm-to-honcho"),
     pytest.param(lambda run: os.killpg(run.make.pid, signal.SIGHUP), id="hang-up"),
     pytest.param(lambda run: run.honcho().kill(), id="honcho-killed"),
+    pytest.param(lambda run: unheard(run), id="ctrl-c-when-nobody-reads"),
 ]
+
+
+def unheard(run: Run) -> None:
+    """Press Ctrl-C after whoever read the output has gone, as `| head` does."""
+    run.make.stdout.close()
+    os.killpg(run.make.pid, signal.SIGINT)
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
@@ -85,7 +92,7 @@ def test_nothing_is_left_five_seconds_after_the_end(running, home, ending):
     assert len(running.all) >= 5
     ending(running)
     eventually(lambda: not running.left(), within=5)
-    running.make.communicate()
+    running.make.wait()
     assert home.spool().read_bytes() == b""
     assert home.query("select state from heartbeats where worker = 'ingest'") == [("stopped",)]
 
