@@ -13,13 +13,12 @@ from datetime import UTC, datetime
 from threading import Event
 
 from demo import fill, live, versions
+from demo.listener import HOST
 from demo.pool import KEY, SEED
 from demo.proxy import DEFAULT_RETENTION, Proxy
 from demo.serving import serving
 from demo.traffic import BUSIEST, Traffic
 from worker.serve import end_with_starter
-
-LOOK_SECONDS = 0.05
 
 
 def main() -> None:
@@ -62,9 +61,9 @@ def wait(options: argparse.Namespace) -> None:
     end_with_starter()
     until = time.monotonic() + options.seconds
     while time.monotonic() < until:
-        with suppress(OSError), socket.create_connection(("127.0.0.1", options.port)):
+        with suppress(OSError), socket.create_connection((HOST, options.port)):
             return
-        time.sleep(LOOK_SECONDS)
+        time.sleep(fill.POLL_SECONDS)
     raise SystemExit(f"nobody listens on port {options.port}")
 
 
@@ -97,7 +96,8 @@ def _parser() -> argparse.ArgumentParser:
     waiting = commands.add_parser("wait", help="end once the stand-in proxy listens")
     waiting.set_defaults(run=wait)
     waiting.add_argument("--port", type=int, required=True)
-    waiting.add_argument("--seconds", type=float, default=60.0, help="for no longer")
+    patience = {"type": float, "default": fill.PATIENCE_SECONDS}
+    waiting.add_argument("--seconds", **patience, help="for no longer (default: %(default)s)")
     return parser
 
 

@@ -55,7 +55,9 @@ def test_a_backup_under_constant_writing_ends_and_is_of_one_moment(tmp_path):
         stop, written, refused = threading.Event(), [0], []
 
         def write() -> None:
-            with closing(sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)) as other:
+            ledger = tmp_path / "ledger.db"
+            # Nobody is kept from writing for a second.
+            with closing(sqlite3.connect(ledger, isolation_level=None, timeout=1)) as other:
                 while not stop.is_set():
                     try:
                         other.execute("begin immediate")

@@ -377,4 +377,4 @@ def test_the_stand_in_runs_alone_until_it_is_told_to_stop(name: signal.Signals) 
         )
         assert answer.status_code == 200
         process.send_signal(name)
-        assert (process.wait(20), process.stderr.read()) == (0, b"")
+        assert (process.wait(5), process.stderr.read()) == (0, b"")

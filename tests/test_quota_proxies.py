@@ -333,7 +333,7 @@ def test_a_hanging_provider_of_one_proxy_keeps_no_account_of_another_waiting(hom
     home.start("quota")
     eventually(lambda: quota_pair["office"].providers.calls)
     read = "select count(*) from quota_accounts where state = 'ok'"
-    eventually(lambda: home.count("quota_accounts") and home.query(read) == [(2,)])
+    eventually(lambda: home.count("quota_accounts") and home.query(read) == [(2,)], within=15)
     # They were read while the first of the others hangs still.
     eventually(lambda: quota_pair["home"].providers.calls)
     assert len(quota_pair["home"].providers.calls) == 1

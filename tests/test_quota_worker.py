@@ -179,7 +179,7 @@ def test_a_worker_that_waits_for_a_provider_ends_at_once(quota_home, proxy):
     worker = quota_home.start("quota")
     eventually(lambda: proxy.providers.count(pool.ALICE) == 1)
     worker.terminate()
-    assert worker.wait(timeout=10) == 0
+    assert worker.wait(timeout=2) == 0
     # The request was not waited for.
     sql = "select last_attempt_at from quota_accounts where state = 'never'"
     assert quota_home.query(sql)[0] == (None,)

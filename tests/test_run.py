@@ -71,20 +71,20 @@ def running(home, proxy, all_recorded):
         process.kill()
 
 
+def unheard(run: Run) -> None:
+    """Press Ctrl-C after whoever read the output has gone, as `| head` does."""
+    run.make.stdout.close()
+    os.killpg(run.make.pid, signal.SIGINT)
+
+
 ENDINGS = [
     pytest.param(lambda run: os.killpg(run.make.pid, signal.SIGINT), id="ctrl-c"),
     pytest.param(lambda run: run.make.terminate(), id="sigterm"),
     pytest.param(lambda run: run.honcho().terminate(), id="sigterm-to-honcho"),
     pytest.param(lambda run: os.killpg(run.make.pid, signal.SIGHUP), id="hang-up"),
     pytest.param(lambda run: run.honcho().kill(), id="honcho-killed"),
-    pytest.param(lambda run: unheard(run), id="ctrl-c-when-nobody-reads"),
+    pytest.param(unheard, id="ctrl-c-when-nobody-reads"),
 ]
-
-
-def unheard(run: Run) -> None:
-    """Press Ctrl-C after whoever read the output has gone, as `| head` does."""
-    run.make.stdout.close()
-    os.killpg(run.make.pid, signal.SIGINT)
 
 
 @pytest.mark.parametrize("ending", ENDINGS)

@@ -150,6 +150,7 @@ def test_a_connection_closed_while_idle_loses_nothing(proxy: Proxy, make: Make) 
 
 
 @WAYS
+@pytest.mark.timeout(5)
 def test_a_stalled_pop_may_have_lost_a_batch(proxy: Proxy, make: Make) -> None:
     way = make(proxy.port)
     way.pop(500)

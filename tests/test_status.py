@@ -269,6 +269,7 @@ def test_check_ends_with_status_1_only_where_something_is_wrong(home, proxy):
     assert said(home, "--check").endswith(" · ok\n")
 
 
+@pytest.mark.timeout(10)
 def test_a_locked_ledger_keeps_nobody_waiting(home):
     home.run("ledger", "init")
     with closing(sqlite3.connect(home.data / "ledger.db", isolation_level=None)) as conn:

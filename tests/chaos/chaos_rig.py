@@ -5,6 +5,7 @@
 
 import os
 import re
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -89,6 +90,12 @@ def in_words(found: Account) -> str:
         f"{found.pushed:,} events, {found.batches:,} batches handed out, {found.stored:,} stored, "
         f"{found.torn} torn, {found.absent} absent, {found.at_risk} on record as at risk"
     )
+
+
+def stopped(process: subprocess.Popen[str]) -> str:
+    """Stop a worker and give what it logged."""
+    process.terminate()
+    return process.communicate(timeout=30)[0]
 
 
 def events(count: int, *, part: int = 0) -> list[bytes]:

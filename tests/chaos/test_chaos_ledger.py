@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from chaos_rig import LARGE, SIZE, account, events, nothing_lost, record
+from chaos_rig import LARGE, SIZE, account, events, nothing_lost, record, stopped
 from conftest import eventually
 
 pytestmark = pytest.mark.timeout(1200)
@@ -46,7 +46,7 @@ def waiting(home) -> str:
 
 def has_asked(home) -> bool:
     """Tell whether the collector is done with what it does at a start: all it does now is pop."""
-    asked = "select 1 from proxies where statistics_enabled"
+    asked = "select 1 from proxies where last_pop_at and asked_at"
     return bool(home.count("proxies") and home.query(asked))
 
 
@@ -59,12 +59,6 @@ def filled(disk: Path) -> Iterator[None]:
             pass
     yield
     ballast.unlink()
-
-
-def stopped(process) -> str:
-    """Stop a worker and give what it logged."""
-    process.terminate()
-    return process.communicate(timeout=30)[0]
 
 
 def test_a_ledger_locked_by_another_process(home, proxy):

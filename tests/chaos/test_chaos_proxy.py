@@ -5,7 +5,7 @@ import time
 from contextlib import closing
 
 import pytest
-from chaos_rig import SIZE, account, events, must_add_up, nothing_lost, record
+from chaos_rig import SIZE, account, events, must_add_up, nothing_lost, record, stopped
 from conftest import KEY, eventually
 
 from demo.proxy import Proxy
@@ -29,12 +29,6 @@ def collecting(home, proxy, **more: str):
         lambda: home.count("proxies") and home.query("select 1 from proxies where last_pop_at")
     )
     return process
-
-
-def stopped(process) -> str:
-    """Stop a worker and give what it logged."""
-    process.terminate()
-    return process.communicate(timeout=30)[0]
 
 
 def test_a_restart_of_the_proxy(home, proxy):

@@ -134,7 +134,7 @@ def test_asked_to_stop_while_it_tells_it_waits_for_the_answer(stopped, receiver)
     worker.send_signal(signal.SIGTERM)
     time.sleep(0.3)
     receiver.may_answer.set()
-    assert worker.wait(20) == 0
+    assert worker.wait(5) == 0
     assert alerts(stopped) == [("collector", 1, 0)]
     stopped.run("alerts", "--once")
     assert len(receiver.messages) == 1

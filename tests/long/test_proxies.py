@@ -85,7 +85,7 @@ def test_a_refused_key_stops_its_own_proxy_alone(home, pair):
     tried = pair["office"].auth_failures
     events = burst(2000)
     pair["home"].push(events)
-    eventually(lambda: stored(home)["home"] == (2000, 2000))
+    eventually(lambda: stored(home)["home"] == (2000, 2000), within=5)
     assert pair["office"].auth_failures == tried == 1
     assert "refused the management key" in state(home)["key for office"][1]
     assert state(home)["worker ingest office"][0] == "trouble"
@@ -111,7 +111,7 @@ def test_a_slow_proxy_does_not_make_another_late(home, pair):
         pair["home"].push([event])
         eventually(lambda number=number: home.count() == number)
     # One pop of the slow one outlasts several events of the other.
-    assert answered(pair["office"]) - before < 6
+    assert answered(pair["office"]) - before < 3
     assert gaps(home) == []
 
 
@@ -166,7 +166,7 @@ def test_a_refusing_and_a_slow_proxy_leave_another_its_speed(home):
         proxies["home"].push(burst(30_000))
         eventually(lambda: home.count() == 30_000, within=60)
         # It took 60 batches or more.
-        assert answered(proxies["slow"]) - before < 10
+        assert answered(proxies["slow"]) - before < 3
         assert proxies["refusing"].auth_failures == 1
 
 
@@ -177,7 +177,7 @@ def test_a_proxy_that_goes_and_comes_leaves_a_gap_of_its_own(home, pair):
     eventually(lambda: gaps(home) == [("office", "proxy away", 1)])
     pair["office"].push(events[:200])
     pair["home"].push(events[200:])
-    eventually(lambda: stored(home)["home"] == (300, 300))
+    eventually(lambda: stored(home)["home"] == (300, 300), within=3)
     assert state(home)["gaps"][0] == "trouble"
     pair["office"].start()
     eventually(lambda: stored(home)["office"] == (200, 200))
