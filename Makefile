@@ -25,7 +25,7 @@ $(READY): requirements.lock
 	@touch $@
 
 run: $(READY) ## Collect from the proxy, watch quotas and serve the dashboard
-	@$(PY) -m worker.ready && exec $(PY) -m worker.together
+	@$(PY) -m runtime.preflight && exec $(PY) -m runtime.run_all
 
 demo: $(READY) ## Try it: a stand-in proxy with 30 days of traffic, no key needed
 	@LEDGER_PARENT_PID= exec $(PY) -m demo
@@ -43,7 +43,7 @@ alert-test: $(READY) ## Send a test message to every address of alert_urls
 	@$(PY) -m alerts.trial
 
 serve: $(READY) ## Run only the dashboard
-	@exec $(PY) -m worker.serve
+	@exec $(PY) -m runtime.serve
 
 install-service: $(READY) ## Keep all of it running as services of yours, with systemd or launchd; again after an upgrade
 	@$(PY) -m deploy.service install
@@ -64,7 +64,7 @@ status: $(READY) ## Say in one line what today took, which account is best and w
 	@$(PY) -m ledger status
 
 docs: $(READY) ## Write docs/settings.md and docs/tables.md from the program
-	@$(PY) -m worker.reference
+	@$(PY) -m runtime.reference
 
 preview: $(READY) ## Picture the dashboard on made-up traffic: docs/preview.png
 	@$(PY) -m demo.preview

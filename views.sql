@@ -1,5 +1,17 @@
 -- Every derived number. Instants are ms (UTC) inside and text outside; local means the
 -- configured time zone. Nothing here needs more than SQLite 3.40 itself.
+--
+-- Contents
+--   1. Time: the clock, windows and ranges; how a range is cut into buckets
+--   2. Names: accounts, credentials, clients and proxies as people read them
+--   3. Usage: what was used: buckets, windows, lifetime totals
+--   4. Requests: single attempts
+--   5. Health: workers, gaps, accounting, what must be equal
+--   6. Quota: limits, verdicts, forecasts, history
+--   7. Budgets and bills: budgets by period, the bill of a month
+--   8. Alerts: what is wrong now
+
+-- 1. Time: the clock, windows and ranges; how a range is cut into buckets
 
 -- The time that every other view goes by.
 create view clock as
@@ -53,6 +65,17 @@ from (
 ) as windows
 join local_days as days
   on days.starts_at = (select max(starts_at) from local_days where starts_at < windows.starts_at);
+
+-- Months: calendar months of the configured time zone, as far as its days are known.
+create view months as
+select
+  substr(day, 1, 7)  as month,
+  min(day)           as from_day,
+  max(day)           as to_day,
+  min(starts_at)     as starts_at,
+  max(ends_at)       as ends_at
+from local_days
+group by 1;
 
 -- What a query can be asked for: a named window, the one before it (from_day is its name after
 -- "before"), or a custom range of whole local days.
@@ -197,6 +220,38 @@ select
 from marked
 cross join pieces;
 
+-- A month cut into the buckets that hold it exactly: UTC days, and quarter hours before and after
+-- them, since every local midnight begins one. Both are kept for ever, so that no raw event is
+-- needed.
+create view month_parts as
+with placed as (
+  select
+    *,
+    (starts_at + 86399999) / 86400000 * 86400000  as days_from,
+    ends_at / 86400000 * 86400000                 as days_until
+  from months
+)
+select
+  month       as month,
+  4           as grain,
+  days_from   as from_at,
+  days_until  as until_at
+from placed
+union all
+select
+  month,
+  2,
+  starts_at,
+  min(days_from, ends_at)
+from placed
+union all
+select
+  month,
+  2,
+  max(days_from, days_until),
+  ends_at
+from placed;
+
 -- The same cut into minutes, for spans whose minutes are all kept.
 create view minute_parts as
 with pieces (piece) as (values (1), (2), (3))
@@ -219,6 +274,126 @@ select
 from span_bounds
 cross join pieces
 where ladder = 'quarter series' and fine_from >= recent_from;
+
+-- Which spans begin before raw events are kept, and what that means for their numbers. Name a span,
+-- as in `spans`.
+create view span_completeness as
+select
+  window                                                              as window,
+  from_day                                                            as from_day,
+  to_day                                                              as to_day,
+  starts_at                                                           as starts_at,
+  ends_at                                                             as ends_at,
+  raw_complete_from                                                   as raw_complete_from,
+  starts_at < raw_complete_from                                       as is_whole_buckets,
+  iif(
+    starts_at < raw_complete_from,
+    'single events are kept from ' || date(raw_complete_from / 1000, 'unixepoch')
+      || ' UTC on. Before that, numbers by account are of whole hours, those by account and model '
+      || 'or client and model of whole UTC days; two filters at once, failures by status and the '
+      || 'latency of one account know nothing older.',
+    null
+  )                                                                   as sentence
+from spans
+cross join rollup_state;
+
+-- 2. Names: accounts, credentials, clients and proxies as people read them
+
+-- Each account by the name that the settings give it, else by its label.
+create view named_accounts as
+select
+  id        as account_id,
+  coalesce(
+    (select alias from aliases where kind = 'account' and name = provider || ':' || label),
+    (select alias from aliases where kind = 'account' and name = label),
+    label
+  )         as account,
+  provider  as provider,
+  label     as label
+from known_accounts;
+
+-- Each credential with the account that it belongs to.
+create view named_credentials as
+select
+  credentials.id          as credential_id,
+  credentials.account_id  as account_id,
+  named_accounts.account  as account,
+  credentials.provider    as provider,
+  credentials.auth_index  as auth_index,
+  credentials.auth_type   as auth_type,
+  credentials.proxy_id    as proxy_id,
+  proxies.name            as proxy
+from credentials
+join named_accounts on named_accounts.account_id = credentials.account_id
+join proxies on proxies.id = credentials.proxy_id;
+
+-- The proxies that know an account: by a credential that it used, or by a credential file.
+create view accounts_at_proxies as
+select
+  credentials.account_id  as account_id,
+  credentials.proxy_id    as proxy_id,
+  proxies.name            as proxy
+from credentials
+join proxies on proxies.id = credentials.proxy_id
+union
+select
+  credential_files.account_id,
+  credential_files.proxy_id,
+  proxies.name
+from credential_files
+join proxies on proxies.id = credential_files.proxy_id;
+
+-- The same in one row for each account.
+create view account_proxies as
+select
+  account_id                 as account_id,
+  group_concat(proxy, ', ')  as proxy
+from (select account_id, proxy from accounts_at_proxies order by account_id, proxy)
+group by account_id;
+
+-- Each client key by the name that the settings give it, else by its label; several keys may have
+-- one name. Client 0 stands for none.
+create view named_clients as
+select
+  id  as client_id,
+  coalesce(
+    (select alias from aliases where kind = 'client' and name = hex(key_hash)),
+    (select alias from aliases where kind = 'client' and name = label),
+    label
+  )   as client
+from known_clients
+union all
+select 0, '(none)';
+
+-- How many accounts of each provider are in each state now, as the best of their groups; none is
+-- 0, so that an alarm can be set.
+create view account_counts as
+with states (state) as (
+  values ('usable'), ('blocked'), ('unknown'), ('needs_login'), ('deactivated'), ('disabled')
+),
+placed as (
+  select
+    provider as provider,
+    case
+      when max(usable) = 1 then 'usable'
+      when count(usable) < count(*) then 'unknown'
+      else coalesce(
+        max(iif(reason in ('needs_login', 'deactivated', 'disabled'), reason, null)),
+        'blocked'
+      )
+    end as state
+  from group_verdicts
+  group by account_id
+)
+select
+  placed.provider                     as provider,
+  states.state                        as state,
+  sum(placed.state = states.state)    as accounts
+from placed
+cross join states
+group by 1, 2;
+
+-- 3. Usage: what was used: buckets, windows, lifetime totals
 
 -- What a span used, not yet added up: sum over these rows with a span and is_series named.
 create view total_pieces as
@@ -389,58 +564,6 @@ cross join usage_events
   on usage_events.occurred_at >= part.from_at
   and usage_events.occurred_at < part.until_at
 where part.ladder in ('quarter', 'quarter series') and part.grain = 0;
-
--- Each account by the name that the settings give it, else by its label.
-create view named_accounts as
-select
-  id        as account_id,
-  coalesce(
-    (select alias from aliases where kind = 'account' and name = provider || ':' || label),
-    (select alias from aliases where kind = 'account' and name = label),
-    label
-  )         as account,
-  provider  as provider,
-  label     as label
-from known_accounts;
-
--- Each credential with the account that it belongs to.
-create view named_credentials as
-select
-  credentials.id          as credential_id,
-  credentials.account_id  as account_id,
-  named_accounts.account  as account,
-  credentials.provider    as provider,
-  credentials.auth_index  as auth_index,
-  credentials.auth_type   as auth_type,
-  credentials.proxy_id    as proxy_id,
-  proxies.name            as proxy
-from credentials
-join named_accounts on named_accounts.account_id = credentials.account_id
-join proxies on proxies.id = credentials.proxy_id;
-
--- The proxies that know an account: by a credential that it used, or by a credential file.
-create view accounts_at_proxies as
-select
-  credentials.account_id  as account_id,
-  credentials.proxy_id    as proxy_id,
-  proxies.name            as proxy
-from credentials
-join proxies on proxies.id = credentials.proxy_id
-union
-select
-  credential_files.account_id,
-  credential_files.proxy_id,
-  proxies.name
-from credential_files
-join proxies on proxies.id = credential_files.proxy_id;
-
--- The same in one row for each account.
-create view account_proxies as
-select
-  account_id                 as account_id,
-  group_concat(proxy, ', ')  as proxy
-from (select account_id, proxy from accounts_at_proxies order by account_id, proxy)
-group by account_id;
 
 -- The same by credential.
 create view credential_pieces as
@@ -665,20 +788,6 @@ cross join usage_events
   and usage_events.occurred_at < part.until_at
   and +usage_events.model_id = known_models.id
 where part.ladder in ('pair') and part.grain = 0;
-
--- Each client key by the name that the settings give it, else by its label; several keys may have
--- one name. Client 0 stands for none.
-create view named_clients as
-select
-  id  as client_id,
-  coalesce(
-    (select alias from aliases where kind = 'client' and name = hex(key_hash)),
-    (select alias from aliases where kind = 'client' and name = label),
-    label
-  )   as client
-from known_clients
-union all
-select 0, '(none)';
 
 -- One client key by model; the client must be named too.
 create view client_model_pieces as
@@ -1111,6 +1220,68 @@ where from_day = '' and is_series = 1
 group by window, day
 having sum(requests) > 0;
 
+-- Failed attempts of each window by status and code.
+create view failures_by_window as
+select
+  window                              as window,
+  status_code                         as status_code,
+  coalesce(failure_details.code, '')  as code,
+  count(*)                            as requests,
+  count(distinct credential_id)       as credentials,
+  max(failure_details.message)        as message
+from windows
+cross join usage_events indexed by failed_events_by_time
+  on usage_events.occurred_at >= windows.starts_at
+  and usage_events.occurred_at < windows.ends_at
+left join failure_details on failure_details.event_id = usage_events.id
+where failed = 1
+group by 1, 2, 3;
+
+-- Sums since the beginning, for counters that never go back: from day buckets, which outlive raw
+-- events, and none while the rollups are being worked out anew. Kinds of tokens do not overlap.
+-- A model that is not among the first hundred names the ledger has learnt is "other", for good.
+create view usage_ever as
+with sums as (
+  select
+    proxy_id                                            as proxy_id,
+    model_id                                            as model_id,
+    sum(requests)                                       as requests,
+    sum(failed)                                         as failed,
+    sum(input_tokens - cached_tokens - cache_write_tokens) as input_tokens,
+    sum(cached_tokens)                                  as cached_tokens,
+    sum(cache_write_tokens)                             as cache_write_tokens,
+    sum(output_tokens - reasoning_tokens)               as output_tokens,
+    sum(reasoning_tokens)                               as reasoning_tokens,
+    sum(unclassified_tokens)                            as unclassified_tokens,
+    sum(cost_microdollars)                              as cost_microdollars,
+    sum(unpriced)                                       as unpriced
+  from model_rollup
+  where grain = 4
+    and (
+      select last_event_id >= (select coalesce(max(id), 0) from usage_events) from rollup_state
+    )
+  group by proxy_id, model_id
+)
+select
+  proxies.name                                      as proxy,
+  iif(model_id <= 100, known_models.name, 'other')  as model,
+  sum(requests)                                     as requests,
+  sum(failed)                                       as failed,
+  sum(input_tokens)                                 as input_tokens,
+  sum(cached_tokens)                                as cached_tokens,
+  sum(cache_write_tokens)                           as cache_write_tokens,
+  sum(output_tokens)                                as output_tokens,
+  sum(reasoning_tokens)                             as reasoning_tokens,
+  sum(unclassified_tokens)                          as unclassified_tokens,
+  sum(cost_microdollars) / 1e6                      as cost_dollars,
+  sum(unpriced)                                     as unpriced
+from sums
+join proxies on proxies.id = sums.proxy_id
+join known_models on known_models.id = sums.model_id
+group by 1, 2;
+
+-- 4. Requests: single attempts
+
 -- Every attempt with its names, for people to read; newest last stored has the highest id.
 create view recent_requests as
 select
@@ -1173,22 +1344,7 @@ join known_models on known_models.id = model_rollup.model_id
 where grain = 4 and unpriced > 0
 group by model_id;
 
--- Failed attempts of each window by status and code.
-create view failures_by_window as
-select
-  window                              as window,
-  status_code                         as status_code,
-  coalesce(failure_details.code, '')  as code,
-  count(*)                            as requests,
-  count(distinct credential_id)       as credentials,
-  max(failure_details.message)        as message
-from windows
-cross join usage_events indexed by failed_events_by_time
-  on usage_events.occurred_at >= windows.starts_at
-  and usage_events.occurred_at < windows.ends_at
-left join failure_details on failure_details.event_id = usage_events.id
-where failed = 1
-group by 1, 2, 3;
+-- 5. Health: workers, gaps, accounting, what must be equal
 
 -- What each worker says of itself, and whether it still says anything.
 create view worker_states as
@@ -1242,111 +1398,107 @@ from gaps
 join proxies on proxies.id = gaps.proxy_id
 cross join clock;
 
--- Whether the numbers can be believed: one sentence for each thing that can go wrong. Of a proxy
--- that the settings name no longer, what was collected is told, and nothing else.
-create view state_sentences as
+-- Each stretch without collection, with what the rates around it let one expect in it. Something
+-- may be missing only where the proxy dropped it, died with it, or a batch was cut off.
+create view gap_estimates as
+with placed as (
+  select
+    gaps.id                                                   as gap_id,
+    gaps.proxy_id                                             as proxy_id,
+    proxies.name                                              as proxy,
+    gaps.started_at                                           as started_at,
+    gaps.ended_at                                             as ended_at,
+    coalesce(gaps.ended_at, clock.now)                        as until_at,
+    gaps.cause                                                as cause,
+    gaps.detail                                               as detail,
+    gaps.batches_at_risk                                      as batches_at_risk,
+    iif(
+      gaps.ended_at is null,
+      clock.now - gaps.started_at > 1000 * coalesce(proxies.retention_seconds, 60),
+      gaps.retention_exceeded
+    )                                                         as retention_exceeded,
+    gaps.started_at - gaps.started_at % 900000                as hour_before_until,
+    max(
+      gaps.started_at - gaps.started_at % 900000 - 3600000,
+      coalesce(proxies.first_pop_at, gaps.started_at)
+    )                                                         as hour_before_from,
+    (coalesce(gaps.ended_at, clock.now) + 899999) / 900000 * 900000 as hour_after_from,
+    min(
+      (coalesce(gaps.ended_at, clock.now) + 899999) / 900000 * 900000 + 3600000,
+      clock.now - clock.now % 900000
+    )                                                         as hour_after_until
+  from gaps
+  join proxies on proxies.id = gaps.proxy_id
+  cross join clock
+),
+counted as (
+  select
+    *,
+    max(hour_before_until - hour_before_from, 0) + max(hour_after_until - hour_after_from, 0)
+      as around_ms,
+    (
+      select coalesce(sum(requests), 0)
+      from total_rollup
+      where grain = 2
+        and total_rollup.proxy_id = placed.proxy_id
+        and (
+          bucket_at >= hour_before_from - 899999 and bucket_at < hour_before_until
+          or bucket_at >= hour_after_from and bucket_at < hour_after_until
+        )
+        and bucket_at >= hour_before_until - 3600000
+        and bucket_at < hour_after_from + 3600000
+    ) as around,
+    (
+      select coalesce(sum(requests), 0)
+      from total_rollup
+      where grain = 2
+        and total_rollup.proxy_id = placed.proxy_id
+        and bucket_at >= hour_before_until + 900000
+        and bucket_at < hour_after_from - 900000
+    ) as found_inside,
+    (
+      select count(*)
+      from usage_events
+      join credentials on credentials.id = usage_events.credential_id
+      where credentials.proxy_id = placed.proxy_id
+        and occurred_at >= placed.started_at
+        and occurred_at < min(placed.until_at, hour_before_until + 900000)
+    ) as found_first,
+    (
+      select count(*)
+      from usage_events
+      join credentials on credentials.id = usage_events.credential_id
+      where credentials.proxy_id = placed.proxy_id
+        and occurred_at >= max(hour_before_until + 900000, hour_after_from - 900000)
+        and occurred_at < placed.until_at
+    ) as found_last
+  from placed
+)
 select
-  'worker ' || worker  as subject,
-  case state when 'working' then 'ok' when 'stopped' then 'off' else 'trouble' end as state,
+  gap_id                                        as gap_id,
+  proxy                                         as proxy,
+  started_at                                    as started_at,
+  ended_at                                      as ended_at,
+  (until_at - started_at) / 1000                as seconds,
+  ended_at is null                              as open,
+  cause                                         as cause,
+  detail                                        as detail,
+  retention_exceeded                            as retention_exceeded,
+  batches_at_risk                               as batches_at_risk,
+  round(around * 3600000.0 / nullif(around_ms, 0), 1) as requests_per_hour_around,
+  cast(round(around * 1.0 * (until_at - started_at) / nullif(around_ms, 0)) as integer) as expected,
+  found_inside + found_first + found_last       as found,
   case
-    when state = 'working' then coalesce(detail, iif(role = 'ingest', 'collecting', 'working'))
-    when state = 'silent' then 'no sign of life for ' || seconds_ago || ' seconds: start it again'
-    else state || coalesce(': ' || detail, '')
-  end                  as sentence,
-  beat_at              as at,
-  proxy                as proxy
-from worker_states
-union all
-select
-  'proxy ' || name,
-  case when statistics_enabled = 0 then 'trouble' when asked_at is null then 'unknown' else 'ok' end,
-  case
-    when statistics_enabled = 0
-      then 'statistics are off: set usage-statistics-enabled: true in the proxy''s config.yaml'
-    when asked_at is null then 'not asked yet'
-    else 'CLIProxyAPI ' || coalesce(version, 'of unknown version')
-      || case when statistics_enabled = 1 then ', statistics on' else '' end
-      || case
-           when retention_seconds < 600
-             then ', keeps events for only ' || retention_seconds
-               || ' s: set redis-usage-queue-retention-seconds: 3600'
-           when retention_seconds is not null then ', keeps events for ' || retention_seconds || ' s'
-           else ''
-         end
-  end,
-  asked_at,
-  name
-from proxies
-where configured = 1
-union all
-select
-  'key for ' || proxies.name,
-  'trouble',
-  message || '; next try at ' || datetime(retry_at / 1000, 'unixepoch') || ' UTC',
-  refused_at,
-  proxies.name
-from refused_keys
-join proxies on proxies.id = refused_keys.proxy_id
-where configured = 1
-union all
-select
-  'collection from ' || name,
-  case when first_pop_at is null then 'unknown' else 'ok' end,
-  case
-    when first_pop_at is null then 'nothing was collected yet'
-    when configured = 0
-      then 'from ' || datetime(first_pop_at / 1000, 'unixepoch') || ' to '
-        || datetime(last_pop_at / 1000, 'unixepoch') || ' UTC; the settings name it no longer'
-    else 'since ' || datetime(first_pop_at / 1000, 'unixepoch')
-      || ' UTC; nothing from before the first start'
-  end,
-  last_pop_at,
-  name
-from proxies
-where configured = 1 or first_pop_at is not null
-union all
-select
-  'gaps',
-  case when sum(open) or sum(retention_exceeded) or sum(batches_at_risk) then 'trouble' else 'ok' end,
-  case
-    when count(*) = 0 then 'none on record'
-    else count(*) || ' on record, ' || coalesce(sum(retention_exceeded), 0)
-      || ' longer than the proxy keeps events, ' || coalesce(sum(batches_at_risk), 0)
-      || ' batches at risk, ' || coalesce(sum(open), 0) || ' open'
-      || iif(
-        sum(maybe_missing) > 0,
-        '; by the rates around them about ' || printf('%,d', sum(maybe_missing))
-          || ' events may be missing',
-        ''
-      )
-  end,
-  max(started_at),
-  null
-from gap_estimates
-where proxy in (select name from proxies where configured = 1)
-union all
-select
-  'accounting',
-  case
-    when sum(received) is not sum(stored) + sum(duplicate) + sum(rejected) then 'trouble'
-    when exists (select 1 from rejected_events where replayed_at is null) then 'trouble'
-    else 'ok'
-  end,
-  'received ' || coalesce(sum(received), 0) || ' = stored ' || coalesce(sum(stored), 0)
-    || ' + duplicate ' || coalesce(sum(duplicate), 0) || ' + rejected ' || coalesce(sum(rejected), 0)
-    || case
-         when sum(rejected) > 0
-           then ', of which ' || (
-             select count(*) from rejected_events where replayed_at is not null
-           ) || ' replayed since: see /ledger/rejected for the reasons'
-         else ''
-       end,
-  max(hour_at),
-  null
-from ingest_ledger
-union all
-select subject, state, sentence, at, proxy
-from trust_sentences;
+    when not retention_exceeded
+      and batches_at_risk = 0
+      and cause not in ('proxy away', 'connection lost', 'collector killed') then 0
+    else max(
+      0,
+      cast(round(around * 1.0 * (until_at - started_at) / nullif(around_ms, 0)) as integer)
+        - found_inside - found_first - found_last
+    )
+  end                                           as maybe_missing
+from counted;
 
 -- Every run over a file of another program; one without an end was interrupted, or goes on.
 create view import_runs as
@@ -1366,6 +1518,21 @@ select
   imports.rejected                                                  as rejected
 from imports
 join proxies on proxies.id = imports.proxy_id;
+
+-- Records that were not understood, secrets replaced by their salted hashes.
+create view rejected_records as
+select
+  rejected_events.id                                          as id,
+  datetime(received_at / 1000, 'unixepoch')                   as received_utc,
+  proxies.name                                                as proxy,
+  reason                                                      as reason,
+  form                                                        as form,
+  record                                                      as record,
+  length(record)                                              as characters,
+  replayed_at is not null                                     as replayed,
+  datetime(replayed_at / 1000, 'unixepoch')                   as replayed_utc
+from rejected_events
+join proxies on proxies.id = rejected_events.proxy_id;
 
 -- What the ledger holds, and how its local time is reckoned.
 create view ledger_facts as
@@ -1613,108 +1780,6 @@ select
   expected = found            as holds
 from answers;
 
--- Each stretch without collection, with what the rates around it let one expect in it. Something
--- may be missing only where the proxy dropped it, died with it, or a batch was cut off.
-create view gap_estimates as
-with placed as (
-  select
-    gaps.id                                                   as gap_id,
-    gaps.proxy_id                                             as proxy_id,
-    proxies.name                                              as proxy,
-    gaps.started_at                                           as started_at,
-    gaps.ended_at                                             as ended_at,
-    coalesce(gaps.ended_at, clock.now)                        as until_at,
-    gaps.cause                                                as cause,
-    gaps.detail                                               as detail,
-    gaps.batches_at_risk                                      as batches_at_risk,
-    iif(
-      gaps.ended_at is null,
-      clock.now - gaps.started_at > 1000 * coalesce(proxies.retention_seconds, 60),
-      gaps.retention_exceeded
-    )                                                         as retention_exceeded,
-    gaps.started_at - gaps.started_at % 900000                as hour_before_until,
-    max(
-      gaps.started_at - gaps.started_at % 900000 - 3600000,
-      coalesce(proxies.first_pop_at, gaps.started_at)
-    )                                                         as hour_before_from,
-    (coalesce(gaps.ended_at, clock.now) + 899999) / 900000 * 900000 as hour_after_from,
-    min(
-      (coalesce(gaps.ended_at, clock.now) + 899999) / 900000 * 900000 + 3600000,
-      clock.now - clock.now % 900000
-    )                                                         as hour_after_until
-  from gaps
-  join proxies on proxies.id = gaps.proxy_id
-  cross join clock
-),
-counted as (
-  select
-    *,
-    max(hour_before_until - hour_before_from, 0) + max(hour_after_until - hour_after_from, 0)
-      as around_ms,
-    (
-      select coalesce(sum(requests), 0)
-      from total_rollup
-      where grain = 2
-        and total_rollup.proxy_id = placed.proxy_id
-        and (
-          bucket_at >= hour_before_from - 899999 and bucket_at < hour_before_until
-          or bucket_at >= hour_after_from and bucket_at < hour_after_until
-        )
-        and bucket_at >= hour_before_until - 3600000
-        and bucket_at < hour_after_from + 3600000
-    ) as around,
-    (
-      select coalesce(sum(requests), 0)
-      from total_rollup
-      where grain = 2
-        and total_rollup.proxy_id = placed.proxy_id
-        and bucket_at >= hour_before_until + 900000
-        and bucket_at < hour_after_from - 900000
-    ) as found_inside,
-    (
-      select count(*)
-      from usage_events
-      join credentials on credentials.id = usage_events.credential_id
-      where credentials.proxy_id = placed.proxy_id
-        and occurred_at >= placed.started_at
-        and occurred_at < min(placed.until_at, hour_before_until + 900000)
-    ) as found_first,
-    (
-      select count(*)
-      from usage_events
-      join credentials on credentials.id = usage_events.credential_id
-      where credentials.proxy_id = placed.proxy_id
-        and occurred_at >= max(hour_before_until + 900000, hour_after_from - 900000)
-        and occurred_at < placed.until_at
-    ) as found_last
-  from placed
-)
-select
-  gap_id                                        as gap_id,
-  proxy                                         as proxy,
-  started_at                                    as started_at,
-  ended_at                                      as ended_at,
-  (until_at - started_at) / 1000                as seconds,
-  ended_at is null                              as open,
-  cause                                         as cause,
-  detail                                        as detail,
-  retention_exceeded                            as retention_exceeded,
-  batches_at_risk                               as batches_at_risk,
-  round(around * 3600000.0 / nullif(around_ms, 0), 1) as requests_per_hour_around,
-  cast(round(around * 1.0 * (until_at - started_at) / nullif(around_ms, 0)) as integer) as expected,
-  found_inside + found_first + found_last       as found,
-  case
-    when not retention_exceeded
-      and batches_at_risk = 0
-      and cause not in ('proxy away', 'connection lost', 'collector killed') then 0
-    else max(
-      0,
-      cast(round(around * 1.0 * (until_at - started_at) / nullif(around_ms, 0)) as integer)
-        - found_inside - found_first - found_last
-    )
-  end                                           as maybe_missing
-from counted;
-
 -- What the proxy counted of each credential in each of its runs, and what was stored of it; both
 -- since the first reading of the run. A credential of which the ledger knows nothing has no account.
 create view proxy_counts as
@@ -1836,43 +1901,6 @@ select
   (select count(*) from usage_events where occurred_at > clock.now + 600000)
 from clock;
 
--- Which spans begin before raw events are kept, and what that means for their numbers. Name a span,
--- as in `spans`.
-create view span_completeness as
-select
-  window                                                              as window,
-  from_day                                                            as from_day,
-  to_day                                                              as to_day,
-  starts_at                                                           as starts_at,
-  ends_at                                                             as ends_at,
-  raw_complete_from                                                   as raw_complete_from,
-  starts_at < raw_complete_from                                       as is_whole_buckets,
-  iif(
-    starts_at < raw_complete_from,
-    'single events are kept from ' || date(raw_complete_from / 1000, 'unixepoch')
-      || ' UTC on. Before that, numbers by account are of whole hours, those by account and model '
-      || 'or client and model of whole UTC days; two filters at once, failures by status and the '
-      || 'latency of one account know nothing older.',
-    null
-  )                                                                   as sentence
-from spans
-cross join rollup_state;
-
--- Records that were not understood, secrets replaced by their salted hashes.
-create view rejected_records as
-select
-  rejected_events.id                                          as id,
-  datetime(received_at / 1000, 'unixepoch')                   as received_utc,
-  proxies.name                                                as proxy,
-  reason                                                      as reason,
-  form                                                        as form,
-  record                                                      as record,
-  length(record)                                              as characters,
-  replayed_at is not null                                     as replayed,
-  datetime(replayed_at / 1000, 'unixepoch')                   as replayed_utc
-from rejected_events
-join proxies on proxies.id = rejected_events.proxy_id;
-
 -- Sentences for the state page about counters, clocks and kept events.
 create view trust_sentences as
 select
@@ -1914,6 +1942,147 @@ select
   null
 from alert_receivers
 where configured = 1 and failures >= 3;
+
+-- Whether the numbers can be believed: one sentence for each thing that can go wrong. Of a proxy
+-- that the settings name no longer, what was collected is told, and nothing else.
+create view state_sentences as
+select
+  'worker ' || worker  as subject,
+  case state when 'working' then 'ok' when 'stopped' then 'off' else 'trouble' end as state,
+  case
+    when state = 'working' then coalesce(detail, iif(role = 'ingest', 'collecting', 'working'))
+    when state = 'silent' then 'no sign of life for ' || seconds_ago || ' seconds: start it again'
+    else state || coalesce(': ' || detail, '')
+  end                  as sentence,
+  beat_at              as at,
+  proxy                as proxy
+from worker_states
+union all
+select
+  'proxy ' || name,
+  case when statistics_enabled = 0 then 'trouble' when asked_at is null then 'unknown' else 'ok' end,
+  case
+    when statistics_enabled = 0
+      then 'statistics are off: set usage-statistics-enabled: true in the proxy''s config.yaml'
+    when asked_at is null then 'not asked yet'
+    else 'CLIProxyAPI ' || coalesce(version, 'of unknown version')
+      || case when statistics_enabled = 1 then ', statistics on' else '' end
+      || case
+           when retention_seconds < 600
+             then ', keeps events for only ' || retention_seconds
+               || ' s: set redis-usage-queue-retention-seconds: 3600'
+           when retention_seconds is not null then ', keeps events for ' || retention_seconds || ' s'
+           else ''
+         end
+  end,
+  asked_at,
+  name
+from proxies
+where configured = 1
+union all
+select
+  'key for ' || proxies.name,
+  'trouble',
+  message || '; next try at ' || datetime(retry_at / 1000, 'unixepoch') || ' UTC',
+  refused_at,
+  proxies.name
+from refused_keys
+join proxies on proxies.id = refused_keys.proxy_id
+where configured = 1
+union all
+select
+  'collection from ' || name,
+  case when first_pop_at is null then 'unknown' else 'ok' end,
+  case
+    when first_pop_at is null then 'nothing was collected yet'
+    when configured = 0
+      then 'from ' || datetime(first_pop_at / 1000, 'unixepoch') || ' to '
+        || datetime(last_pop_at / 1000, 'unixepoch') || ' UTC; the settings name it no longer'
+    else 'since ' || datetime(first_pop_at / 1000, 'unixepoch')
+      || ' UTC; nothing from before the first start'
+  end,
+  last_pop_at,
+  name
+from proxies
+where configured = 1 or first_pop_at is not null
+union all
+select
+  'gaps',
+  case when sum(open) or sum(retention_exceeded) or sum(batches_at_risk) then 'trouble' else 'ok' end,
+  case
+    when count(*) = 0 then 'none on record'
+    else count(*) || ' on record, ' || coalesce(sum(retention_exceeded), 0)
+      || ' longer than the proxy keeps events, ' || coalesce(sum(batches_at_risk), 0)
+      || ' batches at risk, ' || coalesce(sum(open), 0) || ' open'
+      || iif(
+        sum(maybe_missing) > 0,
+        '; by the rates around them about ' || printf('%,d', sum(maybe_missing))
+          || ' events may be missing',
+        ''
+      )
+  end,
+  max(started_at),
+  null
+from gap_estimates
+where proxy in (select name from proxies where configured = 1)
+union all
+select
+  'accounting',
+  case
+    when sum(received) is not sum(stored) + sum(duplicate) + sum(rejected) then 'trouble'
+    when exists (select 1 from rejected_events where replayed_at is null) then 'trouble'
+    else 'ok'
+  end,
+  'received ' || coalesce(sum(received), 0) || ' = stored ' || coalesce(sum(stored), 0)
+    || ' + duplicate ' || coalesce(sum(duplicate), 0) || ' + rejected ' || coalesce(sum(rejected), 0)
+    || case
+         when sum(rejected) > 0
+           then ', of which ' || (
+             select count(*) from rejected_events where replayed_at is not null
+           ) || ' replayed since: see /ledger/rejected for the reasons'
+         else ''
+       end,
+  max(hour_at),
+  null
+from ingest_ledger
+union all
+select subject, state, sentence, at, proxy
+from trust_sentences;
+
+-- What was collected from each proxy since the beginning, and what came between.
+create view collection_ever as
+with taken as (
+  select
+    proxy_id        as proxy_id,
+    sum(received)   as received,
+    sum(stored)     as stored,
+    sum(duplicate)  as duplicate,
+    sum(rejected)   as rejected
+  from ingest_ledger
+  group by proxy_id
+),
+missed as (
+  select
+    proxy_id              as proxy_id,
+    count(*)              as gaps,
+    sum(batches_at_risk)  as batches_at_risk
+  from gaps
+  group by proxy_id
+)
+select
+  proxies.name                        as proxy,
+  coalesce(taken.received, 0)         as received,
+  coalesce(taken.stored, 0)           as stored,
+  coalesce(taken.duplicate, 0)        as duplicate,
+  coalesce(taken.rejected, 0)         as rejected,
+  coalesce(missed.gaps, 0)            as gaps,
+  coalesce(missed.batches_at_risk, 0) as batches_at_risk,
+  proxies.last_pop_at                 as last_pop_at
+from proxies
+left join taken on taken.proxy_id = proxies.id
+left join missed on missed.proxy_id = proxies.id;
+
+-- 6. Quota: limits, verdicts, forecasts, history
 
 -- From what age on (ms) an observation is no ground for "usable".
 create view quota_staleness as
@@ -2598,6 +2767,90 @@ from ended
 join quota_windows on quota_windows.id = ended.window_id
 join named_accounts on named_accounts.account_id = quota_windows.account_id;
 
+-- How the last cycle of each limit that has one behind it ended. The same as in quota_cycle_ends,
+-- in steps into the points' key, whatever their number.
+create view quota_last_resets as
+with placed as (
+  select
+    quota_windows.id                                  as window_id,
+    quota_windows.account_id                          as account_id,
+    quota_windows.label                               as label,
+    quota_windows.gating                              as gating,
+    quota_windows.last_used                           as last_used,
+    quota_windows.last_resets_at                      as last_resets_at,
+    cycle <> 0 and last_resets_at <= clock.now        as is_over,
+    cycle                                             as running,
+    (
+      select max(quota_points.cycle)
+      from quota_points
+      where quota_points.window_id = quota_windows.id
+        and quota_points.cycle > 0
+        and quota_points.cycle < iif(quota_windows.cycle = 0, 9e18, quota_windows.cycle)
+    )                                                 as before
+  from quota_windows
+  cross join clock
+  where retired_at is null
+),
+ended as (
+  select
+    window_id                                         as window_id,
+    account_id                                        as account_id,
+    label                                             as label,
+    gating                                            as gating,
+    iif(is_over, running, before)                     as cycle,
+    last_used                                         as used_percent,
+    last_resets_at                                    as resets_at,
+    null                                              as next_at,
+    null                                              as next_used
+  from placed
+  where is_over
+  union all
+  select
+    placed.window_id,
+    account_id,
+    label,
+    gating,
+    before,
+    lasts.used_percent,
+    lasts.resets_at,
+    firsts.observed_at,
+    firsts.used_percent
+  from placed
+  join quota_points as lasts
+    on lasts.window_id = placed.window_id
+    and lasts.cycle = before
+    and lasts.observed_at = (
+      select max(observed_at)
+      from quota_points
+      where quota_points.window_id = placed.window_id and quota_points.cycle = before
+    )
+  left join quota_points as firsts
+    on firsts.window_id = placed.window_id
+    and firsts.cycle = running
+    and firsts.observed_at = (
+      select min(observed_at)
+      from quota_points
+      where quota_points.window_id = placed.window_id
+        and quota_points.cycle = running
+        and running <> 0
+    )
+  where not coalesce(is_over, 0)
+)
+select
+  window_id                                           as window_id,
+  account_id                                          as account_id,
+  label                                               as label,
+  gating                                              as gating,
+  cycle                                               as cycle,
+  used_percent                                        as used_percent,
+  min(max(100 - used_percent, 0.0), 100.0)            as left_percent,
+  coalesce(next_at < resets_at - 30000, 0)            as early,
+  iif(next_at < resets_at - 30000, next_at, resets_at) as ended_at,
+  next_used                                           as next_used_percent
+from ended
+cross join clock
+where next_at is not null or resets_at <= clock.now;
+
 -- Each account whose quota cannot be read as it should, and what to do about it.
 create view quota_troubles as
 select
@@ -2696,48 +2949,7 @@ left join shown as week
   on week.account_id = verdicts.account_id and week.window_key = '7d'
 where verdicts.state <> 'no_source';
 
--- Months: calendar months of the configured time zone, as far as its days are known.
-create view months as
-select
-  substr(day, 1, 7)  as month,
-  min(day)           as from_day,
-  max(day)           as to_day,
-  min(starts_at)     as starts_at,
-  max(ends_at)       as ends_at
-from local_days
-group by 1;
-
--- A month cut into the buckets that hold it exactly: UTC days, and quarter hours before and after
--- them, since every local midnight begins one. Both are kept for ever, so that no raw event is
--- needed.
-create view month_parts as
-with placed as (
-  select
-    *,
-    (starts_at + 86399999) / 86400000 * 86400000  as days_from,
-    ends_at / 86400000 * 86400000                 as days_until
-  from months
-)
-select
-  month       as month,
-  4           as grain,
-  days_from   as from_at,
-  days_until  as until_at
-from placed
-union all
-select
-  month,
-  2,
-  starts_at,
-  min(days_from, ends_at)
-from placed
-union all
-select
-  month,
-  2,
-  max(days_from, days_until),
-  ends_at
-from placed;
+-- 7. Budgets and bills: budgets by period, the bill of a month
 
 -- What a month used by client key, not yet added up; client 0 is none.
 create view client_month_pieces as
@@ -2807,188 +3019,6 @@ select
   month                                 as month,
   nullif(rtrim(sentences, '; '), '')    as note
 from said;
-
--- Sums since the beginning, for counters that never go back: from day buckets, which outlive raw
--- events, and none while the rollups are being worked out anew. Kinds of tokens do not overlap.
--- A model that is not among the first hundred names the ledger has learnt is "other", for good.
-create view usage_ever as
-with sums as (
-  select
-    proxy_id                                            as proxy_id,
-    model_id                                            as model_id,
-    sum(requests)                                       as requests,
-    sum(failed)                                         as failed,
-    sum(input_tokens - cached_tokens - cache_write_tokens) as input_tokens,
-    sum(cached_tokens)                                  as cached_tokens,
-    sum(cache_write_tokens)                             as cache_write_tokens,
-    sum(output_tokens - reasoning_tokens)               as output_tokens,
-    sum(reasoning_tokens)                               as reasoning_tokens,
-    sum(unclassified_tokens)                            as unclassified_tokens,
-    sum(cost_microdollars)                              as cost_microdollars,
-    sum(unpriced)                                       as unpriced
-  from model_rollup
-  where grain = 4
-    and (
-      select last_event_id >= (select coalesce(max(id), 0) from usage_events) from rollup_state
-    )
-  group by proxy_id, model_id
-)
-select
-  proxies.name                                      as proxy,
-  iif(model_id <= 100, known_models.name, 'other')  as model,
-  sum(requests)                                     as requests,
-  sum(failed)                                       as failed,
-  sum(input_tokens)                                 as input_tokens,
-  sum(cached_tokens)                                as cached_tokens,
-  sum(cache_write_tokens)                           as cache_write_tokens,
-  sum(output_tokens)                                as output_tokens,
-  sum(reasoning_tokens)                             as reasoning_tokens,
-  sum(unclassified_tokens)                          as unclassified_tokens,
-  sum(cost_microdollars) / 1e6                      as cost_dollars,
-  sum(unpriced)                                     as unpriced
-from sums
-join proxies on proxies.id = sums.proxy_id
-join known_models on known_models.id = sums.model_id
-group by 1, 2;
-
--- What was collected from each proxy since the beginning, and what came between.
-create view collection_ever as
-with taken as (
-  select
-    proxy_id        as proxy_id,
-    sum(received)   as received,
-    sum(stored)     as stored,
-    sum(duplicate)  as duplicate,
-    sum(rejected)   as rejected
-  from ingest_ledger
-  group by proxy_id
-),
-missed as (
-  select
-    proxy_id              as proxy_id,
-    count(*)              as gaps,
-    sum(batches_at_risk)  as batches_at_risk
-  from gaps
-  group by proxy_id
-)
-select
-  proxies.name                        as proxy,
-  coalesce(taken.received, 0)         as received,
-  coalesce(taken.stored, 0)           as stored,
-  coalesce(taken.duplicate, 0)        as duplicate,
-  coalesce(taken.rejected, 0)         as rejected,
-  coalesce(missed.gaps, 0)            as gaps,
-  coalesce(missed.batches_at_risk, 0) as batches_at_risk,
-  proxies.last_pop_at                 as last_pop_at
-from proxies
-left join taken on taken.proxy_id = proxies.id
-left join missed on missed.proxy_id = proxies.id;
-
--- How many accounts of each provider are in each state now, as the best of their groups; none is
--- 0, so that an alarm can be set.
-create view account_counts as
-with states (state) as (
-  values ('usable'), ('blocked'), ('unknown'), ('needs_login'), ('deactivated'), ('disabled')
-),
-placed as (
-  select
-    provider as provider,
-    case
-      when max(usable) = 1 then 'usable'
-      when count(usable) < count(*) then 'unknown'
-      else coalesce(
-        max(iif(reason in ('needs_login', 'deactivated', 'disabled'), reason, null)),
-        'blocked'
-      )
-    end as state
-  from group_verdicts
-  group by account_id
-)
-select
-  placed.provider                     as provider,
-  states.state                        as state,
-  sum(placed.state = states.state)    as accounts
-from placed
-cross join states
-group by 1, 2;
-
--- What is wrong now, for a line that is looked at all day: of what stays on record for ever, only
--- the last 24 hours.
-create view current_troubles as
-with collectors as (
-  select
-    worker_states.worker                  as worker,
-    worker_states.state                   as state,
-    coalesce(proxies.configured, 1)       as configured
-  from worker_states
-  left join proxies on proxies.name = worker_states.proxy
-  where worker_states.role = 'ingest'
-)
-select
-  'collector'                             as subject,
-  'never started'                         as sentence
-where not exists (select 1 from collectors)
-union all
-select
-  'worker ' || worker,
-  'stopped: nothing is collected'
-from collectors
-where state = 'stopped' and configured
-union all
-select
-  'worker ' || worker,
-  iif(
-    state = 'silent',
-    'no sign of life for ' || seconds_ago || ' seconds',
-    state || coalesce(': ' || detail, '')
-  )
-from worker_states
-where state not in ('working', 'stopped')
-union all
-select
-  'proxy ' || name,
-  'statistics are off'
-from proxies
-where statistics_enabled = 0 and configured
-union all
-select
-  'key for ' || proxies.name,
-  message
-from refused_keys
-join proxies on proxies.id = refused_keys.proxy_id
-where configured
-union all
-select
-  subject,
-  sentence
-from trust_sentences
-cross join clock
-where state = 'trouble' and subject like 'counters of %' and at > now - 86400000
-union all
-select
-  'gaps',
-  iif(sum(open) > 0, sum(open) || ' open', count(*) || ' in 24 hours')
-    || iif(sum(retention_exceeded), ', events may be missing', '')
-from collection_gaps
-cross join clock
-where coalesce(ended_at, now) > now - 86400000
-  and (open or retention_exceeded or batches_at_risk > 0)
-having count(*) > 0
-union all
-select
-  'rejected',
-  count(*) || ' in 24 hours'
-from rejected_events
-cross join clock
-where received_at > now - 86400000 and replayed_at is null
-having count(*) > 0
-union all
-select
-  'accounts',
-  count(*) || iif(count(*) = 1, ' needs a login', ' need a login')
-from quota_troubles
-where state = 'needs_login'
-having count(*) > 0;
 
 -- The running day, week (from Monday on) and calendar month, in whole local days.
 create view budget_periods as
@@ -3218,89 +3248,85 @@ select
   end                                                 as state
 from spent;
 
--- How the last cycle of each limit that has one behind it ended. The same as in quota_cycle_ends,
--- in steps into the points' key, whatever their number.
-create view quota_last_resets as
-with placed as (
+-- 8. Alerts: what is wrong now
+
+-- What is wrong now, for a line that is looked at all day: of what stays on record for ever, only
+-- the last 24 hours.
+create view current_troubles as
+with collectors as (
   select
-    quota_windows.id                                  as window_id,
-    quota_windows.account_id                          as account_id,
-    quota_windows.label                               as label,
-    quota_windows.gating                              as gating,
-    quota_windows.last_used                           as last_used,
-    quota_windows.last_resets_at                      as last_resets_at,
-    cycle <> 0 and last_resets_at <= clock.now        as is_over,
-    cycle                                             as running,
-    (
-      select max(quota_points.cycle)
-      from quota_points
-      where quota_points.window_id = quota_windows.id
-        and quota_points.cycle > 0
-        and quota_points.cycle < iif(quota_windows.cycle = 0, 9e18, quota_windows.cycle)
-    )                                                 as before
-  from quota_windows
-  cross join clock
-  where retired_at is null
-),
-ended as (
-  select
-    window_id                                         as window_id,
-    account_id                                        as account_id,
-    label                                             as label,
-    gating                                            as gating,
-    iif(is_over, running, before)                     as cycle,
-    last_used                                         as used_percent,
-    last_resets_at                                    as resets_at,
-    null                                              as next_at,
-    null                                              as next_used
-  from placed
-  where is_over
-  union all
-  select
-    placed.window_id,
-    account_id,
-    label,
-    gating,
-    before,
-    lasts.used_percent,
-    lasts.resets_at,
-    firsts.observed_at,
-    firsts.used_percent
-  from placed
-  join quota_points as lasts
-    on lasts.window_id = placed.window_id
-    and lasts.cycle = before
-    and lasts.observed_at = (
-      select max(observed_at)
-      from quota_points
-      where quota_points.window_id = placed.window_id and quota_points.cycle = before
-    )
-  left join quota_points as firsts
-    on firsts.window_id = placed.window_id
-    and firsts.cycle = running
-    and firsts.observed_at = (
-      select min(observed_at)
-      from quota_points
-      where quota_points.window_id = placed.window_id
-        and quota_points.cycle = running
-        and running <> 0
-    )
-  where not coalesce(is_over, 0)
+    worker_states.worker                  as worker,
+    worker_states.state                   as state,
+    coalesce(proxies.configured, 1)       as configured
+  from worker_states
+  left join proxies on proxies.name = worker_states.proxy
+  where worker_states.role = 'ingest'
 )
 select
-  window_id                                           as window_id,
-  account_id                                          as account_id,
-  label                                               as label,
-  gating                                              as gating,
-  cycle                                               as cycle,
-  used_percent                                        as used_percent,
-  min(max(100 - used_percent, 0.0), 100.0)            as left_percent,
-  coalesce(next_at < resets_at - 30000, 0)            as early,
-  iif(next_at < resets_at - 30000, next_at, resets_at) as ended_at,
-  next_used                                           as next_used_percent
-from ended
+  'collector'                             as subject,
+  'never started'                         as sentence
+where not exists (select 1 from collectors)
+union all
+select
+  'worker ' || worker,
+  'stopped: nothing is collected'
+from collectors
+where state = 'stopped' and configured
+union all
+select
+  'worker ' || worker,
+  iif(
+    state = 'silent',
+    'no sign of life for ' || seconds_ago || ' seconds',
+    state || coalesce(': ' || detail, '')
+  )
+from worker_states
+where state not in ('working', 'stopped')
+union all
+select
+  'proxy ' || name,
+  'statistics are off'
+from proxies
+where statistics_enabled = 0 and configured
+union all
+select
+  'key for ' || proxies.name,
+  message
+from refused_keys
+join proxies on proxies.id = refused_keys.proxy_id
+where configured
+union all
+select
+  subject,
+  sentence
+from trust_sentences
 cross join clock
-where next_at is not null or resets_at <= clock.now;
+where state = 'trouble' and subject like 'counters of %' and at > now - 86400000
+union all
+select
+  'gaps',
+  iif(sum(open) > 0, sum(open) || ' open', count(*) || ' in 24 hours')
+    || iif(sum(retention_exceeded), ', events may be missing', '')
+from collection_gaps
+cross join clock
+where coalesce(ended_at, now) > now - 86400000
+  and (open or retention_exceeded or batches_at_risk > 0)
+having count(*) > 0
+union all
+select
+  'rejected',
+  count(*) || ' in 24 hours'
+from rejected_events
+cross join clock
+where received_at > now - 86400000 and replayed_at is null
+having count(*) > 0
+union all
+select
+  'accounts',
+  count(*) || iif(count(*) = 1, ' needs a login', ' need a login')
+from quota_troubles
+where state = 'needs_login'
+having count(*) > 0;
 
 -- Everything that is worth a message now: one row for each, as long as it lasts. The subject says
 -- what it is about and does not change meanwhile; tells_over: its end is worth a message too. What

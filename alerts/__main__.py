@@ -3,9 +3,9 @@
 from alerts import receivers, store
 from alerts.job import Parts, Watcher
 from alerts.source import clock
-from worker.alert_rules import rules
-from worker.settings import Settings
-from worker.start import Given, start
+from runtime.alert_rules import rules
+from runtime.settings import Settings
+from runtime.start import Given, start
 
 LONGEST_REST = 1.0
 # It reads a little of much, and writes hardly anything: a large cache would only cost memory.

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import msgspec
 
 from alerts.model import Letter, Result, Round
-from worker.errors import Unavailable
+from runtime.errors import Unavailable
 
 SECONDS = 30.0
 # Why a message was not sent, beside a status of HTTP; never what a service said.

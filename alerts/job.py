@@ -14,7 +14,7 @@ from alerts.model import Part, Result
 from alerts.own import Own
 from alerts.quiet import until
 from alerts.rules import compare
-from worker.errors import Refused, Unavailable
+from runtime.errors import Refused, Unavailable
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from ledger import connect_read_only
 from ledger.errors import translated
 from ledger.file import NAME as LEDGER
 from ledger.statements import statements
-from worker.alert_rules import RULES
+from runtime.alert_rules import RULES
 
 NAME = "own_alerts.sql"
 MOST_ROWS, MOST_SECONDS, LONGEST_SENTENCE = 100, 1.0, 500

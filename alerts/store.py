@@ -7,7 +7,7 @@ from alerts.model import Condition, Episode
 from alerts.rules import Changes
 from ledger import transaction
 from ledger.errors import translated
-from worker.alert_rules import Budget, Rule
+from runtime.alert_rules import Budget, Rule
 
 OPEN = """
   select

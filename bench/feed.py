@@ -14,8 +14,8 @@ from ingest.store import Store
 from ledger import prepare
 from ledger.keys import load_salt
 from ledger.prices import Prices
-from worker import proxies
-from worker.heartbeat import now
+from runtime import proxies
+from runtime.heartbeat import now
 
 T = TypeVar("T")
 PROXY = "127.0.0.1:8317"

@@ -19,7 +19,7 @@ from ingest.proxies import Collection
 from ingest.spool import Batch
 from ingest.store import Store
 from ledger.prices import Prices
-from worker.heartbeat import now
+from runtime.heartbeat import now
 
 BATCH = 500
 BAR = 12_000

@@ -18,7 +18,7 @@ from demo.pool import KEY, SEED
 from demo.proxy import DEFAULT_RETENTION, Proxy
 from demo.serving import serving
 from demo.traffic import BUSIEST, Traffic
-from worker.serve import end_with_starter
+from runtime.serve import end_with_starter
 
 
 def main() -> None:

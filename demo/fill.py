@@ -24,9 +24,9 @@ from ledger import connect_read_only, prepare, transaction
 from ledger.config import ROOT
 from ledger.file import NAME
 from quota.providers import PROVIDERS
-from worker import settings
-from worker.serve import require_port
-from worker.settings import Settings
+from runtime import settings
+from runtime.serve import require_port
+from runtime.settings import Settings
 
 DAYS, EVENTS = 30, 24_000
 CHUNK, MOST_QUEUED = 1_000, 4_000
@@ -176,5 +176,5 @@ def drain(proxy: Proxy, collector: subprocess.Popen[bytes], most: int) -> None:
 
 def run_all() -> None:
     """Become the process manager of the stand-in, the workers and the dashboard."""
-    command = [sys.executable, "-m", "worker.together", "demo/Procfile"]
+    command = [sys.executable, "-m", "runtime.run_all", "demo/Procfile"]
     os.execv(sys.executable, command)

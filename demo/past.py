@@ -16,7 +16,7 @@ from quota.model import Answer, Reading
 from quota.providers import PROVIDERS
 from quota.source import Found
 from quota.store import Attempt, write
-from worker.proxies import find
+from runtime.proxies import find
 
 EVERY_SECONDS = 3600.0
 

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from ledger import connect_read_only
 from ledger.file import NAME
-from worker import settings
-from worker.settings import Settings
+from runtime import settings
+from runtime.settings import Settings
 
 PATIENCE_SECONDS = 5.0
 STATE = """

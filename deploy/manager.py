@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from ledger import config
-from worker.settings import Settings
+from runtime.settings import Settings
 
 SERVICES = ("ingest", "quota", "alerts", "web")
 HERE = Path(__file__).parent

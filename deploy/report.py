@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from deploy import health
 from deploy.manager import SERVICES, Manager
 from ledger import config
-from worker.settings import Settings
+from runtime.settings import Settings
 
 START_SECONDS, LOOK_SECONDS = 30.0, 0.3
 # The upgrade of a large ledger.

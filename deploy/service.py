@@ -13,11 +13,11 @@ from deploy.report import problem, processes, report, sentence
 from deploy.units import Systemd
 from ledger import Unavailable, config, locks
 from ledger.file import make_private
-from worker import settings
-from worker.pool import Listed
-from worker.proxy_rules import require_key
-from worker.serve import require_password, require_port
-from worker.settings import Settings
+from runtime import settings
+from runtime.pool import Listed
+from runtime.proxy_rules import require_key
+from runtime.serve import require_password, require_port
+from runtime.settings import Settings
 
 MANAGERS = {"systemd": Systemd, "launchd": Launchd}
 

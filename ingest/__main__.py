@@ -19,12 +19,12 @@ from ledger.keys import Salt, load_salt
 from ledger.presence import Presence
 from ledger.prices import Prices
 from ledger.wal import Wal
-from worker.pool import Proxy
-from worker.proxies import find_all
-from worker.proxy_rules import require_key
-from worker.refusals import Refusals
-from worker.start import Given, Task, start_tasks
-from worker.tasks import for_each
+from runtime.pool import Proxy
+from runtime.proxies import find_all
+from runtime.proxy_rules import require_key
+from runtime.refusals import Refusals
+from runtime.start import Given, Task, start_tasks
+from runtime.tasks import for_each
 
 
 class Known(NamedTuple):

@@ -8,9 +8,9 @@ from ingest.management import Management
 from ingest.proxies import Collection
 from ingest.reconcile import Reading, Reconciliation
 from ledger import Unwritable
-from worker.errors import Refused, Unavailable
-from worker.heartbeat import now
-from worker.refusals import Refusals
+from runtime.errors import Refused, Unavailable
+from runtime.heartbeat import now
+from runtime.refusals import Refusals
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from ingest import proxies
 from ingest.parse import parse
 from ingest.spool import Spool, file_of
 from ingest.store import Store
-from worker.heartbeat import now
+from runtime.heartbeat import now
 
 log = logging.getLogger(__name__)
 

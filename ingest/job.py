@@ -15,9 +15,9 @@ from ingest.thinning import Thinning
 from ledger import Unavailable, Unwritable
 from ledger.presence import Presence
 from ledger.wal import Wal
-from worker.errors import Refused
-from worker.heartbeat import now
-from worker.refusals import Refusals
+from runtime.errors import Refused
+from runtime.heartbeat import now
+from runtime.refusals import Refusals
 
 log = logging.getLogger(__name__)
 

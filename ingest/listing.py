@@ -2,7 +2,7 @@
 
 import json
 
-from worker.errors import Unavailable
+from runtime.errors import Unavailable
 
 SPACE = " \t\r\n"
 decoder = json.JSONDecoder()

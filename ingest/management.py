@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import httpx
 
 from ingest.counters import Counted, of_files, of_keys
-from worker.errors import Unavailable
-from worker.refusals import refusal
+from runtime.errors import Unavailable
+from runtime.refusals import refusal
 
 ANSWER_SECONDS = 4.0
 

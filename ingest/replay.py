@@ -14,8 +14,8 @@ from ingest.store import UNKEPT, Store
 from ledger import NewerLedger, Unavailable, prepare, retention
 from ledger.keys import load_salt
 from ledger.prices import Prices
-from worker import settings
-from worker.heartbeat import now
+from runtime import settings
+from runtime.heartbeat import now
 
 AT_ONCE = 500
 SOURCE = "replay"

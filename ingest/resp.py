@@ -9,8 +9,8 @@ from redis.connection import Connection
 from redis.retry import Retry
 
 from ingest.bounded import Parser
-from worker.errors import Unavailable
-from worker.refusals import refusal
+from runtime.errors import Unavailable
+from runtime.refusals import refusal
 
 # Older proxies accept any key name; from v7.1.44 on it must be this one.
 QUEUE = "usage"

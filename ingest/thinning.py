@@ -4,7 +4,7 @@ import sqlite3
 import time
 
 from ledger import retention
-from worker.heartbeat import now
+from runtime.heartbeat import now
 
 EVERY_SECONDS = 3600.0
 

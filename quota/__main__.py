@@ -15,13 +15,13 @@ from quota.listening import Listener
 from quota.members import listed
 from quota.report import print_quotas, refresh_elsewhere
 from quota.wishes import Wishes
-from worker import settings
-from worker.lock import Held
-from worker.loop import Job
-from worker.pool import Proxy
-from worker.proxies import find_all
-from worker.start import Given, Task, arguments, start_tasks
-from worker.tasks import for_each
+from runtime import settings
+from runtime.lock import Held
+from runtime.loop import Job
+from runtime.pool import Proxy
+from runtime.proxies import find_all
+from runtime.start import Given, Task, arguments, start_tasks
+from runtime.tasks import for_each
 
 FLAGS = {"force": "ask every account now that may be asked; with --once, print all quotas"}
 REST_SECONDS = 1.0

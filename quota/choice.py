@@ -8,12 +8,12 @@ from quota.source import Source
 from quota.source_auto import Auto
 from quota.source_files import Files
 from quota.source_management import Management
-from worker.heartbeat import now
-from worker.pool import Proxy
-from worker.proxy_rules import require_key
-from worker.refusals import Refusals
-from worker.settings import Settings
-from worker.start import Given
+from runtime.heartbeat import now
+from runtime.pool import Proxy
+from runtime.proxy_rules import require_key
+from runtime.refusals import Refusals
+from runtime.settings import Settings
+from runtime.start import Given
 
 # The collector tries a new management key first: five wrong ones ban the address.
 KEY_FIRST_SECONDS, KEY_PROOF_MS = 5.0, 60_000

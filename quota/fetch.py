@@ -14,7 +14,7 @@ import httpx
 
 from quota.answers import first_values
 from quota.model import Answer, Reading
-from worker.heartbeat import now
+from runtime.heartbeat import now
 
 TOTAL_SECONDS = 20.0
 MOST_BYTES = 1_000_000

@@ -12,7 +12,7 @@ from quota.roster import Parts, Roster
 from quota.schedule import is_due, is_too_soon
 from quota.source import Vanished
 from quota.wishes import NOTHING, TOO_SOON, Wishes
-from worker.errors import Refused, Unavailable
+from runtime.errors import Refused, Unavailable
 
 __all__ = ["Parts", "Poller", "Shared"]
 

@@ -4,8 +4,8 @@ import sqlite3
 
 from quota import inbox
 from quota.providers import PROVIDERS
-from worker.errors import Refused, Unavailable
-from worker.heartbeat import now
+from runtime.errors import Refused, Unavailable
+from runtime.heartbeat import now
 
 
 def listen(conn: sqlite3.Connection) -> int:

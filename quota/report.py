@@ -8,8 +8,8 @@ from typing import TextIO
 
 from ledger import connect, transaction
 from ledger.file import NAME
-from worker.heartbeat import now
-from worker.settings import Settings
+from runtime.heartbeat import now
+from runtime.settings import Settings
 
 PATIENCE_SECONDS, LOOK_SECONDS = 120.0, 0.2
 

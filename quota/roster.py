@@ -10,7 +10,7 @@ from quota.accounts import Members, bind
 from quota.asking import Asker
 from quota.schedule import Now, Standing
 from quota.source import Found, Source
-from worker.heartbeat import now
+from runtime.heartbeat import now
 
 log = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ import time
 
 from quota.model import Answer, Request
 from quota.source import Found, Source
-from worker.errors import Refused, Unavailable
+from runtime.errors import Refused, Unavailable
 
 # A proxy that restarts is waited for; one that stays away is done without.
 PATIENCE_SECONDS = 120.0

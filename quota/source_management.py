@@ -17,7 +17,7 @@ from quota.identity import from_listing
 from quota.model import Answer, Request
 from quota.source import Found, Vanished
 from quota.source_files import fingerprint
-from worker.refusals import Refusals, refusal
+from runtime.refusals import Refusals, refusal
 
 LISTING_BYTES = 20_000_000
 # An answer inside another is longer than by itself.

@@ -2,7 +2,7 @@
 
 import json
 
-from conftest import EVENTS, KEY
+from tests.support.home import EVENTS, KEY
 
 PLANTED = [
     "sk-planted-client-key-0001",

@@ -4,18 +4,19 @@ import ast
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
 
-PRODUCT = ("ingest", "alerts", "ledger", "worker", "plugins", "deploy")
+from tests.support.home import ROOT
+
+PRODUCT = ("ingest", "alerts", "ledger", "runtime", "plugins", "deploy")
 ROOMS = (*PRODUCT, "quota", "demo", "bench")
 MAY_IMPORT = {
     "ledger": {"ledger"},
-    "worker": {"worker", "ledger"},
-    "ingest": {"ingest", "worker", "ledger"},
-    "quota": {"quota", "worker", "ledger"},
-    "alerts": {"alerts", "worker", "ledger"},
-    "plugins": {"plugins", "worker", "ledger"},
-    "deploy": {"deploy", "worker", "ledger"},
+    "runtime": {"runtime", "ledger"},
+    "ingest": {"ingest", "runtime", "ledger"},
+    "quota": {"quota", "runtime", "ledger"},
+    "alerts": {"alerts", "runtime", "ledger"},
+    "plugins": {"plugins", "runtime", "ledger"},
+    "deploy": {"deploy", "runtime", "ledger"},
 }
 # A command line stands above all rooms.
 COMMANDS = {"ledger/commands.py": {"ingest"}}
@@ -78,7 +79,8 @@ def test_no_test_measures_time():
     """A busy machine would fail it: speed is for the benchmark, patience for `eventually`."""
     watches = {"monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "process_time"}
     # The faults are given by how long they last, and what they took is told in a document.
-    for file in set(modules("tests")) - {ROOT / "tests" / "conftest.py", *modules("tests/chaos")}:
+    exempt = {*modules("tests/support"), *modules("tests/chaos")}
+    for file in set(modules("tests")) - exempt:
         tree = ast.walk(ast.parse(file.read_text("utf-8")))
         names = {node.attr for node in tree if isinstance(node, ast.Attribute)}
         assert not names & watches, file

@@ -4,8 +4,8 @@ import sqlite3
 from typing import NamedTuple
 
 from ledger import transaction
-from worker.pool import Proxy
-from worker.proxies import find_all
+from runtime.pool import Proxy
+from runtime.proxies import find_all
 
 SEVERAL = (
     "The settings name several proxies: say which one the events are of, with --proxy {names}. "

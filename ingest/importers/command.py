@@ -19,10 +19,10 @@ from ledger import Unavailable, prepare
 from ledger.keys import load_salt
 from ledger.prices import Prices
 from ledger.terminal import progress
-from worker import settings
-from worker.heartbeat import now
-from worker.lock import hold
-from worker.settings import Settings
+from runtime import settings
+from runtime.heartbeat import now
+from runtime.lock import hold
+from runtime.settings import Settings
 
 PROVIDERS = """
   select auth_index, min(provider)

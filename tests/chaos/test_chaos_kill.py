@@ -12,9 +12,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-from chaos_rig import LARGE, SIZE, account, events, must_add_up, nothing_lost, record
-from conftest import Home, eventually
-from test_run import Run, free_port
+
+from tests.runtime.test_run import Run, free_port
+from tests.support.chaos_rig import LARGE, SIZE, account, events, must_add_up, nothing_lost, record
+from tests.support.home import Home, eventually
 
 pytestmark = pytest.mark.timeout(1200)
 KILLS = 100 if LARGE else 10
@@ -54,7 +55,7 @@ def test_kill_9_of_the_dashboard_and_the_quota_worker(home, proxy):
     home.use(proxy, LEDGER_DASHBOARD_PORT=str(free_port()))
     collector = home.start("ingest")
     eventually(lambda: home.count("heartbeats"))
-    for module in ("worker.serve", "quota"):
+    for module in ("runtime.serve", "quota"):
         killed = home.start(module)
         proxy.push(made[: SIZE // 2] if module == "quota" else made[SIZE // 2 :])
         time.sleep(0.5)
@@ -63,7 +64,7 @@ def test_kill_9_of_the_dashboard_and_the_quota_worker(home, proxy):
         assert collector.poll() is None
     eventually(lambda: home.count() == SIZE, within=120)
     home.env["LEDGER_DASHBOARD_PORT"] = str(free_port())
-    again = [home.start("worker.serve"), home.start("quota")]
+    again = [home.start("runtime.serve"), home.start("quota")]
     time.sleep(1)
     assert [process.poll() for process in again] == [None, None]
     collector.terminate()
@@ -82,7 +83,7 @@ ENDINGS = {
     "SIGTERM": lambda run: run.make.terminate(),
     "terminal closed": lambda run: os.killpg(run.make.pid, signal.SIGHUP),
     "honcho killed": lambda run: run.honcho().kill(),
-    "`kill -9` of datasette": lambda run: named(run, "worker.serve").kill(),
+    "`kill -9` of datasette": lambda run: named(run, "runtime.serve").kill(),
     "`kill -9` of quota": lambda run: named(run, "quota").kill(),
 }
 

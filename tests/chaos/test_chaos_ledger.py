@@ -10,8 +10,9 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from chaos_rig import LARGE, SIZE, account, events, nothing_lost, record, stopped
-from conftest import eventually
+
+from tests.support.chaos_rig import LARGE, SIZE, account, events, nothing_lost, record, stopped
+from tests.support.home import eventually
 
 pytestmark = pytest.mark.timeout(1200)
 LOCKED_SECONDS = 60 if LARGE else 8

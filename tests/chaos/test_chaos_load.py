@@ -7,8 +7,9 @@ from contextlib import closing, suppress
 
 import psutil
 import pytest
-from chaos_rig import LARGE, SIZE, account, events, nothing_lost, pushing, record
-from conftest import eventually
+
+from tests.support.chaos_rig import LARGE, SIZE, account, events, nothing_lost, pushing, record
+from tests.support.home import eventually
 
 pytestmark = pytest.mark.timeout(3600)
 RATE = 5000

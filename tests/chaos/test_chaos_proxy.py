@@ -5,11 +5,19 @@ import time
 from contextlib import closing
 
 import pytest
-from chaos_rig import SIZE, account, events, must_add_up, nothing_lost, record, stopped
-from conftest import KEY, eventually
 
 from demo.proxy import Proxy
 from demo.serving import serving
+from tests.support.chaos_rig import (
+    SIZE,
+    account,
+    events,
+    must_add_up,
+    nothing_lost,
+    record,
+    stopped,
+)
+from tests.support.home import KEY, eventually
 
 pytestmark = pytest.mark.timeout(1200)
 HALF = SIZE // 2

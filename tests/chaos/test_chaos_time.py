@@ -5,13 +5,13 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from brute import HOUR, Ledger, local
-from chaos_rig import SIZE, record
-from conftest import collector_of, recorded
-from test_retention import made
 
 from ingest import asking, job
 from ledger.check import problems
+from tests.ledger.test_retention import made
+from tests.support.brute import HOUR, Ledger, local
+from tests.support.chaos_rig import SIZE, record
+from tests.support.home import collector_of, recorded
 
 pytestmark = pytest.mark.timeout(1200)
 NOW = 1_795_500_000_000
@@ -25,7 +25,7 @@ def event(at: str) -> bytes:
 
 def test_a_clock_that_jumps_an_hour_forward_and_back(home, proxy, monkeypatch, tmp_path):
     from ledger import prepare
-    from worker.settings import Settings
+    from runtime.settings import Settings
 
     shift = [0]
     real = job.now

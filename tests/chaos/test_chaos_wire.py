@@ -9,14 +9,14 @@ import time
 
 import psutil
 import pytest
-from chaos_rig import LARGE, SIZE, account, events, must_add_up, nothing_lost, record
-from conftest import KEY, collector_of, eventually, recorded
 
 from demo.proxy import Proxy
 from demo.serving import serving
 from ledger import prepare
-from worker.errors import Refused, Unavailable
-from worker.settings import Settings
+from runtime.errors import Refused, Unavailable
+from runtime.settings import Settings
+from tests.support.chaos_rig import LARGE, SIZE, account, events, must_add_up, nothing_lost, record
+from tests.support.home import KEY, collector_of, eventually, recorded
 
 pytestmark = pytest.mark.timeout(1200)
 MOST_MEGABYTES = 600

@@ -12,12 +12,12 @@ from contextlib import closing, suppress
 import httpx
 import psutil
 import pytest
-from alert_rig import TOKEN, Watch, receiving
-from browsing import free_port
-from conftest import eventually
-from quota_ledger import add_account
 
 from ledger import Unavailable
+from tests.support.alert_rig import TOKEN, Watch, receiving
+from tests.support.browsing import free_port
+from tests.support.home import eventually
+from tests.support.quota_ledger import add_account
 
 IDLE_MB = 40
 RULES = {"collector": 0.5, "unpriced": False}
@@ -206,7 +206,7 @@ def test_no_address_is_in_a_file_a_log_a_page_or_a_command_line(stopped, receive
     ]
     port = free_port()
     stopped.env["LEDGER_DASHBOARD_PORT"] = str(port)
-    web = stopped.start("worker.serve")
+    web = stopped.start("runtime.serve")
     address = f"http://127.0.0.1:{port}"
 
     def answers() -> bool:

@@ -5,7 +5,6 @@ import subprocess
 import sys
 
 import pytest
-from conftest import ROOT
 
 from bench import workload
 from bench.figures import at_least, at_most, percentile
@@ -13,6 +12,7 @@ from bench.plan import QUICK, Plan, options
 from bench.workload import DAY, Workload, even, history
 from ingest.parse import Usage, parse
 from ledger.prices import Prices
+from tests.support.home import ROOT
 
 SMALL = {
     "events": 3000,

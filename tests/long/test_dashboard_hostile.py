@@ -6,11 +6,11 @@ import time
 from contextlib import closing
 
 import pytest
-from browsing import Site, browser, drawn, opened, picture, ready  # noqa: F401
-from conftest import KEY, Home
 
 from demo.proxy import Proxy
 from demo.serving import serving
+from tests.support.browsing import Site, browser, drawn, opened, picture, ready  # noqa: F401
+from tests.support.home import KEY, Home
 
 RUN = "<script>window.ran = 1</script><img src=x onerror='window.ran = 1'>"
 NAMES = {

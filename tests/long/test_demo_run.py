@@ -7,10 +7,10 @@ from contextlib import closing
 
 import httpx
 import pytest
-from conftest import Home, eventually
-from test_run import free_port
 
 from ledger import prepare
+from tests.runtime.test_run import free_port
+from tests.support.home import Home, eventually
 
 
 class Demo:

@@ -11,11 +11,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import KEY, ROOT, eventually, recorded
-from test_run import free_port
 
 from deploy.agents import GUARDED, Launchd
 from deploy.manager import SERVICES, Place
+from tests.runtime.test_run import free_port
+from tests.support.home import KEY, ROOT, eventually, recorded
 
 HERE = ROOT / "deploy" / "launchd"
 LABELS = {f"cliproxy-ledger.{service}" for service in SERVICES}

@@ -10,12 +10,12 @@ from pathlib import Path
 import httpx
 import pytest
 import yaml
-from conftest import KEY, ROOT, eventually, recorded
-from test_run import free_port
 
 from deploy.manager import SERVICES
 from ledger import config
-from worker.settings import Settings
+from runtime.settings import Settings
+from tests.runtime.test_run import free_port
+from tests.support.home import KEY, ROOT, eventually, recorded
 
 COMPOSE = yaml.safe_load((ROOT / "deploy" / "compose.yml").read_text("utf-8"))
 IMAGE = (ROOT / "deploy" / "Containerfile").read_text("utf-8")
@@ -158,7 +158,7 @@ def contents() -> list[str]:
 
 def test_only_the_program_goes_into_the_image():
     assert {name.split("/")[0] for name in contents()} == {
-        *("alerts", "deploy", "ingest", "ledger", "plugins", "quota", "worker"),
+        *("alerts", "deploy", "ingest", "ledger", "plugins", "quota", "runtime"),
         *("metadata.yml", "views.sql", "pyproject.toml", "requirements.lock"),
     }
     assert [name for name in contents() if "__pycache__" in name or name.endswith(".db")] == []

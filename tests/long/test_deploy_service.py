@@ -12,13 +12,13 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from conftest import KEY, eventually, recorded
-from test_deploy_upgrade import NEWEST, OLD, asked, old_ledger
-from user_manager import CHECKOUT, HOME, UserManager, cannot_run
 
 from demo.proxy import Proxy
 from demo.serving import serving
 from deploy.manager import SERVICES
+from tests.long.test_deploy_upgrade import NEWEST, OLD, asked, old_ledger
+from tests.support.home import KEY, eventually, recorded
+from tests.support.user_manager import CHECKOUT, HOME, UserManager, cannot_run
 
 PYTHON = str(CHECKOUT / Path(sys.executable).relative_to(Path(sys.prefix).parent))
 DATA = "led ger 50% \"q\" $x \\ 'y'"
@@ -326,7 +326,7 @@ def test_a_removal_without_a_systemd_says_that_things_go_on(user):
 LENT = """
 mount --bind "$LEDGER_CONFIG" "$LEDGER_CONFIG"
 mount -o remount,ro,bind "$LEDGER_CONFIG"
-"$0" -m worker.ready
+"$0" -m runtime.preflight
 status=$?
 umount "$LEDGER_CONFIG"
 exit $status

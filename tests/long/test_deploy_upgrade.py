@@ -8,10 +8,10 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from conftest import Home, eventually, recorded
 
 from ledger import schema
 from ledger.schema import KEPT_COPIES, rotate, steps
+from tests.support.home import Home, eventually, recorded
 
 NEWEST = steps()[-1][0]
 NAMED = """
@@ -183,7 +183,7 @@ def test_without_room_for_the_copy_nothing_is_upgraded(home, old):
         pytest.param(("ingest",), id="ingest"),
         pytest.param(("quota",), id="quota"),
         pytest.param(("alerts",), id="alerts"),
-        pytest.param(("worker.serve",), id="web"),
+        pytest.param(("runtime.serve",), id="web"),
     ],
 )
 def test_a_newer_ledger_is_refused_with_a_sentence_and_left_alone(home, proxy, module):

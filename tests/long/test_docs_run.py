@@ -10,15 +10,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-import documents
 import httpx
 import msgspec
 import pytest
 import yaml
-from browsing import Site
-from conftest import ROOT, Home
 
-from worker.settings import Settings
+from runtime.settings import Settings
+from tests.support import documents
+from tests.support.browsing import Site
+from tests.support.home import ROOT, Home
 
 BIN = Path(sys.executable).parent
 COOKBOOK = (ROOT / "docs" / "cookbook.md").read_text("utf-8")

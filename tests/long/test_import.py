@@ -11,13 +11,20 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from conftest import Home, eventually, recorded, unwritable
-from import_files import EXPORT, KEEPER, ORIGINAL, write_export, write_keeper, write_lines
 
 from demo.proxy import Proxy
 from ingest.importers.databases import open_database
 from ingest.importers.reader import Unreadable
 from ingest.parse import instant
+from tests.support.home import Home, eventually, recorded, unwritable
+from tests.support.import_files import (
+    EXPORT,
+    KEEPER,
+    ORIGINAL,
+    write_export,
+    write_keeper,
+    write_lines,
+)
 
 EVERYTHING = """
   select

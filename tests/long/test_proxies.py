@@ -11,13 +11,13 @@ from collections.abc import Callable
 from contextlib import closing
 
 import pytest
-from conftest import KEY, ROOT, eventually
-from several import begin, entry, gaps, stand_ins, state, stored, use
-from test_kill import burst, digest
 
 from demo.proxy import Proxy
 from ingest.spool import Batch, Spool
 from ledger import Unwritable, transaction, writing
+from tests.ingest.test_kill import burst, digest
+from tests.support.home import KEY, ROOT, eventually
+from tests.support.several import begin, entry, gaps, stand_ins, state, stored, use
 
 SUMS = """
   select proxies.name, sum(requests), sum(input_tokens)
@@ -403,7 +403,7 @@ def test_a_wrong_list_of_proxies_is_refused_in_a_sentence(home, change, said):
     change(listed)
     home.env.pop("CLIPROXY_MANAGEMENT_KEY")
     home.env["LEDGER_PROXIES"] = json.dumps(listed)
-    told = home.run("worker.ready", status=1)
+    told = home.run("runtime.preflight", status=1)
     assert said in told
     assert (told.count("\n"), told[-2:], KEY in told) == (1, ".\n", False)
 
@@ -416,7 +416,7 @@ def test_a_key_may_come_from_a_variable_that_must_be_set(home, pair):
         ]
     )
     home.env |= {"CLIPROXY_MANAGEMENT_KEY": KEY}
-    for module in ("worker.ready", "ingest", "quota"):
+    for module in ("runtime.preflight", "ingest", "quota"):
         said = home.run(module, status=1)
         assert said == (
             "No management key for the proxy office: the variable that its "
@@ -437,11 +437,11 @@ def test_the_single_key_beside_a_list_that_may_lack_it_is_refused(home, pair):
 def test_the_data_folder_lies_in_no_proxys_auth_dir(home, pair):
     listed = entry("home", pair["home"].port, auth_dir=str(home.data.parent))
     home.env["LEDGER_PROXIES"] = json.dumps([listed])
-    assert "not lie inside a proxy's auth_dir" in home.run("worker.ready", status=1)
+    assert "not lie inside a proxy's auth_dir" in home.run("runtime.preflight", status=1)
 
 
 def test_the_keys_of_a_list_are_shown_to_nobody(home, pair):
-    shown = "from worker import settings; s = settings.load(); print(s, s.pool, [s.proxies])"
+    shown = "from runtime import settings; s = settings.load(); print(s, s.pool, [s.proxies])"
     done = subprocess.run(
         [sys.executable, "-c", shown], cwd=ROOT, env=home.env, capture_output=True, text=True
     )
@@ -451,7 +451,7 @@ def test_the_keys_of_a_list_are_shown_to_nobody(home, pair):
 BROKEN = """
 import argparse, sys
 from pathlib import Path
-from worker.start import start_tasks, Task
+from runtime.start import start_tasks, Task
 
 sys.argv = ["test"]
 

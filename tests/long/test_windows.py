@@ -8,7 +8,10 @@ from itertools import cycle
 from pathlib import Path
 
 import pytest
-from brute import (
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.support.brute import (
     DAY,
     HOUR,
     LENGTHS,
@@ -23,8 +26,6 @@ from brute import (
     span,
     summed,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 # Daylight saving begins and ends, odd offsets, a skipped day, and an ordinary one.
 MOMENTS = [

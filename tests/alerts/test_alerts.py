@@ -1,0 +1,515 @@
+"""What is worth an alert is told once, in one message, whatever happens to the receiver."""
+
+import os
+from functools import partial
+
+import pytest
+from apprise.plugins.custom_json import NotifyJSON
+
+from alerts.model import Letter, Result
+from alerts.send import listening, send
+from ledger import transaction
+from ledger.keys import load_salt
+from tests.support.alert_rig import DAY, HOUR, MINUTE, TOKEN, Watch, receiving
+from tests.support.brute import local
+from tests.support.quota_ledger import add_account
+
+ADVICE = "(codex): log in again: the provider has ended this login."
+# Noon of an ordinary day in Berlin.
+NOON = 1_795_604_400_000
+INFO, WARNING, FAILURE, SUCCESS = "info", "warning", "failure", "success"
+
+
+@pytest.fixture
+def receiver():
+    """A webhook."""
+    with receiving() as found:
+        yield found
+
+
+@pytest.fixture
+def watch_of(tmp_path):
+    """Make workers on one ledger, at noon."""
+    made = []
+
+    def make(*receivers, **chosen):
+        made.append(watch := Watch(tmp_path / "data", *receivers, **chosen))
+        watch.conn.execute("insert into proxies (name) values ('127.0.0.1:8317')")
+        watch.set_clock(NOON)
+        return watch
+
+    yield make
+    for watch in made:
+        watch.close()
+
+
+def log_out(watch: Watch, count: int = 1) -> list[int]:
+    """Add accounts that need a login; gives their numbers."""
+    return [add_account(watch.conn, state="needs_login") for _ in range(count)]
+
+
+def log_in(watch: Watch, *numbers: int) -> None:
+    """Let accounts be readable again."""
+    for number in numbers:
+        watch.conn.execute("update quota_accounts set state = 'ok' where account_id = ?", (number,))
+
+
+def log_out_again(watch: Watch, *numbers: int) -> None:
+    """Let accounts need a login once more."""
+    sql = "update quota_accounts set state = 'needs_login' where account_id = ?"
+    watch.conn.executemany(sql, [(number,) for number in numbers])
+
+
+def stop_collector(watch: Watch, beat_at: int) -> None:
+    """Let a collector have been stopped at an instant, which is severe."""
+    watch.conn.execute(
+        "insert or replace into heartbeats (worker, role, pid, started_at, beat_at, state) "
+        "values ('ingest', 'ingest', 1, ?, ?, 'stopped')",
+        (beat_at, beat_at),
+    )
+
+
+def alert(*sentences: str, kind: str = WARNING) -> tuple[str, str, str]:
+    """Give a message about one alert or several."""
+    if len(sentences) == 1:
+        return "cliproxy-ledger: alert", sentences[0], kind
+    lines = "\n".join(f"- {sentence}" for sentence in sentences)
+    return f"cliproxy-ledger: {len(sentences)} alerts", lines, kind
+
+
+FIRST = f"user0@example.com {ADVICE}"
+
+
+def test_an_episode_is_told_once_and_the_next_one_again(watch_of, receiver):
+    watch = watch_of(receiver)
+    (number,) = log_out(watch)
+    watch.work()
+    assert receiver.taken() == [alert(FIRST)]
+    watch.pass_by(DAY, step=HOUR)
+    assert receiver.taken() == []
+    log_in(watch, number)
+    watch.pass_by(15 * MINUTE)
+    assert watch.rows("select state, ended_at - began_at from alert_episodes") == [
+        ("over", DAY + 5 * MINUTE)
+    ]
+    log_out_again(watch, number)
+    watch.work()
+    assert receiver.taken() == [alert(FIRST)]
+    told = watch.rows("select state, told, waiting from alert_episodes order by id")
+    assert told == [("over", 1, 0), ("open", 1, 0)]
+
+
+def test_a_value_that_dances_is_one_episode(watch_of, receiver):
+    watch = watch_of(receiver)
+    (number,) = log_out(watch)
+    watch.work()
+    for _ in range(20):
+        log_in(watch, number)
+        watch.pass_by(9 * MINUTE, step=3 * MINUTE)
+        log_out_again(watch, number)
+        watch.pass_by(3 * MINUTE)
+    assert receiver.taken() == [alert(FIRST)]
+    assert watch.rows("select count(*), max(clear_since) from alerts") == [(1, None)]
+
+
+def test_many_at_once_are_one_message_with_ten_lines(watch_of, receiver):
+    watch = watch_of(receiver)
+    log_out(watch, 22)
+    stop_collector(watch, NOON - HOUR)
+    watch.work()
+    severe = "The collector was stopped at 11:00: nothing is collected. Start it again."
+    lines = [severe, *(f"user{n}@example.com {ADVICE}" for n in range(9))]
+    body = "\n".join(f"- {text}" for text in lines)
+    body += "\nand 13 more: see alert_history on the dashboard."
+    assert receiver.taken() == [("cliproxy-ledger: 23 alerts", body, FAILURE)]
+    watch.work()
+    assert receiver.taken() == []
+    assert watch.rows("select count(*) from alert_episodes where told = 1") == [(23,)]
+
+
+def test_the_end_of_what_is_severe_is_told(watch_of, receiver):
+    watch = watch_of(receiver)
+    stop_collector(watch, NOON - HOUR)
+    watch.work()
+    sentence = "The collector was stopped at 11:00: nothing is collected. Start it again."
+    assert receiver.taken() == [alert(sentence, kind=FAILURE)]
+    watch.pass_by(HOUR)
+    watch.conn.execute("update heartbeats set beat_at = ?, state = 'working'", (NOON + 10 * HOUR,))
+    watch.pass_by(15 * MINUTE)
+    over = f"Over since {watch.exactly(NOON + HOUR + 5 * MINUTE)}. It was: {sentence}"
+    assert receiver.taken() == [("cliproxy-ledger: over", over, SUCCESS)]
+
+
+def test_without_addresses_everything_is_remembered_and_nothing_waits(watch_of):
+    watch = watch_of()
+    log_out(watch, 2)
+    watch.work()
+    assert watch.rows("select state, told, waiting from alert_episodes") == [("open", 0, 0)] * 2
+    assert watch.job.remark() is None
+
+
+def test_a_new_receiver_is_not_told_of_old_alerts(watch_of, receiver):
+    watch = watch_of()
+    log_out(watch)
+    watch.work()
+    watch.job = watch.restarted(alert_urls=[receiver.url])
+    watch.work()
+    assert receiver.taken() == []
+    log_out(watch)
+    watch.work()
+    assert receiver.taken() == [alert(f"user1@example.com {ADVICE}")]
+
+
+def test_a_receiver_that_is_away_is_told_everything_once_when_it_is_back(watch_of, receiver):
+    watch = watch_of(receiver)
+    receiver.stop()
+    (number,) = log_out(watch)
+    stop_collector(watch, NOON - HOUR)
+    watch.work()
+    watch.pass_by(45 * MINUTE)
+    said = "json could not be told (not reached; "
+    assert watch.job.remark().startswith(said)
+    failures = watch.rows("select failures, last_error from alert_receivers")[0]
+    # Less and less often, up to every quarter of an hour.
+    assert failures == (7, "not reached")
+    log_in(watch, number)
+    ended = watch.now + 5 * MINUTE
+    watch.pass_by(15 * MINUTE)
+    watch.job = watch.restarted()
+    receiver.start()
+    watch.pass_by(20 * MINUTE)
+    severe = "The collector was stopped at 11:00: nothing is collected. Start it again."
+    first = f"{FIRST} (Over since {watch.exactly(ended)}.)"
+    assert receiver.taken() == [alert(severe, first, kind=FAILURE)]
+    watch.pass_by(HOUR)
+    assert receiver.taken() == []
+    assert watch.job.remark() is None
+
+
+def test_one_receiver_that_is_away_does_not_keep_the_other_waiting(watch_of, receiver):
+    with receiving() as other:
+        watch = watch_of(receiver, other)
+        other.status = 503
+        log_out(watch)
+        watch.work()
+        assert receiver.taken() == [alert(FIRST)]
+        assert watch.rows("select told, waiting from alert_episodes") == [(1, 1)]
+        other.status = 200
+        watch.pass_by(20 * MINUTE)
+        assert other.taken() == [alert(FIRST)]
+        assert receiver.taken() == []
+        errors = watch.rows("select service, failures, last_error from alert_receivers")
+        assert errors == [("json", 0, None)] * 2
+
+
+def test_a_receiver_that_was_taken_out_is_waited_for_no_longer(watch_of, receiver):
+    watch = watch_of(receiver)
+    receiver.status = 500
+    log_out(watch)
+    watch.work()
+    assert watch.rows("select last_error from alert_receivers") == [("HTTP 500",)]
+    watch.job = watch.restarted(alert_urls=[])
+    assert watch.rows("select count(*) from alert_deliveries") == [(0,)]
+    assert watch.job.remark() is None
+
+
+def test_what_waits_for_a_mistyped_address_goes_to_the_right_one(watch_of, receiver):
+    watch = watch_of(receiver)
+    receiver.status = 404
+    log_out(watch)
+    watch.work()
+    receiver.status = 200
+    with receiving() as right:
+        watch.job = watch.restarted(alert_urls=[right.url])
+        watch.work()
+        assert right.taken() == [alert(FIRST)]
+        watch.job = watch.restarted(alert_urls=[receiver.url, right.url])
+        watch.work()
+        assert (right.taken(), receiver.taken()) == ([], [])
+
+
+# Services of apprise that are not used here import it.
+@pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
+def test_what_is_too_long_for_a_service_is_cut_off(watch_of, receiver, monkeypatch):
+    monkeypatch.setattr(NotifyJSON, "body_maxlen", 100)
+    letter = Letter(1, receiver.url, "cliproxy-ledger: alert", "It holds. " * 50, "warning")
+    with listening() as said:
+        assert send(letter, said, os.getppid()) == Result(1, None)
+    ((_, body, _),) = receiver.taken()
+    assert body.startswith("It holds. It holds.")
+    assert len(body) <= 100
+
+
+def test_an_alert_that_waits_is_told_as_it_is_by_then(watch_of, receiver):
+    watch = watch_of(receiver, budgets=[])
+    receiver.stop()
+    begin_gap = "insert into gaps (proxy_id, started_at, cause) values (1, ?, 'proxy away')"
+    watch.conn.execute(begin_gap, (NOON - HOUR,))
+    watch.conn.execute("update proxies set retention_seconds = 5400")
+    watch.work()
+    text = "Nothing has been collected from 127.0.0.1:8317 since 11:00: proxy away."
+    assert watch.rows("select sentence from alerts") == [
+        (f"{text} The proxy keeps its events until 12:30.",)
+    ]
+    receiver.start()
+    watch.pass_by(HOUR, step=HOUR)
+    assert receiver.taken() == [alert(f"{text} Events from before 11:30 may be lost.")]
+    watch.pass_by(HOUR)
+    # What was told stays as it was told.
+    assert watch.rows("select sentence from alerts") == [
+        (f"{text} Events from before 11:30 may be lost.",)
+    ]
+
+
+MIDNIGHT = NOON + 12 * HOUR
+
+
+def test_quiet_hours_hold_back_what_is_not_severe_until_they_end(watch_of, receiver):
+    watch = watch_of(receiver, quiet_hours="23:00-07:00")
+    watch.work(MIDNIGHT)
+    stays, ends = log_out(watch, 2)
+    stop_collector(watch, MIDNIGHT - HOUR)
+    watch.work()
+    severe = "The collector was stopped at 2026-11-25 23:00: nothing is collected. Start it again."
+    assert receiver.taken() == [alert(severe, kind=FAILURE)]
+    watch.pass_by(2 * HOUR)
+    log_in(watch, ends)
+    watch.conn.execute("update heartbeats set beat_at = ?, state = 'working'", (NOON + 2 * DAY,))
+    away = watch.now + 5 * MINUTE
+    watch.pass_by(4 * HOUR + 55 * MINUTE)
+    assert f"{local(watch.now, watch.zone):%H:%M}" == "06:55"
+    assert receiver.taken() == []
+    watch.pass_by(10 * MINUTE)
+    over = f"Over since {watch.exactly(away)}. It was: {severe}"
+    # The other one was over by then: it is in the history alone.
+    assert receiver.taken() == [("cliproxy-ledger: alert", f"- {FIRST}\n- {over}", WARNING)]
+    states = watch.rows("select subject, state, told from alert_episodes order by id")
+    assert sorted(states) == [
+        (f"account {stays}", "open", 1),
+        (f"account {ends}", "over", 0),
+        ("ingest", "over", 1),
+    ]
+    watch.pass_by(HOUR)
+    assert receiver.taken() == []
+
+
+def test_what_is_away_when_quiet_hours_end_is_not_told_unless_it_comes_back(watch_of, receiver):
+    watch = watch_of(receiver, quiet_hours="13:00-14:00")
+    watch.work(NOON + 70 * MINUTE)
+    goes, returns = log_out(watch, 2)
+    watch.work()
+    log_in(watch, goes, returns)
+    watch.work(NOON + 119 * MINUTE)
+    watch.work(NOON + 121 * MINUTE)
+    log_out_again(watch, returns)
+    watch.work(NOON + 125 * MINUTE)
+    assert receiver.taken() == [alert(f"user1@example.com {ADVICE}")]
+    watch.pass_by(HOUR)
+    assert receiver.taken() == []
+    assert watch.rows("select state, told from alert_episodes") == [("over", 0), ("open", 1)]
+
+
+def test_in_quiet_hours_nobody_is_told_late_either(watch_of, receiver):
+    watch = watch_of(receiver, quiet_hours="13:00-14:00")
+    receiver.status = 500
+    log_out(watch)
+    watch.work()
+    watch.pass_by(70 * MINUTE)
+    receiver.status = 200
+    watch.pass_by(45 * MINUTE)
+    assert receiver.taken() == []
+    watch.pass_by(20 * MINUTE)
+    assert receiver.taken() == [alert(FIRST)]
+
+
+def test_a_rule_that_was_switched_off_is_over_without_a_word(watch_of, receiver):
+    watch = watch_of(receiver)
+    stop_collector(watch, NOON - HOUR)
+    watch.work()
+    receiver.taken()
+    watch.job = watch.restarted(alert_rules={"collector": False})
+    watch.pass_by(HOUR)
+    assert receiver.taken() == []
+    assert watch.rows("select state, ended_at from alert_episodes") == [("over", NOON)]
+
+
+def test_what_waits_of_a_rule_that_was_switched_off_is_not_told(watch_of, receiver):
+    watch = watch_of(receiver)
+    receiver.status = 500
+    stop_collector(watch, NOON - HOUR)
+    watch.work()
+    watch.job = watch.restarted(alert_rules={"collector": False})
+    receiver.status = 200
+    watch.pass_by(HOUR)
+    assert receiver.taken() == []
+    assert watch.rows("select state, told, waiting from alert_episodes") == [("over", 0, 0)]
+
+
+OWN = """
+-- Accounts, whatever their state.
+select
+  'account ' || id as subject,
+  label || ' is there.' as sentence,
+  'house' as rule,
+  'notice' as severity,
+  id as value,
+  1 as tells_over
+from known_accounts
+"""
+
+
+def test_own_conditions_are_alerts_like_others(watch_of, receiver):
+    watch = watch_of(receiver)
+    file = watch.folder / "own_alerts.sql"
+    file.write_text(OWN)
+    (number,) = log_out(watch)
+    watch.work()
+    assert receiver.taken() == [alert(FIRST, "user0@example.com is there.")]
+    own = watch.rows("select rule, subject, severity, value, own from alerts where own = 1")
+    assert own == [("house", f"account {number}", "notice", float(number), 1)]
+    file.unlink()
+    watch.pass_by(15 * MINUTE)
+    over = f"Over since {watch.exactly(NOON + 5 * MINUTE)}. It was: user0@example.com is there."
+    assert receiver.taken() == [("cliproxy-ledger: over", over, SUCCESS)]
+
+
+SLOW = """
+with recursive n (n) as (select 1 union all select n + 1 from n)
+select count(*) as subject, 'x' as sentence from n
+"""
+COLUMNS = "each query must give subject and sentence"
+BROKEN = [
+    pytest.param("select x from nowhere", "no such table: nowhere", id="no-table"),
+    pytest.param("select 1 as subject", COLUMNS, id="no-sentence"),
+    pytest.param("selec", 'near "selec": syntax error', id="syntax"),
+    pytest.param("delete from alerts", "not authorized", id="write"),
+    pytest.param("attach 'other.db' as other", "not authorized", id="attach"),
+    pytest.param("pragma journal_mode = delete", "not authorized", id="pragma"),
+    pytest.param("create view clock as select 1 as now", "not authorized", id="create"),
+    pytest.param(SLOW, "it takes over 1 s", id="endless"),
+    pytest.param(
+        "select 'a' as subject, substr(cast('Zo\u00eb' as blob), 1, 3) || '' as sentence",
+        "Could not decode to UTF-8 column 'sentence' with text 'Zo\ufffd'",
+        id="no-utf-8",
+    ),
+    pytest.param("select 1\0", "embedded null character", id="nul"),
+    pytest.param(
+        "select 1 as subject, 'x' as sentence, 'gap' as rule",
+        "the rule gap is one of the ledger's own: take another name",
+        id="a-rule-of-ours",
+    ),
+    pytest.param(
+        "select 1 as subject, 'x' as sentence, 'huge' as severity",
+        "severity must be severe, warning, notice",
+        id="severity",
+    ),
+    pytest.param(
+        "select null as subject, 'x' as sentence",
+        "subject and sentence must not be empty",
+        id="no-subject",
+    ),
+    pytest.param(
+        "select n as subject, 'x' as sentence "
+        "from (with recursive a (n) as (select 1 union all select n + 1 from a limit 101) "
+        "select n from a)",
+        "a query gives more than 100 rows",
+        id="too-many",
+    ),
+]
+
+
+@pytest.mark.parametrize(("broken", "reason"), BROKEN)
+def test_broken_own_conditions_are_a_sentence_and_keep_their_alerts(
+    watch_of, receiver, broken, reason
+):
+    watch = watch_of(receiver)
+    file = watch.folder / "own_alerts.sql"
+    file.write_text("select 'x' as subject, 'It holds.' as sentence")
+    watch.work()
+    assert receiver.taken() == [alert("It holds.")]
+    file.write_text(broken)
+    log_out(watch)
+    watch.pass_by(30 * MINUTE, step=15 * MINUTE)
+    assert receiver.taken() == [alert(FIRST)]
+    assert watch.job.remark() == f"own_alerts.sql: {reason}"
+    states = watch.rows("select rule, state from alert_episodes order by id")
+    assert states == [("own", "open"), ("needs_login", "open")]
+    assert not (watch.folder / "other.db").exists()
+    file.write_text("select 'x' as subject, 'It holds.' as sentence")
+    watch.work()
+    assert watch.job.remark() is None
+
+
+def test_the_first_start_on_an_old_ledger_tells_what_is_true_now_and_nothing_that_is_past(
+    watch_of, receiver
+):
+    watch = watch_of(receiver)
+    watch.conn.execute("delete from settings where name = 'alerts_from'")
+    insert = partial(
+        watch.conn.execute,
+        "insert into gaps (proxy_id, started_at, ended_at, cause, retention_exceeded) "
+        "values (1, ?, ?, 'proxy away', 1)",
+    )
+    events = "insert into total_rollup values (2, ?, 1, 900, 0, 0, 0, 0, 0, 0, 0, 0, 0)"
+    quarters = range(NOON - 40 * DAY, NOON + DAY, 15 * MINUTE)
+    with transaction(watch.conn):
+        watch.conn.executemany(events, [(at - at % (15 * MINUTE),) for at in quarters])
+        for days in range(1, 30):
+            insert((NOON - days * DAY, NOON - days * DAY + 2 * HOUR))
+    insert((NOON - 5 * HOUR, NOON - 2 * HOUR))
+    log_out(watch)
+    watch.job = watch.restarted()
+    watch.work()
+    assert receiver.taken() == [alert(FIRST)]
+    insert((NOON + HOUR, NOON + 2 * HOUR))
+    watch.work(NOON + 3 * HOUR)
+    [(title, body, _)] = receiver.taken()
+    assert title == "cliproxy-ledger: alert"
+    assert body.endswith("nothing was collected from 13:00 until 14:00 (proxy away).")
+
+
+def test_after_a_start_or_a_sleep_of_the_machine_others_have_time_to_say_how_they_are(
+    watch_of, receiver
+):
+    watch = watch_of(receiver)
+    watch.job._parts = watch.job._parts._replace(calm_ms=30_000)
+    stop_collector(watch, NOON - HOUR)
+    watch.work()
+    watch.work(NOON + 10_000)
+    assert receiver.taken() == []
+    watch.conn.execute("update heartbeats set beat_at = ?, state = 'working'", (NOON + 11_000,))
+    watch.work(NOON + 31_000)
+    assert receiver.taken() == []
+    # The lid is closed for a night; the collector is the second to wake.
+    watch.work(NOON + 8 * HOUR)
+    watch.conn.execute("update heartbeats set beat_at = ?", (NOON + 8 * HOUR + 5_000,))
+    watch.work(NOON + 8 * HOUR + 10_000)
+    for seconds in range(20, 130, 10):
+        watch.work(NOON + 8 * HOUR + seconds * 1000)
+    assert receiver.taken() == []
+    watch.work(NOON + 8 * HOUR + 130_000)
+    assert len(receiver.taken()) == 1
+
+
+def test_no_address_is_in_the_ledger(watch_of, receiver):
+    watch = watch_of(receiver)
+    log_out(watch)
+    watch.work()
+    rows = watch.rows("select url_hash, service, configured from alert_receivers")
+    assert rows == [(load_salt(watch.folder).key(receiver.url).hash, "json", 1)]
+    watch.conn.execute("pragma wal_checkpoint(truncate)")
+    for file in watch.folder.iterdir():
+        assert TOKEN.encode() not in file.read_bytes(), file.name
+
+
+def test_a_receiver_without_an_answer_is_given_up_on_for_now(watch_of, receiver):
+    watch = watch_of(receiver)
+    watch.job._parts = watch.job._parts._replace(patience_seconds=1.5)
+    receiver.may_answer.clear()
+    log_out(watch)
+    watch.work()
+    receiver.may_answer.set()
+    assert watch.rows("select failures, last_error from alert_receivers") == [(1, "no answer")]
+    # It had it all the same: this is the one message that can come twice.
+    watch.pass_by(20 * MINUTE)
+    assert receiver.taken() == [alert(FIRST)] * 2

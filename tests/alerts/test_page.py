@@ -1,0 +1,122 @@
+"""Alerts and budgets on the dashboard, in a real browser."""
+
+import json
+import sqlite3
+import time
+from contextlib import closing
+
+import httpx
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+
+from demo.proxy import Proxy
+from demo.serving import serving
+from demo.traffic import Traffic
+from tests.support.browsing import Site, browser, opened, picture  # noqa: F401
+from tests.support.home import KEY, Home, eventually
+from tests.support.quota_ledger import add_account
+
+ADVICE = "log in again: the provider has ended this login."
+BUDGETS = [
+    {"tokens": 1, "per": "day", "name": "tiny"},
+    {"dollars": 1e6, "per": "month", "name": "huge"},
+    {"client": "nobody", "tokens": 5, "per": "week"},
+]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """A dashboard over an hour of made-up traffic, with nothing that is worth an alert."""
+    home = Home(tmp_path_factory.mktemp("alerts"))
+    home.env["LEDGER_CONFIG"] = str(home.data.parent / "config.json")
+    with serving(Proxy(key=KEY, retention=3600, records=False)) as proxy:
+        home.use(proxy)
+        now = time.time()
+        proxy.push(list(Traffic(seed=1, anchor=now).history(now - 3600, now, count=200)))
+        home.run("ingest", "--once")
+        yield Site(home)
+    home.end()
+
+
+def look(site: Site, **chosen) -> None:
+    """Let the alerts worker look once, with such settings."""
+    rules = {"collector": False, "unpriced": False, "failures": False, "gap": False}
+    config = site.home.data.parent / "config.json"
+    config.write_text(json.dumps({"alert_rules": rules, **chosen}))
+    site.home.run("alerts", "--once")
+
+
+def change(site: Site, sql: str, *parameters: object) -> None:
+    """Change the ledger."""
+    with closing(sqlite3.connect(site.home.data / "ledger.db", timeout=10)) as conn, conn:
+        conn.execute(sql, parameters)
+
+
+def test_where_all_is_well_there_is_nothing_to_see(browser, site):  # noqa: F811
+    look(site)
+    with opened(browser, site) as page:
+        assert page.locator("#alerts").is_hidden()
+
+
+def test_alerts_and_budgets_are_shown_and_lead_to_their_queries(browser, site):  # noqa: F811
+    with closing(sqlite3.connect(site.home.data / "ledger.db", timeout=10)) as conn, conn:
+        first = add_account(conn, state="needs_login")
+    look(site, budgets=BUDGETS)
+    label = site.home.query("select label from known_accounts where id = ?", first)[0][0]
+    with opened(browser, site) as page:
+        assert page.locator("#alerts-title").inner_text() == "Alerts and budgets"
+        rows = page.locator("#alert-list li")
+        assert rows.locator(".badge").all_inner_texts() == ["severe", "warning"]
+        severe, warning = rows.locator(".what").all_inner_texts()
+        assert severe.startswith("Budget tiny: ")
+        assert warning == f"{label} (codex): {ADVICE}"
+        budgets = page.locator("#budget-list .limit")
+        heads = budgets.locator(".limit-head").all_inner_texts()
+        assert [head.split("\n")[0] for head in heads] == ["tiny", "huge", "nobody, tokens a week"]
+        assert heads[2].endswith("no such name yet")
+        assert (
+            "of $1,000,000 this month, until" in budgets.nth(1).locator(".limit-foot").inner_text()
+        )
+        for link in page.locator("#alerts .links a").all():
+            answer = httpx.get(link.evaluate("one => one.href"), trust_env=False, timeout=20)
+            assert answer.status_code == 200
+        found = Axe().run(page, context="#alerts")
+        assert found.violations_count == 0, found.generate_report()
+        picture(page, "alerts")
+    with opened(browser, site, "/?mask=1") as page:
+        assert label not in page.locator("#alerts").inner_text()
+    with opened(browser, site, locale="zh-CN", size=(390, 800), color_scheme="dark") as page:
+        assert page.locator("#alerts-title").inner_text() == "提醒与预算"
+        assert page.locator("#alert-list .badge").all_inner_texts() == ["严重", "警告"]
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert Axe().run(page, context="#alerts").violations_count == 0
+        picture(page, "alerts-zh")
+
+
+def test_what_is_over_stays_for_a_while(browser, site):  # noqa: F811
+    change(
+        site, "update alerts set ended_at = ? where severity = 'severe'", int(time.time() * 1000)
+    )
+    change(site, "update quota_accounts set state = 'ok'")
+    with opened(browser, site) as page:
+        states = page.locator("#alert-list li").evaluate_all("all => all.map(one => one.className)")
+        assert states == ["warning", "over"]
+        change(site, "update alerts set ended_at = began_at where ended_at is null")
+        page.locator("#refresh").click()
+        eventually(lambda: page.locator("#alert-list li.over").count() == 2)
+        change(site, "update alerts set began_at = 0, ended_at = 0")
+        change(site, "delete from budgets")
+        page.locator("#refresh").click()
+        page.wait_for_selector("#alerts", state="hidden")
+
+
+def test_a_page_of_many_alerts_stays_short(browser, site):  # noqa: F811
+    with closing(sqlite3.connect(site.home.data / "ledger.db", timeout=10)) as conn, conn:
+        for _ in range(12):
+            add_account(conn, state="needs_login")
+    look(site)
+    with opened(browser, site) as page:
+        # The server keeps an answer for a second.
+        page.locator("#every").select_option("5")
+        eventually(lambda: page.locator("#alert-list .what").count() == 6)
+        assert page.locator("#alert-list li").last.inner_text() == "and 6 more"

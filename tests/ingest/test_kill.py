@@ -1,0 +1,98 @@
+"""kill -9 of the collector at random moments."""
+
+import hashlib
+import json
+import random
+
+from tests.support.home import eventually
+
+KILLS, BURST = 20, 50_000
+TEMPLATE = {
+    "latency_ms": 5,
+    "source": "alice@example.com",
+    "auth_index": "e7a4d88d90459c58",
+    "tokens": {"input_tokens": 10, "output_tokens": 5, "total_tokens": 15},
+    "failed": False,
+    "provider": "codex",
+    "model": "gpt-5.5",
+    "api_key": "sk-test-client-alpha",
+}
+
+
+def burst(count: int) -> list[bytes]:
+    """Give distinct small events."""
+    at = "2026-11-24T00:{:02}:{:02}.{:09}Z"
+    return [
+        json.dumps({"timestamp": at.format(n // 1000 % 60, n // 20_000, n), **TEMPLATE}).encode()
+        for n in range(count)
+    ]
+
+
+def digest(payload: bytes) -> bytes:
+    """Give an event's identity."""
+    return hashlib.blake2b(payload, digest_size=16).digest()
+
+
+def test_each_popped_batch_is_wholly_stored_or_wholly_absent(home, proxy):
+    chance = random.Random(20)
+    home.use(proxy, LEDGER_BATCH_SIZE="100")
+    events = burst(BURST)
+    for part in range(KILLS):
+        proxy.push(events[part * BURST // KILLS : (part + 1) * BURST // KILLS])
+        popped = len(proxy.popped)
+        process = home.start("ingest")
+        # Somewhere in the part's 25 batches, wherever the collector then is.
+        wanted = popped + chance.randrange(1, 22)
+        eventually(lambda wanted=wanted: len(proxy.popped) >= wanted)
+        process.kill()
+        process.communicate()
+    home.run("ingest", "--once")
+
+    stored = {hash_ for (hash_,) in home.query("select event_hash from usage_events")}
+    kept = [sum(digest(event) in stored for event in batch) for batch in proxy.popped]
+    torn = [n for n, batch in zip(kept, proxy.popped, strict=True) if n not in (0, len(batch))]
+    absent = kept.count(0)
+    [(at_risk,)] = home.query("select sum(batches_at_risk) from gaps")
+    print(f"{len(kept)} batches, {absent} absent, {at_risk} on record as at risk, {KILLS} kills")
+    assert not torn
+    assert absent <= at_risk <= KILLS
+    assert len(stored) == sum(kept) == home.count()
+    home.run("ledger", "check")
+    assert home.spool().read_bytes() == b""
+
+
+def test_a_batch_in_the_spool_is_replayed_once(home, proxy, all_recorded):
+    home.use(proxy)
+    home.run("ingest", "--once")
+    from ingest.spool import Batch, Spool
+
+    spool = Spool(home.spool())
+    spool.put(Batch(1, "resp", 1_795_500_000_000, all_recorded))
+    spool.close()
+    content = home.spool().read_bytes()
+    home.run("ingest", "--once")
+    assert home.query("select received, stored from ingest_ledger") == [(370, 370)]
+
+    home.spool().write_bytes(content)
+    home.run("ingest", "--once")
+    assert home.query("select received, stored from ingest_ledger") == [(370, 370)]
+
+
+def test_a_locked_database_keeps_the_batch(home, proxy, all_recorded):
+    import sqlite3
+
+    home.use(proxy)
+    home.run("ingest", "--once")
+    home.start("ingest")
+    eventually(lambda: home.query("select 1 from heartbeats where state = 'working'"))
+    locker = sqlite3.connect(home.data / "ledger.db", isolation_level=None)
+    locker.execute("begin immediate")
+    proxy.push(all_recorded[:300])
+    eventually(lambda: proxy.queued == 0)
+    pops = len(proxy.popped)
+    proxy.push(all_recorded[300:])
+    eventually(lambda: home.spool().stat().st_size > 0)
+    assert len(proxy.popped) == pops
+    locker.execute("commit")
+    locker.close()
+    eventually(lambda: home.count() == 370)

@@ -1,0 +1,83 @@
+"""The HTTP queue's answer is cut into the records it holds, byte for byte."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ingest.listing import elements
+from runtime.errors import Unavailable
+from tests.support.home import RECORDINGS, recorded
+
+RECORDED = [payload for name in RECORDINGS for payload in recorded(name)]
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        pytest.param(b"[]", [], id="empty"),
+        pytest.param(b" \r\n[ \t]\n", [], id="white-space"),
+        pytest.param(b'[{"a":1},{"b":[2, 3]}]', [b'{"a":1}', b'{"b":[2, 3]}'], id="two"),
+        pytest.param(b'[ {"a" : 1.50} ,\n{} ]', [b'{"a" : 1.50}', b"{}"], id="as-written"),
+        pytest.param(b'[{"a":1,"a":2}]', [b'{"a":1,"a":2}'], id="key-given-twice"),
+        pytest.param(b'["no json","a\\"b"]', [b"no json", b'a"b'], id="text-without-quotes"),
+        pytest.param(b'[1,null,true,[""]]', [b"1", b"null", b"true", b'[""]'], id="no-objects"),
+        pytest.param('["é",{"é":1}]'.encode(), ["é".encode(), '{"é":1}'.encode()], id="unicode"),
+        pytest.param(b'[{"a":"\xff"},"\xfe"]', [b'{"a":"\xff"}', b"\xfe"], id="invalid-utf-8"),
+        pytest.param(b'["\\ud800",1]', [b'"\\ud800"', b"1"], id="lone-surrogate"),
+        pytest.param(b'[{"a":1},{"b":', [b'{"a":1}', b'{"b":'], id="cut-off"),
+        pytest.param(b'[{"a":1},oops,{}]', [b'{"a":1}', b"oops,{}]"], id="garbage-inside"),
+        pytest.param(b'[1,"\xff', [b"1", b'"\xff'], id="cut-off-invalid-utf-8"),
+        pytest.param(b"[" + b"[" * 100_000, [b"[" * 100_000], id="deep"),
+    ],
+)
+def test_each_record_is_given_as_it_was_written(content: bytes, expected: list[bytes]) -> None:
+    assert elements(content) == expected
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"null", b"<html>", b"\xff\xfe", b'"["'])
+def test_what_is_no_list_is_no_empty_queue(content: bytes) -> None:
+    with pytest.raises(Unavailable, match="not a list"):
+        elements(content)
+
+
+def test_every_recorded_payload_comes_back_byte_for_byte() -> None:
+    assert elements(b"[" + b",".join(RECORDED) + b"]") == RECORDED
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(JSON), st.booleans())
+def test_any_list_is_cut_where_its_elements_end(values: list[object], ascii_only: bool) -> None:
+    written = [json.dumps(value, ensure_ascii=ascii_only) for value in values]
+    expected = [
+        value if isinstance(value, str) else text
+        for value, text in zip(values, written, strict=True)
+    ]
+    found = elements(f"[{' , '.join(written)}]".encode())
+    assert found == [text.encode() for text in expected]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.data())
+def test_an_answer_cut_off_gives_every_record_that_is_whole(data: Any) -> None:
+    few = RECORDED[:5]
+    content = b"[" + b",".join(few) + b"]"
+    found = elements(content[: data.draw(st.integers(1, len(content)))])
+    whole = [record for record in found if record in few]
+    assert (whole, len(found) - len(whole) <= 1) == (few[: len(whole)], True)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary())
+def test_bytes_of_any_kind_are_records_of_some_kind(content: bytes) -> None:
+    found = elements(b"[" + content)
+    assert (found == []) == (content.strip(b" \t\r\n")[:1] in (b"", b"]"))

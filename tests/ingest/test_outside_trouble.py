@@ -1,0 +1,134 @@
+"""A proxy that is away, refuses, restarts or collects nothing."""
+
+import json
+
+from demo.proxy import Proxy
+from demo.serving import serving
+from tests.support.home import KEY, eventually
+
+
+def state(home) -> dict[str, tuple[str, str]]:
+    """Give (state, sentence) by subject, as the state page shows them."""
+    rows = home.query("select subject, state, sentence from state_sentences")
+    return {subject: (state, sentence) for subject, state, sentence in rows}
+
+
+def test_a_wrong_key_is_tried_once_over_three_restarts(home, proxy):
+    home.use(proxy, CLIPROXY_MANAGEMENT_KEY="wrong-management-key")
+    for _ in range(3):
+        home.run("ingest", "--once", status=1)
+    assert (proxy.auth_attempts, proxy.auth_failures) == (1, 1)
+    subject = f"key for 127.0.0.1:{proxy.port}"
+    assert "refused the management key" in state(home)[subject][1]
+    [(told,)] = home.query("select detail from heartbeats where worker = 'ingest'")
+    assert "refused the management key" in told
+
+
+def test_a_corrected_key_is_tried_at_once(home, proxy, all_recorded):
+    home.use(proxy, CLIPROXY_MANAGEMENT_KEY="wrong-management-key")
+    home.run("ingest", "--once", status=1)
+    proxy.push(all_recorded)
+    home.use(proxy, CLIPROXY_MANAGEMENT_KEY=KEY)
+    home.run("ingest", "--once")
+    assert home.count() == 370
+
+
+def test_collection_starts_by_itself_when_the_proxy_comes(home, all_recorded):
+    with serving(Proxy(key=KEY)) as proxy:
+        proxy.stop()
+        home.use(proxy)
+        home.start("ingest")
+        [(told,)] = eventually(
+            lambda: (
+                home.count("heartbeats")
+                and home.query("select detail from heartbeats where state = 'waiting'")
+            )
+        )
+        assert "is not there" in told
+        proxy.start()
+        proxy.push(all_recorded)
+        eventually(lambda: home.count() == 370)
+
+
+def test_a_proxy_that_goes_and_comes_leaves_a_gap(home, proxy, all_recorded):
+    home.use(proxy)
+    home.start("ingest")
+    proxy.push(all_recorded[:100])
+    eventually(lambda: home.count() == 100)
+    proxy.stop()
+    eventually(lambda: home.query("select 1 from collection_gaps where open"))
+    assert state(home)["gaps"][0] == "trouble"
+    proxy.start()
+    proxy.push(all_recorded[100:])
+    eventually(lambda: home.count() == 370)
+    [gap] = eventually(
+        lambda: home.query(
+            "select cause, ended_at >= started_at, retention_exceeded from gaps "
+            "where ended_at is not null"
+        )
+    )
+    assert gap in [("proxy away", 1, 0), ("connection lost", 1, 0)]
+
+
+def test_a_restart_leaves_a_gap_from_the_last_good_pop(home, proxy, all_recorded):
+    home.use(proxy)
+    proxy.push(all_recorded)
+    home.run("ingest", "--once")
+    assert home.count("gaps") == 0
+    [(before,)] = home.query("select last_pop_at from proxies")
+    home.run("ingest", "--once")
+    [(after,)] = home.query("select last_pop_at from proxies")
+    assert home.query("select started_at, ended_at, cause from gaps") == [
+        (before, after, "collector stopped")
+    ]
+
+
+def test_a_gap_longer_than_the_queue_keeps_events_says_so(home, all_recorded):
+    with serving(Proxy(key=KEY, retention=1)) as proxy:
+        home.use(proxy)
+        proxy.push(all_recorded)
+        home.run("ingest", "--once")
+        [(last,)] = home.query("select last_pop_at from proxies")
+        eventually(lambda: home.query("select now > ? + 1100 from clock", last) == [(1,)])
+        home.run("ingest", "--once")
+    assert home.query("select retention_exceeded from gaps") == [(1,)]
+    assert state(home)["gaps"][0] == "trouble"
+
+
+def test_statistics_switched_off_are_told(home, proxy):
+    proxy.statistics = False
+    home.use(proxy)
+    home.run("ingest", "--once")
+    told = state(home)[f"proxy 127.0.0.1:{proxy.port}"]
+    assert told[0] == "trouble"
+    assert "usage-statistics-enabled: true" in told[1]
+
+
+def test_a_proxy_without_resp_is_collected_over_http(home, all_recorded):
+    with serving(Proxy(key=KEY, version="v7.1.17")) as proxy:
+        home.use(proxy)
+        proxy.push(all_recorded)
+        home.run("ingest", "--once")
+    assert home.query("select source, stored from ingest_ledger") == [("http", 370)]
+
+
+def test_management_switched_off_is_told_and_waited_for(home):
+    with serving(Proxy(key=None)) as proxy:
+        home.use(proxy)
+        said = home.run("ingest", "--once", status=1)
+    assert "remote-management.secret-key" in said
+
+
+def test_the_report_has_the_shape_that_scripts_know(home, proxy, all_recorded):
+    home.use(proxy)
+    proxy.push(all_recorded)
+    home.run("ingest", "--once")
+    home.stop_clock()
+    told = json.loads(home.run("ledger.report", "90d", "--format", "json"))
+    counts = ["requests", "total_tokens", "input_tokens", "output_tokens", "reasoning_tokens"]
+    assert list(told) == ["range", "summary", "accounts", "models", "hours"]
+    assert sorted(told["summary"]) == sorted([*counts, "cached_tokens", "failed"])
+    assert sorted(told["accounts"][0]) == sorted(["account", *counts, "failed"])
+    assert list(told["models"][0]) == ["model", "requests", "total_tokens", "failed"]
+    assert list(told["hours"][0]) == ["hour", "requests", "total_tokens", "failed"]
+    assert told["summary"]["requests"] == sum(row["requests"] for row in told["accounts"])

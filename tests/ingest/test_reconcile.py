@@ -1,0 +1,272 @@
+"""The proxy's own counters beside what was stored, and who else takes from the queue."""
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from itertools import count
+
+import pytest
+
+from demo import pool
+from demo.proxy import Proxy
+from demo.serving import serving
+from demo.tally import Tally
+from ingest import asking
+from ingest.counters import Counted, auth_index, of_files, of_keys
+from ingest.job import Collector
+from ingest.reconcile import has_restarted
+from ledger import Unwritable, prepare
+from ledger.file import NAME
+from runtime.settings import Settings
+from tests.support.home import KEY, collector_of, set_clock
+
+numbers = count()
+
+
+def events(account: pool.Account, many: int, *, failed: bool = False) -> list[bytes]:
+    """Make distinct attempts of an account."""
+    made = {
+        "source": account.source("sk-demo-client-alpha"),
+        "auth_index": account.auth_index,
+        "provider": account.provider,
+        "model": "gpt-5.5",
+        "api_key": "sk-demo-client-alpha",
+        "tokens": {"input_tokens": 1, "output_tokens": 1, "total_tokens": 2},
+        "failed": failed,
+        "fail": {"status_code": 500 if failed else 200, "body": ""},
+    }
+    at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.{:09}Z")
+    return [
+        json.dumps({"timestamp": at.format(next(numbers)), **made}).encode() for _ in range(many)
+    ]
+
+
+class Desk:
+    """A collector in this process that reads the counters after each empty pop."""
+
+    def __init__(self, job: Collector, conn) -> None:
+        self.job, self.conn = job, conn
+
+    def work(self, steps: int = 2) -> None:
+        """Collect until the queue is empty, and read the counters as often as that."""
+        for _ in range(steps):
+            while self.job.step():
+                pass
+
+    def found(self, columns: str = "counted, stored, missing, finding") -> list[tuple]:
+        """Give the runs of the proxy."""
+        return self.conn.execute(f"select {columns} from proxy_run_counts").fetchall()
+
+    def sentence(self, subject: str) -> tuple[str, str]:
+        """Give (state, sentence) of one subject of the state page."""
+        sql = "select state, sentence from state_sentences where subject like ?"
+        return self.conn.execute(sql, (f"{subject}%",)).fetchone()
+
+
+@pytest.fixture
+def desk(tmp_path, monkeypatch) -> Iterator[Callable[[Proxy], Desk]]:
+    """What makes a desk for a proxy."""
+    monkeypatch.setattr(asking, "EVERY_SECONDS", 0.0)
+    made: list[Desk] = []
+
+    def make(proxy: Proxy) -> Desk:
+        chosen = Settings(
+            cliproxy_port=proxy.port,
+            management_key=KEY,
+            data_dir=str(tmp_path / "data"),
+            auth_dir=str(tmp_path / "auth"),
+            batch_size=100,
+        )
+        conn = prepare(chosen.data_folder, timezone="UTC")
+        made.append(Desk(collector_of(conn, chosen), conn))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.job.close()
+        one.conn.close()
+
+
+def test_a_ledger_that_is_locked_while_the_proxy_is_asked_is_said(desk, proxy, tmp_path):
+    at = desk(proxy)
+    at.work()
+    at.conn.execute("pragma busy_timeout = 20")
+    with closing(sqlite3.connect(tmp_path / "data" / NAME, isolation_level=None)) as locker:
+        locker.execute("begin immediate")
+        # What the last reading told, then what the next one tells, cannot be kept.
+        for _ in range(2):
+            with pytest.raises(Unwritable, match="locked by another process"):
+                at.job.step()
+        locker.execute("commit")
+    proxy.push(events(pool.ALICE, 40))
+    at.work()
+    assert at.found() == [(40, 40, 0, "ok")]
+
+
+def test_what_the_proxy_counted_is_in_the_ledger(desk, proxy):
+    proxy.push(events(pool.ALICE, 40))
+    at = desk(proxy)
+    at.work()
+    assert at.found() == [(0, 0, 0, "ok")]
+    proxy.push(events(pool.ALICE, 1200) + events(pool.BOB, 3, failed=True) + events(pool.LUMEN, 1))
+    at.work()
+    assert at.found() == [(1204, 1204, 0, "ok")]
+    state, said = at.sentence("counters of")
+    assert state == "ok"
+    assert said.endswith("the proxy counted 1,204 attempts; the ledger has 1,204")
+    rows = at.conn.execute("select account, counted, stored from proxy_counts where counted > 0")
+    assert sorted(rows) == [
+        ("alice@example.com", 1200, 1200),
+        ("bob@example.com", 3, 3),
+        ("openai-compatible-lumen …0001", 1, 1),
+    ]
+
+
+def test_no_upstream_key_of_the_counters_is_kept(desk, proxy, tmp_path):
+    at = desk(proxy)
+    proxy.push(events(pool.LUMEN, 3))
+    at.work()
+    at.conn.execute("pragma wal_checkpoint(truncate)")
+    for file in (tmp_path / "data").iterdir():
+        assert pool.LUMEN.key.encode() not in file.read_bytes(), file.name
+
+
+def test_another_program_on_the_queue_is_named(desk, proxy):
+    proxy.push(events(pool.ALICE, 10))
+    at = desk(proxy)
+    at.work()
+    proxy.push(events(pool.ALICE, 30))
+    # Whoever pops first has them.
+    assert len(proxy.queue.pop(30)) == 30
+    at.work()
+    assert at.found("finding") == [("taken",)]
+    state, said = at.sentence("counters of")
+    assert state == "trouble"
+    assert said.startswith("another program is taking events from this queue")
+
+
+def test_a_part_of_the_events_missing_is_told(desk, proxy):
+    proxy.push(events(pool.ALICE, 10))
+    at = desk(proxy)
+    at.work()
+    for _ in range(5):
+        proxy.push(events(pool.ALICE, 20))
+        proxy.queue.pop(5)
+        at.work()
+    assert at.found() == [(100, 75, 25, "missing")]
+    assert "25 are missing" in at.sentence("counters of")[1]
+
+
+def test_a_few_events_that_are_never_published_are_no_alarm(desk, proxy):
+    proxy.push(events(pool.ALICE, 10))
+    at = desk(proxy)
+    at.work()
+    proxy.push(events(pool.ALICE, 200))
+    proxy.queue.pop(4)
+    at.work()
+    assert at.found() == [(200, 196, 4, "ok")]
+    assert "publishes no event for some cancelled streams" in at.sentence("counters of")[1]
+
+
+def test_a_restart_of_the_proxy_begins_a_new_count(desk, proxy):
+    proxy.push(events(pool.ALICE, 50))
+    at = desk(proxy)
+    at.work()
+    proxy.push(events(pool.ALICE, 20))
+    at.work()
+    proxy.tally = Tally()
+    proxy.push(events(pool.ALICE, 7))
+    at.work()
+    proxy.push(events(pool.ALICE, 5))
+    at.work()
+    assert at.found("counted, stored, missing, current") == [(20, 20, 0, 0), (5, 5, 0, 1)]
+
+
+def test_a_rejected_record_is_not_missing(desk, proxy):
+    proxy.push(events(pool.ALICE, 10))
+    at = desk(proxy)
+    at.work()
+    bad = [event.replace(b'"gpt-5.5"', b"55") for event in events(pool.ALICE, 8)]
+    proxy.push(events(pool.ALICE, 2) + bad)
+    at.work()
+    assert at.found("counted, stored, rejected, missing, finding") == [(10, 2, 8, 0, "ok")]
+
+
+def test_switched_off_statistics_are_no_theft(desk, proxy):
+    proxy.push(events(pool.ALICE, 10))
+    at = desk(proxy)
+    at.work()
+    proxy.statistics = False
+    proxy.push(events(pool.ALICE, 50))
+    at.work()
+    assert at.found("finding") == [("statistics off",)]
+
+
+def test_an_older_proxy_without_counts_leaves_no_run(desk):
+    with serving(Proxy(key=KEY, version="v6.9.40", retention=3600)) as old:
+        old.push(events(pool.ALICE, 3))
+        at = desk(old)
+        at.work()
+        assert at.found() == []
+
+
+def test_a_changed_key_is_asked_with_once_and_pops_go_on(desk, proxy):
+    proxy.push(events(pool.ALICE, 3))
+    at = desk(proxy)
+    at.work()
+    proxy.key = "another-management-key"
+    for _ in range(10):
+        proxy.push(events(pool.ALICE, 2))
+        at.work()
+    assert proxy.auth_failures == 1
+    assert at.conn.execute("select count(*) from usage_events").fetchone() == (23,)
+    assert "refused the management key" in at.sentence("key for")[1]
+
+
+def test_the_index_of_a_configured_key_is_the_proxys():
+    assert auth_index("lumen", pool.LUMEN.base_url, pool.LUMEN.key) == pool.LUMEN.auth_index
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [None, [], {}, {"files": None}, {"files": [1, {"auth_index": 3, "success": 1}]}, "text"],
+)
+def test_no_answer_is_too_strange(answer):
+    assert of_files(answer) == {}
+    assert of_keys({"lumen": answer, "x": {"|": {"success": -1, "failed": True}}}, answer) == {}
+
+
+def test_a_key_that_is_listed_as_a_file_counts_once():
+    files = {"files": [{"auth_index": "a", "account": "sk-1", "success": 2, "failed": 1}]}
+    usage = {"codex": {"https://x|sk-1": {"success": 2, "failed": 1}}}
+    assert of_files(files) == {"a": Counted(2, 1)}
+    assert of_keys(usage, files) == {}
+
+
+def test_only_a_count_that_falls_is_a_restart():
+    assert has_restarted({"a": 5}, {"a": Counted(2, 2)})
+    assert not has_restarted({"a": 5, "b": 1}, {"a": Counted(5, 0), "c": Counted(0, 0)})
+
+
+def test_a_gap_is_estimated_from_the_rates_around_it(tmp_path):
+    minute = 60_000
+    start = 1_795_500_000_000 // 900_000 * 900_000
+    with closing(prepare(tmp_path, timezone="UTC")) as conn:
+        conn.execute("insert into proxies (id, name, first_pop_at) values (1, 'p', ?)", (start,))
+        buckets = [start + n * 15 * minute for n in range(4)]
+        buckets += [start + 180 * minute + n * 15 * minute for n in range(4)]
+        for at in buckets:
+            conn.execute(
+                "insert into total_rollup values (2, ?, 1, 30, 0, 0, 0, 0, 0, 0, 0, 0, 0)", (at,)
+            )
+        gap = (start + 60 * minute, start + 180 * minute)
+        set_clock(conn, gap[1] + 600 * minute)
+        sql = "insert into gaps (proxy_id, started_at, ended_at, cause, retention_exceeded) "
+        conn.execute(sql + "values (1, ?, ?, 'collector stopped', 1)", gap)
+        conn.execute(sql + "values (1, ?, ?, 'collector stopped', 0)", gap)
+        rows = conn.execute(
+            "select requests_per_hour_around, expected, found, maybe_missing from gap_estimates"
+        ).fetchall()
+    assert rows == [(120.0, 240, 0, 240), (120.0, 240, 0, 0)]

@@ -1,0 +1,83 @@
+"""Rejected records are replayed once, and the sums stay right."""
+
+import json
+import sqlite3
+from contextlib import closing
+
+import pytest
+
+from ingest import parse as parsing
+from tests.support.home import recorded
+
+ACCOUNTING = """
+  select source, received, stored, duplicate, rejected from ingest_ledger order by source
+"""
+
+
+def broken(number: int, **more: object) -> bytes:
+    """Give a recorded event whose tokens cannot be read."""
+    event = json.loads(recorded("written-from-source")[0])
+    tokens = {"input_tokens": "ten", "output_tokens": number}
+    return json.dumps({**event, "request_id": f"{number:08x}", "tokens": tokens, **more}).encode()
+
+
+@pytest.fixture
+def rejecting(home, proxy):
+    """A home with three good events, four rejected ones and one that is no JSON."""
+    proxy.push([*recorded("written-from-source")[:3], *map(broken, range(4)), b"nonsense"])
+    home.use(proxy)
+    home.run("ingest", "--once")
+    assert home.query(ACCOUNTING) == [("resp", 8, 3, 0, 5)]
+    return home
+
+
+def understand(home) -> None:
+    """Rewrite the rejected records as an upgrade would read them."""
+    with closing(sqlite3.connect(home.data / "ledger.db")) as conn, conn:
+        conn.execute(
+            'update rejected_events set record = replace(record, \'"input_tokens": "hash\', '
+            '\'"input_tokens": 10, "x": "hash\') where form = \'json\''
+        )
+
+
+def test_a_record_that_is_still_not_understood_stays(rejecting):
+    said = rejecting.run("ingest", "replay")
+    assert "0 stored, 0 duplicate, 4 still rejected" in said
+    assert "tokens.input_tokens: expected `int`, got `str`" in said
+    assert rejecting.query(ACCOUNTING) == [("resp", 8, 3, 0, 5)]
+    assert rejecting.query("select count(*) from rejected_events where replayed_at") == [(0,)]
+
+
+def test_a_replayed_record_is_stored_once_however_often_it_is_tried(rejecting):
+    understand(rejecting)
+    assert "4 stored" in rejecting.run("ingest", "replay")
+    assert "0 stored, 0 duplicate, 0 still rejected" in rejecting.run("ingest", "replay")
+    assert rejecting.query(ACCOUNTING) == [("replay", 4, 4, 0, 0), ("resp", 8, 3, 0, 5)]
+    assert rejecting.count() == 7
+    rejecting.run("ledger", "check")
+    [(state, said)] = rejecting.query(
+        "select state, sentence from state_sentences where subject = 'accounting'"
+    )
+    assert (state, "4 replayed" in said) == ("trouble", True)
+    assert rejecting.query("select count(*) from rejected_records where replayed") == [(4,)]
+
+
+def test_a_replayed_record_has_the_client_that_it_came_with(rejecting):
+    understand(rejecting)
+    before = rejecting.query("select count(*) from known_clients")
+    rejecting.run("ingest", "replay")
+    assert rejecting.query("select count(*) from known_clients") == before
+
+
+def test_the_collector_does_not_mind_a_replay(rejecting, proxy):
+    understand(rejecting)
+    rejecting.run("ingest", "replay")
+    proxy.push(recorded("recorded-v7.1.10"))
+    rejecting.run("ingest", "--once")
+    rejecting.run("ledger", "check")
+
+
+def test_the_rejected_page_and_export_name_no_secret(rejecting):
+    records = rejecting.query("select record from rejected_records")
+    assert not [record for (record,) in records if "sk-" in record]
+    assert parsing.parse(b"nonsense").reason == "not JSON"

@@ -1,0 +1,199 @@
+"""What is kept of failures and of rejected records holds no secret, and enough to go on with."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ingest.kept import kept_record
+from ingest.parse import Rejected, Usage, parse
+from ingest.scrub import Failure, scrubbed
+from ledger.keys import Salt
+from tests.support.home import RECORDINGS, recorded
+
+RECORDED = [payload for name in RECORDINGS for payload in recorded(name)]
+SALT = Salt(b"0" * 32)
+JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("to bob.x+1@mail.example.co.uk!", "to <email>!", id="email"),
+        pytest.param("key sk-proj-ab12", "key <secret>", id="openai"),
+        pytest.param("key sk-ant-api03-Ab_c", "key <secret>", id="anthropic"),
+        pytest.param("key AIzaSyA1234567", "key <secret>", id="google"),
+        pytest.param("key ya29.a0AfH6SMBx", "key <secret>", id="google-token"),
+        pytest.param("key ghp_abc123", "key <secret>", id="github"),
+        pytest.param("key AKIAIOSFODNN7", "key <secret>", id="amazon"),
+        pytest.param("key xai-9fK2mQ7pL4sT8vW1", "key <secret>", id="xai"),
+        pytest.param("无效的令牌sk-abc123", "无效的令牌<secret>", id="after-chinese"),
+        pytest.param("provided: sk-p*****wxyz.", "provided: <secret>", id="half-masked"),
+        pytest.param("API key provided: hunter2", "API key provided: <secret>", id="api-key"),
+        pytest.param("api_key=hunter2&x=1", "api_key=<secret>", id="parameter"),
+        pytest.param('{"password": "hunter2"}', '{"password": "<secret>"}', id="in-json"),
+        pytest.param("X-Api-Key: hunter2, x", "X-Api-Key: <secret>, x", id="header"),
+        pytest.param("Authorization: Bearer a", "Authorization: Bearer <secret>", id="bearer"),
+        pytest.param("authorization=hunter2", "authorization=<secret>", id="authorization"),
+        pytest.param("a Basic aHVudGVy", "a Basic <secret>", id="basic"),
+        pytest.param(f"token {JWT}, x", "token <secret>, x", id="jwt"),
+        pytest.param("Set-Cookie: a=b; c=d", "<cookie>", id="cookie"),
+        pytest.param('x {"Set-Cookie":["a=b"]}', 'x {"<cookie>', id="cookie-in-json"),
+        pytest.param("see https://u:p@h.example/x?k=v", "see <url>", id="url"),
+        pytest.param("see HTTPS://h.example.", "see <url>", id="url-in-capitals"),
+        pytest.param("dial 10.0.0.7:443", "dial <address>", id="address"),
+        pytest.param("dial [2001:db8::1]:443", "dial <address>", id="address-in-brackets"),
+        pytest.param("from 2001:db8::ff00:42 now", "from <address> now", id="long-address"),
+        pytest.param("from ::1", "from <address>", id="short-address"),
+        pytest.param("id 123e4567-e89b-12d3-a456-426614174000", "id <secret>", id="uuid"),
+        pytest.param("org-AbCd1234EfGh5678IjKl", "<secret>", id="organization"),
+        pytest.param("x " + "0123456789abcdef" * 2, "x <secret>", id="hex"),
+        pytest.param("two\nlines\tand  spaces\x00\x1b", "two lines and spaces", id="one-line"),
+        *(
+            pytest.param(text, text, id=text)
+            for text in [
+                "claude-opus-4-5-20251101 is overloaded",
+                "accounts/fireworks/models/llama-v3p1-405b-instruct",
+                "POST /openai/v1/chat/completions",
+                "GeminiInteractionsExecutor skipped it",
+                "max_tokens: 4096 is too many",
+                "retry at 12:34:56 or 2026-08-22T11:15:21",
+                "RESOURCE_EXHAUSTED: type.googleapis.com/google.rpc.RetryInfo",
+                "std::vector, unexpected token",
+            ]
+        ),
+    ],
+)
+def test_secrets_go_and_words_stay(text: str, expected: str) -> None:
+    assert scrubbed(text) == expected
+    assert scrubbed(expected) == expected
+
+
+LIMIT = {"type": "rate_limit_error", "message": "slow down"}
+GEMINI = [{"error": {"code": 429, "status": "RESOURCE_EXHAUSTED", "message": "no"}}]
+RELAYED = {"error": {"code": "relay", "message": json.dumps({"error": LIMIT})}}
+OWN_KEYS = {"error": {"code": "sk-ant-1234", "message": "key hunter2 of hunter3"}}
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "message"),
+    [
+        pytest.param({"error": LIMIT}, "rate_limit_error", "slow down", id="openai"),
+        pytest.param({"type": "x", "error": LIMIT}, "rate_limit_error", "slow down", id="claude"),
+        pytest.param(GEMINI, "RESOURCE_EXHAUSTED", "no", id="gemini"),
+        pytest.param(RELAYED, "rate_limit_error", "slow down", id="relayed"),
+        pytest.param(OWN_KEYS, None, "key <secret> of <secret>", id="own-keys"),
+        pytest.param({"detail": "Not found"}, None, "Not found", id="detail"),
+        pytest.param({"error": "gone"}, None, "gone", id="text-in-json"),
+        pytest.param({"error": {"code": "x", "message": None}}, "x", None, id="code-alone"),
+        pytest.param("<p><Title>Bad &amp;\ngone</title>a@b.cc", None, "Bad & gone", id="html"),
+        pytest.param("{not json", None, "{not json", id="broken"),
+        pytest.param("[" * 100_000, None, "[" * 200, id="deep"),
+        pytest.param("", None, None, id="empty"),
+        pytest.param([], None, "[]", id="empty-list"),
+    ],
+)
+def test_a_failure_is_its_code_and_one_line(
+    body: Any, code: str | None, message: str | None
+) -> None:
+    event = json.loads(RECORDED[0]) | {"failed": True, "api_key": "hunter2", "source": "hunter3"}
+    event["fail"] = {
+        "status_code": 429,
+        "body": body if isinstance(body, str) else json.dumps(body),
+    }
+    understood = parse(json.dumps(event).encode())
+    assert isinstance(understood, Usage)
+    assert understood.failure == Failure(429, code, message)
+
+
+def shape(value: Any) -> Any:
+    """Give what is left of a value without its texts and field names."""
+    if isinstance(value, dict):
+        return [shape(inner) for inner in value.values()]
+    if isinstance(value, list):
+        return [shape(inner) for inner in value]
+    return "" if isinstance(value, str) else value
+
+
+def places(value: Any) -> list[tuple[Any, Any]]:
+    """Give (container, key) of every text and of every field in a record."""
+    if not isinstance(value, dict | list):
+        return []
+    items = list(value.items() if isinstance(value, dict) else enumerate(value))
+    here = [(value, key) for key, inner in items if isinstance(inner, str)]
+    return here + [place for _, inner in items for place in places(inner)]
+
+
+HEX = st.text("0123456789abcdef", min_size=32, max_size=64).filter(
+    lambda text: re.search("[a-f]", text) and re.search("[0-9]", text)
+)
+SECRETS = st.one_of(
+    HEX,
+    HEX.map("sk-{}".format),
+    HEX.map("AIza{}".format),
+    HEX.map("someone-{}@example.com".format),
+    HEX.map("https://example.com/?token={}".format),
+    st.uuids().map(str),
+    st.just(JWT),
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from(RECORDED), SECRETS, st.sampled_from(["{}", "{} x", "see {}"]), st.data())
+def test_a_planted_secret_is_kept_nowhere(raw: bytes, secret: str, around: str, data: Any) -> None:
+    record = json.loads(raw) | {"timestamp": "never"}
+    container, key = data.draw(st.sampled_from([p for p in places(record) if p[1] != "source"]))
+    if isinstance(container, dict) and data.draw(st.booleans()):
+        container[around.format(secret)] = container.pop(key)
+    else:
+        container[key] = around.format(secret)
+    whole = json.dumps(record).encode()
+    form, kept = kept_record(whole, SALT.replaced)
+    _, torn = kept_record(whole[: data.draw(st.integers(0, len(whole) - 1))], SALT.replaced)
+    assert (form, secret in kept, secret in torn) == ("json", False, False)
+    assert shape(json.loads(kept)) == shape(record)
+
+
+@pytest.mark.parametrize(
+    "raw", [b'{"a":NaN}', b'{"a":1e999}', b"\xff", b"[" * 100_000, b""], ids=len
+)
+def test_what_is_no_json_is_kept_as_an_excerpt(raw: bytes) -> None:
+    form, kept = kept_record(raw, SALT.replaced)
+    assert (form, len(kept) <= 300) == ("excerpt", True)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        pytest.param(
+            b'{"timestamp":"2026-08-22","api_key":"hunter2","model":"gpt-5.5","tok', id="torn"
+        ),
+        pytest.param(b'{"timestamp":"2026-08-22","api_key":"hunter2\\', id="torn-at-backslash"),
+        pytest.param(b'{"timestamp":"2026-08-22","x":["hunter2"],"hunter2":1}, x', id="surplus"),
+    ],
+)
+def test_an_excerpt_shows_no_text_of_an_unknown_kind(raw: bytes) -> None:
+    form, kept = kept_record(raw, SALT.replaced)
+    assert (form, kept[:25], "hunter2" in kept) == ("excerpt", '{"timestamp":"2026-08-22"', False)
+
+
+def test_a_lone_surrogate_keeps_a_record_whole() -> None:
+    assert kept_record(b'{"model":"\\ud800"}', SALT.replaced)[0] == "json"
+
+
+@pytest.mark.parametrize("broken", ["timestamp", "tokens", "latency_ms", "failed"])
+def test_a_mended_record_is_the_same_usage_of_the_same_client(broken: str) -> None:
+    for raw in RECORDED:
+        whole = json.loads(raw)
+        damaged = json.dumps(whole | {broken: ["?"]}).encode()
+        assert isinstance(parse(damaged), Rejected)
+        kept = json.loads(kept_record(damaged, SALT.replaced)[1])
+        first, again = parse(raw), parse(json.dumps(kept | {broken: whole[broken]}).encode())
+        assert isinstance(first, Usage)
+        assert isinstance(again, Usage)
+        assert again[1:4] == first[1:4]
+        assert SALT.key(again.payload.api_key) == SALT.key(first.payload.api_key)
+        assert again.payload.model == first.payload.model

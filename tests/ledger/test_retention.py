@@ -1,0 +1,203 @@
+"""Old events go, sums stay: windows, ranges, proofs and new events are as right as before."""
+
+import random
+import time
+from contextlib import closing
+from datetime import timedelta
+
+import pytest
+
+from ledger import retention, rollups
+from ledger.check import problems
+from ledger.own_prices import Price
+from ledger.prices import Prices
+from ledger.reprice import reprice
+from tests.support.brute import DAY, HOUR, Ledger, asked, dump, local, midnight, summed
+
+NOW = 1_795_500_000_000
+WEEK = 7 * DAY
+CUT = (NOW - 14 * DAY) // WEEK * WEEK
+
+
+def made(count: int, seed: int = 3) -> list[dict]:
+    """Make events of the last 60 days."""
+    chance = random.Random(seed)
+    return [
+        {
+            "at": NOW - chance.randrange(60 * DAY),
+            "account": chance.choice(["ann", "bob"]),
+            "model": chance.choice(["own-large", "own-small", "unknown-model"]),
+            "client": chance.choice(["", "alpha1", "beta22"]),
+            "input": chance.randrange(1000),
+            "output": chance.randrange(1000),
+            "latency": chance.randrange(100_000),
+            "failed": chance.random() < 0.2,
+            "id": f"{seed}-{n}",
+        }
+        for n in range(count)
+    ]
+
+
+def told(done: int, whole: int) -> None:
+    """Take no notice of progress."""
+
+
+def thin(ledger: Ledger) -> int:
+    """Let go of everything older than 14 days; give how many events went."""
+    assert retention.cut(ledger.conn, keep_days=14, now=NOW) == CUT
+    deleted = 0
+    while some := retention.delete_some(ledger.conn, most=50):
+        deleted += some
+    while retention.give_back(ledger.conn):
+        pass
+    return deleted
+
+
+def wrong(ledger: Ledger) -> list[tuple[str, str]]:
+    """Give what the ledger's own proofs find."""
+    return [(question, problem) for question, problem in problems(ledger.conn) if problem]
+
+
+@pytest.fixture(params=["UTC", "Asia/Shanghai", "Asia/Kathmandu", "America/St_Johns"])
+def thinned(request, tmp_path):
+    """A ledger whose old events have gone, all its events, and its zone."""
+    events = made(900)
+    with closing(Ledger(tmp_path, request.param, recent_from=NOW - 48 * HOUR)) as ledger:
+        ledger.keep(events[::2], popped_at=NOW)
+        ledger.keep(events[1::2], popped_at=NOW)
+        assert thin(ledger) == sum(event["at"] < CUT for event in events) > 0
+        ledger.set_clock(NOW)
+        yield ledger, events, request.param
+
+
+def test_every_proof_holds_and_no_old_event_is_left(thinned):
+    ledger, events, _ = thinned
+    assert wrong(ledger) == []
+    [(oldest, left, details)] = ledger.conn.execute(
+        "select min(occurred_at), count(*), (select count(*) from failure_details) "
+        "from usage_events"
+    ).fetchall()
+    kept = [event for event in events if event["at"] >= CUT]
+    assert (left, details) == (len(kept), sum(event["failed"] for event in kept))
+    assert oldest >= CUT
+
+
+def test_old_ranges_are_exact_where_buckets_allow_it(thinned):
+    ledger, events, zone = thinned
+    for first, length in ((-58, 1), (-40, 3), (-30, 9), (-25, 20), (-20, 15), (-3, 2)):
+        start = local(NOW, zone).date() + timedelta(days=first)
+        end = start + timedelta(days=length)
+        found = [e for e in events if midnight(start, zone) <= e["at"] < midnight(end, zone)]
+        given = {"from": start.isoformat(), "to": (end - timedelta(days=1)).isoformat()}
+        whole = summed(found, lambda _: 1).get(1, (0,) * 8)
+        # A local midnight is always a quarter hour's.
+        assert list(asked(ledger.ask("summary", **given), "window").values()) == [whole], given
+        by_model = summed(found, lambda e: e["model"])
+        assert asked(ledger.ask("models", **given), "model") == by_model, given
+        days = summed(found, lambda e: f"{local(e['at'], zone):%Y-%m-%d}")
+        assert asked(ledger.ask("days", **given), "day") == days, given
+        if zone in ("UTC", "Asia/Shanghai"):
+            accounts = summed(found, lambda e: f"{e['account']}@example.com")
+            assert asked(ledger.ask("accounts", **given), "account") == accounts, given
+
+
+def test_the_windows_that_end_now_are_exact_or_begin_with_a_whole_bucket(thinned):
+    ledger, events, _ = thinned
+    for window, length in (("1h", HOUR), ("24h", DAY), ("7d", WEEK)):
+        start = NOW - length
+        start -= start % (60_000 if length <= DAY else HOUR)
+        found = [e for e in events if start <= e["at"] < NOW]
+        whole = summed(found, lambda _: 1).get(1, (0,) * 8)
+        assert list(asked(ledger.ask("summary", window=window), "window").values()) == [whole]
+        assert ledger.ask("completeness", window=window)[0]["is_whole_buckets"] == 0
+    start = (NOW - 30 * DAY) // (15 * 60_000) * 15 * 60_000
+    whole = summed([e for e in events if start <= e["at"] < NOW], lambda _: 1)[1]
+    assert list(asked(ledger.ask("summary", window="30d"), "window").values()) == [whole]
+    [told_of] = ledger.ask("completeness", window="30d")
+    assert told_of["is_whole_buckets"] == 1
+    assert "single events are kept from" in told_of["sentence"]
+
+
+def test_a_rebuild_and_new_prices_touch_nothing_older(thinned):
+    ledger, _, _ = thinned
+    before = {name: dump(ledger.conn, name) for name in rollups.RECENT_GRAINS}
+    rollups.forget(ledger.conn, NOW)
+    rollups.catch_up(ledger.conn)
+    assert {name: dump(ledger.conn, name) for name in rollups.RECENT_GRAINS} == before
+    free = Prices({"own-*": Price(input=0.0, output=0.0)})
+    reprice(ledger.conn, free, start=0, end=1 << 62, told=told)
+    assert wrong(ledger) == []
+    old = "select sum(cost_microdollars) from total_rollup where grain = 4 and bucket_at < ?"
+    expected = sum(row[11] for row in before["total_rollup"] if row[0] == 4 and row[1] < CUT)
+    assert ledger.conn.execute(old, (CUT,)).fetchone() == (expected,)
+
+
+def test_an_older_event_is_refused_with_a_reason(thinned):
+    ledger, _, _ = thinned
+    before = {name: dump(ledger.conn, name) for name in rollups.RECENT_GRAINS}
+    late = [{**made(1, seed=9)[0], "at": CUT - 1}, {**made(1, seed=10)[0], "at": CUT - 30 * DAY}]
+    ledger.keep(late, popped_at=NOW)
+    assert {name: dump(ledger.conn, name) for name in rollups.RECENT_GRAINS} == before
+    reasons = ledger.conn.execute("select reason, count(*) from rejected_events group by 1")
+    assert reasons.fetchall() == [
+        ("timestamp: older than the events that keep_events_days keeps", 2)
+    ]
+    assert wrong(ledger) == []
+
+
+def test_an_event_that_takes_a_deleted_events_id_is_counted(tmp_path):
+    with closing(Ledger(tmp_path, "UTC")) as ledger:
+        ledger.keep([{**made(1)[0], "at": NOW - 5 * DAY}], popped_at=NOW)
+        ledger.keep([{**made(1, seed=4)[0], "at": NOW - 50 * DAY}], popped_at=NOW)
+        assert thin(ledger) == 1
+        ledger.keep([{**made(1, seed=5)[0], "at": NOW - DAY}], popped_at=NOW)
+        assert ledger.conn.execute("select max(id) from usage_events").fetchone() == (2,)
+        assert wrong(ledger) == []
+        ledger.set_clock(NOW)
+        assert ledger.ask("summary", window="30d")[0]["requests"] == 2
+
+
+def test_nothing_is_deleted_unless_asked_or_while_a_rebuild_is_under_way(tmp_path):
+    with closing(Ledger(tmp_path, "UTC")) as ledger:
+        ledger.keep(made(50), popped_at=NOW)
+        assert retention.cut(ledger.conn, keep_days=0, now=NOW) == 0
+        rollups.forget(ledger.conn, NOW)
+        assert retention.cut(ledger.conn, keep_days=14, now=NOW) == 0
+        rollups.catch_up(ledger.conn)
+        assert retention.cut(ledger.conn, keep_days=14, now=NOW) == CUT
+        assert retention.cut(ledger.conn, keep_days=30, now=NOW) == CUT
+
+
+def test_the_space_is_given_back_in_small_steps(tmp_path):
+    with closing(Ledger(tmp_path, "UTC")) as ledger:
+        for seed in range(20):
+            ledger.keep(made(1000, seed=seed), popped_at=NOW)
+        ledger.conn.execute("pragma wal_checkpoint(truncate)").fetchall()
+        before = (tmp_path / "ledger.db").stat().st_size
+        retention.cut(ledger.conn, keep_days=14, now=NOW)
+        steps = list(iter(lambda: retention.delete_some(ledger.conn, most=500), 0))
+        while retention.give_back(ledger.conn):
+            pass
+        ledger.conn.execute("pragma wal_checkpoint(truncate)").fetchall()
+        assert (tmp_path / "ledger.db").stat().st_size < 0.85 * before
+        assert len(steps) > 10
+        assert max(steps) == 500
+        assert wrong(ledger) == []
+
+
+def test_the_collector_and_the_command_do_it_by_themselves(home, proxy, all_recorded):
+    proxy.push(all_recorded)
+    home.use(proxy)
+    home.run("ingest", "--once")
+    whole = home.count()
+    old = home.query("select count(*) from usage_events where occurred_at < ?", weeks_ago())[0][0]
+    home.env["LEDGER_KEEP_EVENTS_DAYS"] = "7"
+    assert f"{old:,} events deleted" in home.run("ledger", "retain")
+    assert home.count() == whole - old
+    home.run("ingest", "--once")
+    home.run("ledger", "check")
+
+
+def weeks_ago() -> int:
+    """Give the instant (ms) before which nothing is kept with seven days."""
+    return (time.time_ns() // 1_000_000 - WEEK) // WEEK * WEEK

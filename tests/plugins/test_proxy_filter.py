@@ -1,0 +1,306 @@
+"""Several proxies in one ledger: sums across, and one of them alone, in queries and on the page."""
+
+import itertools
+import json
+import sqlite3
+import time
+from contextlib import closing
+
+import httpx
+import pytest
+
+from demo.traffic import Traffic
+from ledger import prepare
+from ledger.queries import queries
+from tests.ledger.test_rollups import contents, everything_holds
+from tests.plugins.test_dashboard_page import plain
+from tests.quota.test_usable import window as quota_window
+from tests.support.browsing import Site, browser, card, drawn, opened, picture  # noqa: F401 - fixture
+from tests.support.brute import DAY, HOUR, Ledger
+from tests.support.home import Home, eventually, set_clock
+from tests.support.quota_ledger import add_account, add_windows
+from tests.support.quota_ledger import ledger as quota_ledger
+from tests.support.several import stand_ins, use
+
+NOW = 1_795_500_000_000
+OLD_LATENCY = """
+  create table latency_rollup (
+    grain     integer not null,
+    bucket_at integer not null,
+    kind      integer not null check (kind in (1, 2)),
+    ms        integer not null,
+    requests  integer not null,
+    primary key (grain, bucket_at, kind, ms)
+  ) strict, without rowid
+"""
+
+
+def event(at: int, number: int, proxy: str, **more: object) -> dict:
+    """Give one ordinary event of a proxy."""
+    return {
+        "at": at,
+        "proxy": proxy,
+        "account": "ann",
+        "model": "own-large",
+        "client": "alpha1",
+        "input": 300,
+        "output": 20,
+        "latency": 1000 + number,
+        "failed": False,
+        "id": f"{proxy} {number}",
+        **more,
+    }
+
+
+def events(*proxies: str) -> list[dict]:
+    """Give sixty events over thirty days, of each proxy in turn."""
+    return [
+        event(NOW - n * 12 * HOUR, n, proxies[n % len(proxies)], failed=n % 7 == 0)
+        for n in range(60)
+    ]
+
+
+def made_old(ledger: Ledger) -> None:
+    """Take the proxy out of the histograms, as they were before there was one."""
+    model = OLD_LATENCY.replace("latency_rollup", "model_latency_rollup")
+    model = model.replace("kind      integer", "model_id integer not null, kind integer", 1)
+    model = model.replace("bucket_at, kind", "bucket_at, model_id, kind")
+    for name, sql, at in (
+        ("latency_rollup", OLD_LATENCY, "grain, bucket_at, kind, ms"),
+        ("model_latency_rollup", model, "grain, bucket_at, model_id, kind, ms"),
+    ):
+        ledger.conn.execute(f"create temp table old as select * from {name}")
+        ledger.conn.execute(f"drop table {name}")
+        ledger.conn.execute(sql)
+        ledger.conn.execute(
+            f"insert into {name} ({at}, requests) select {at}, sum(requests) from old group by {at}"
+        )
+        ledger.conn.execute("drop table temp.old")
+    ledger.conn.execute("pragma user_version = 8")
+
+
+@pytest.mark.parametrize("proxies", [("north",), ("north", "south")], ids=["one", "two"])
+def test_an_older_ledger_has_its_histograms_by_proxy_after_the_upgrade(tmp_path, proxies):
+    with closing(Ledger(tmp_path, "UTC", recent_from=NOW // HOUR * HOUR - 48 * HOUR)) as ledger:
+        ledger.conn.execute("delete from proxies")
+        ledger.keep(events(*proxies))
+        before = contents(ledger)
+        made_old(ledger)
+    prepare(tmp_path, timezone="UTC").close()
+    with closing(Ledger(tmp_path, "UTC")) as ledger:
+        assert contents(ledger) == before
+        assert everything_holds(ledger)
+
+
+def test_histograms_of_deleted_events_of_several_proxies_belong_to_none(tmp_path):
+    kept_from = (NOW - 14 * DAY) // (7 * DAY) * 7 * DAY
+    with closing(Ledger(tmp_path, "UTC")) as ledger:
+        ledger.keep(events("north", "south"))
+        ledger.conn.execute("update rollup_state set raw_complete_from = ?", (kept_from,))
+        ledger.conn.execute("delete from failure_details")
+        ledger.conn.execute("delete from usage_events where occurred_at < ?", (kept_from,))
+        ledger.set_clock(NOW + 1)
+        [before] = ledger.ask("latency", window="90d")
+        made_old(ledger)
+    prepare(tmp_path, timezone="UTC").close()
+    with closing(Ledger(tmp_path, "UTC")) as ledger:
+        ledger.set_clock(NOW + 1)
+        assert ledger.ask("latency", window="90d") == [before]
+        parts = [
+            ledger.ask("latency", window="90d", proxy=proxy)[0]["requests"]
+            for proxy in ("north", "south")
+        ]
+        sums = ledger.conn.execute("select requests - failed from totals_by_window").fetchall()
+        assert 0 < sum(parts) < before["requests"] == max(sums)[0]
+
+
+def test_a_check_sees_a_rollup_of_another_proxy(tmp_path):
+    with closing(Ledger(tmp_path, "UTC")) as ledger:
+        ledger.keep(events("north", "south"))
+        assert everything_holds(ledger)
+        ledger.conn.execute("update total_rollup set proxy_id = 99 where proxy_id = 3")
+        wrong = "select question from ledger_check where not holds"
+        assert ledger.conn.execute(wrong).fetchall() == [
+            ("total_rollup = credential_rollup, of each proxy",)
+        ]
+
+
+def test_every_query_with_a_filter_takes_a_proxy(tmp_path):
+    with closing(Ledger(tmp_path, "UTC")) as ledger:
+        for name, query in queries().items():
+            named = set(query.parameters)
+            if named & {"account", "model", "client"}:
+                assert "proxy" in named, name
+                given = {"account": "ann@example.com"} if name == "account_latency" else {}
+                assert not [
+                    row for row in ledger.ask(name, proxy="nowhere", **given) if row.get("requests")
+                ], name
+
+
+def test_requests_failures_and_names_know_the_proxy(tmp_path):
+    with closing(Ledger(tmp_path, "UTC")) as ledger:
+        ledger.keep(events("north", "south"))
+        ledger.set_clock(NOW + 1)
+        rows = ledger.ask("requests", proxy="south")
+        assert {row["proxy"] for row in rows} == {"south"}
+        assert len(rows) == 30
+        both = [ledger.ask("failures", window="90d", proxy=name) for name in ("north", "south", "")]
+        assert [sum(row["requests"] for row in rows) for rows in both] == [5, 4, 9]
+        names = [row["name"] for row in ledger.ask("names") if row["kind"] == "proxy"]
+        assert names == ["192.0.2.1:8317", "north", "south"]
+        view = ledger.conn.execute(
+            "select proxy, requests from proxies_by_window where window='7d'"
+        )
+        asked = ledger.ask("by_proxy", window="7d")
+        assert sorted(view) == sorted((row["proxy"], row["requests"]) for row in asked)
+
+
+def test_accounts_are_listed_with_every_proxy_that_knows_them():
+    with closing(quota_ledger(NOW)) as conn:
+        conn.execute("insert into proxies (name) values ('office')")
+        one, both, office = (add_account(conn, state="ok", observed_at=NOW) for _ in range(3))
+        conn.execute("update credential_files set proxy_id = 2 where account_id = ?", (office,))
+        conn.execute(
+            "update credentials set proxy_id = 2 where account_id in (?, ?)", (both, office)
+        )
+        for account_id in (one, both, office):
+            add_windows(conn, account_id, [quota_window("5h", 40.0)])
+        here, there = "127.0.0.1:8317", "office"
+        known = {one: here, both: f"{here}, {there}", office: there}
+        for name in ("usable_accounts", "quota", "quota_forecast"):
+            for proxy, expected in (
+                ("", {one, both, office}),
+                (here, {one, both}),
+                (there, {both, office}),
+                ("nowhere", set()),
+            ):
+                sql, parameters = queries()[name].sql, queries()[name].parameters
+                cursor = conn.execute(sql, {**dict.fromkeys(parameters, ""), "proxy": proxy})
+                names = [column[0] for column in cursor.description]
+                rows = [dict(zip(names, row, strict=True)) for row in cursor]
+                assert {row["account_id"] for row in rows} == expected, (name, proxy)
+                assert all(row["proxy"] == known[row["account_id"]] for row in rows)
+
+
+def a_day(count: int, *, seed: int) -> list[bytes]:
+    """Make the traffic of the last day, such that something failed in it."""
+    now = time.time()
+    days = (
+        list(Traffic(seed=number, anchor=now).history(now - 86400, now, count=count))
+        for number in itertools.count(seed)
+    )
+    return next(day for day in days if any(json.loads(event)["failed"] for event in day))
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """A dashboard over the traffic of two proxies, `home` and `office`, with quotas."""
+    home = Home(tmp_path_factory.mktemp("two"))
+    with stand_ins("home", "office", records=False) as proxies:
+        use(home, proxies)
+        proxies["home"].push(a_day(400, seed=100))
+        proxies["office"].push(a_day(150, seed=200))
+        home.run("ingest", "--once")
+        home.start("quota")
+        site = Site(home)
+        eventually(lambda: site.json("/ledger/quota.json", _shape="array"))
+        with closing(sqlite3.connect(home.data / "ledger.db", timeout=10)) as conn, conn:
+            set_clock(conn, int(time.time() * 1000))
+        yield site
+    home.end()
+
+
+def test_the_page_is_filtered_by_proxy_in_every_part(browser, site):  # noqa: F811
+    whole, office = (
+        site.json("/ledger/summary.json", window="24h", _shape="array", proxy=proxy)[0]["requests"]
+        for proxy in ("", "office")
+    )
+    assert (whole, office) == (550, 150)
+    with opened(browser, site, "/?range=24h") as page:
+        assert plain(card(page, "requests")) == whole
+        shown = page.locator("#table-requests tbody tr td:nth-child(2) small")
+        assert set(shown.all_inner_texts()) <= {"home", "office"}
+        picture(page, "proxies-all")
+        page.locator("#proxy").select_option("office")
+        page.wait_for_url("**proxy=office*")
+        eventually(lambda: plain(card(page, "requests")) == office)
+        assert "set" in page.locator("#proxy").get_attribute("class")
+        for table in ("accounts", "models", "clients"):
+            if page.locator(f"#{table}-more").is_visible():
+                page.locator(f"#{table}-more").click()
+        cells = page.locator("#table-models tbody td:nth-child(2)")
+        eventually(lambda: sum(map(plain, cells.all_inner_texts())) == office)
+        for chart in ("over_time", "models", "failure_series", "latency_series"):
+            drawn(page, chart)
+        links = page.eval_on_selector_all("a[href*='/ledger/']", "all => all.map(one => one.href)")
+        parts = [link for link in links if "window=" in link]
+        assert len(parts) > 30
+        assert [link for link in parts if "proxy=office" not in link] == []
+        for link in {link for link in links if "proxy=office" in link}:
+            assert httpx.get(link, trust_env=False, timeout=20).status_code == 200, link
+        page.reload()
+        eventually(lambda: plain(card(page, "requests")) == office)
+        assert page.locator("#proxy").input_value() == "office"
+        picture(page, "proxies-office")
+        page.locator("#clear").click()
+        eventually(lambda: plain(card(page, "requests")) == whole)
+
+
+def test_each_part_of_the_filtered_page_equals_its_query(site):
+    for given in ({}, {"account": "x@example.com"}, {"model": "gpt-5.5"}, {"by": "account"}):
+        sections = site.json("/-/page.json", range="24h", proxy="office", **given)["sections"]
+        for name, section in sections.items():
+            if name in ("state", "usable", "quota", "forecast"):
+                continue
+            rows = site.json(
+                f"/ledger/{section['query']}.json", _shape="array", **section["parameters"]
+            )
+            shown = [dict(zip(section["columns"], row, strict=True)) for row in section["rows"]]
+            assert shown == rows[: len(shown)], (name, given)
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        pytest.param({"color_scheme": "dark", "locale": "zh-CN"}, id="dark-chinese"),
+        pytest.param({"size": (390, 844)}, id="phone"),
+    ],
+)
+def test_the_filter_fits_in_every_look(browser, site, look, request):  # noqa: F811
+    with opened(browser, site, "/?range=24h&proxy=home", **look) as page:
+        drawn(page)
+        assert page.locator("#proxy").is_visible()
+        assert page.locator("#clear").inner_text() in ("Clear filters", "清除筛选")
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+        picture(page, f"proxies-{request.node.callspec.id}")
+
+
+def test_a_masked_page_keeps_the_filter(browser, site):  # noqa: F811
+    with opened(browser, site, "/?range=24h&proxy=office&mask=1") as page:
+        assert plain(card(page, "requests")) == 150
+        assert "@example.com" not in page.content()
+
+
+def test_exports_and_reports_know_the_proxy(site):
+    address = f"{site.address}/export/events.jsonl"
+    given = {"window": "24h", "proxy": "office"}
+    lines = httpx.get(address, params=given, trust_env=False, timeout=20).text.splitlines()
+    assert len(lines) == 150
+    assert {json.loads(line)["proxy"] for line in lines} == {"office"}
+    report = site.home.run("ledger.report", "24h", "--by", "proxy", "--format", "json")
+    assert {row["proxy"]: row["requests"] for row in json.loads(report)} == {
+        "home": 400,
+        "office": 150,
+    }
+
+
+def test_one_proxy_is_no_choice(browser, home, proxy):  # noqa: F811
+    home.use(proxy)
+    now = time.time()
+    proxy.push(list(Traffic(seed=3, anchor=now).history(now - 3600, now, count=20)))
+    home.run("ingest", "--once")
+    with opened(browser, Site(home)) as page:
+        assert page.locator("#account").is_visible()
+        assert page.locator("#proxy").is_hidden()
+        assert page.locator("#table-requests small", has_text="127.0.0.1").count() == 0
+        picture(page, "proxies-one")

@@ -1,0 +1,371 @@
+"""Quotas of several proxies: each asked by itself, an account of two of them no more often."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from demo import auth_folder, pool
+from demo.messages import Reply
+from demo.pool import Account
+from demo.proxy import Proxy
+from ledger import prepare
+from ledger.keys import load_salt
+from quota.asking import Asker
+from quota.claims import Claims
+from quota.job import Parts, Poller, Shared
+from quota.members import listed
+from quota.source_management import Management
+from quota.wishes import Wishes
+from runtime.errors import Refused, Unavailable
+from runtime.heartbeat import now
+from runtime.loop import Job
+from runtime.proxies import find
+from runtime.refusals import Refusals
+from tests.quota.test_polling import EXPIRED, REVOKED
+from tests.support.home import KEY, ROOT, eventually
+from tests.support.quota_ledger import rows
+from tests.support.quota_rig import MINUTE, PATIENCE, urls
+from tests.support.several import entry, stand_ins, use
+
+HOME, OFFICE = (pool.ALICE, pool.CAROL), (pool.BOB, pool.KIMI)
+
+
+class Two:
+    """The pollers of two proxies on one ledger, stepped in turn by a clock that the test moves."""
+
+    def __init__(self, folder: Path, proxies: dict[str, Proxy]) -> None:
+        self.data, self.proxies, self.at = folder / "data", proxies, now()
+        self.conn = prepare(self.data, timezone="UTC")
+        self.ids = {name: find(self.conn, name) for name in proxies}
+        self.shared = Shared(Wishes(listed(self.conn, self.ids.values())), Claims())
+        self.pollers = {name: self.poller(name) for name in proxies}
+
+    def poller(self, name: str) -> Poller:
+        """Make the poller of one proxy."""
+        proxy, proxy_id = self.proxies[name], self.ids[name]
+        refusals = Refusals(self.conn, proxy_id, load_salt(self.data).key(KEY))
+        source = Management(
+            address=f"http://127.0.0.1:{proxy.port}",
+            key=KEY,
+            refusals=refusals,
+            is_over=lambda: False,
+            seconds=PATIENCE * 10,
+        )
+        asker = Asker(
+            self.conn,
+            source,
+            refresh_ms=5 * MINUTE,
+            urls=urls(proxy),
+            chance=lambda low, high: (low + high) / 2,
+        )
+        parts = Parts(self.conn, proxy_id, source, asker, clock=lambda: self.at)
+        return Poller(parts, shared=self.shared)
+
+    def step(self, *names: str) -> None:
+        """Let the pollers step in turn until none has anything to do, as their loops would."""
+        while sum([self.done(self.pollers[name]) for name in names or self.pollers]):
+            pass
+
+    def done(self, job: Job) -> int:
+        """Step once; what is away is told to the job."""
+        try:
+            return job.step()
+        except (Unavailable, Refused) as error:
+            job.failed(error)
+            return 0
+
+    def live(self, minutes: int) -> None:
+        """Let time pass in steps of half a minute."""
+        for _ in range(minutes * 2):
+            self.at += MINUTE // 2
+            self.step()
+
+    def ask(self, account: Account | None = None) -> int:
+        """Leave a request to refresh; give its id."""
+        account_id = account and self.account(account)["account_id"]
+        sql = "insert into quota_requests (requested_at, account_id) values (?, ?)"
+        return self.conn.execute(sql, (self.at, account_id)).lastrowid
+
+    def outcome(self, wish_id: int) -> str | None:
+        """Give what came of a request."""
+        sql = "select outcome from quota_requests where id = ?"
+        return self.conn.execute(sql, (wish_id,)).fetchone()[0]
+
+    def account(self, account: Account) -> dict:
+        """Give what the ledger says of an account."""
+        sql = """
+          select distinct quota_accounts.*
+          from credential_files
+          join quota_accounts using (account_id)
+          where name = ?
+        """
+        (row,) = rows(self.conn, sql, account.file)
+        return row
+
+    def count(self, account: Account) -> dict[str, int]:
+        """Tell how often an account was asked by way of each proxy."""
+        return {name: one.providers.count(account, "usage") for name, one in self.proxies.items()}
+
+
+@pytest.fixture
+def two(tmp_path):
+    """Make pairs of pollers on stand-ins of their own."""
+    made = []
+
+    def make(home: Iterable[Account] = HOME, office: Iterable[Account] = OFFICE) -> Two:
+        served = stand_ins("home", "office")
+        proxies = served.__enter__()
+        proxies["home"].accounts, proxies["office"].accounts = tuple(home), tuple(office)
+        for proxy in proxies.values():
+            proxy.providers._accounts = proxy.accounts
+        made.append((served, pair := Two(tmp_path, proxies)))
+        return pair
+
+    yield make
+    for served, pair in made:
+        pair.conn.close()
+        served.__exit__(None, None, None)
+
+
+def test_a_request_is_answered_by_the_proxy_that_has_the_account(two):
+    pair = two()
+    pair.step()
+    pair.at += 4 * MINUTE
+    wish = pair.ask(pool.KIMI)
+    pair.step("home")
+    assert pair.outcome(wish) is None
+    pair.step("office")
+    assert pair.outcome(wish) == "1 refreshed"
+    assert pair.proxies["home"].providers.count(pool.KIMI) == 0
+
+
+def test_a_request_about_one_proxys_account_does_not_wait_for_another_proxy(two):
+    pair = two()
+    pair.step()
+    pair.at += 4 * MINUTE
+    wish = pair.ask(pool.ALICE)
+    pair.step("home")
+    assert pair.outcome(wish) == "1 refreshed"
+
+
+def test_a_request_about_all_accounts_is_answered_when_all_were_asked(two):
+    pair = two()
+    pair.step()
+    pair.at += 4 * MINUTE
+    wish = pair.ask()
+    pair.step("home")
+    assert pair.outcome(wish) is None
+    pair.step()
+    assert pair.outcome(wish) == "4 refreshed"
+    again = pair.ask()
+    pair.step()
+    assert pair.outcome(again) == "4 asked too recently"
+
+
+def test_a_proxy_that_is_away_keeps_nobody_waiting_and_its_accounts_count_as_failed(two):
+    pair = two()
+    pair.step()
+    pair.proxies["office"].stop()
+    pair.at += 4 * MINUTE
+    pair.step()
+    every, one, other = pair.ask(), pair.ask(pool.BOB), pair.ask(pool.ALICE)
+    pair.step("home")
+    assert [pair.outcome(wish) for wish in (every, one, other)] == [
+        "2 refreshed, 2 failed",
+        "1 failed",
+        "1 refreshed",
+    ]
+    pair.proxies["office"].start()
+    wish = pair.ask(pool.BOB)
+    pair.step("office", "home")
+    assert pair.outcome(wish) == "1 refreshed"
+
+
+def test_a_request_about_an_account_of_no_proxy_is_answered_once_all_have_looked(two):
+    pair = two()
+    pair.step("home")
+    sql = "insert into known_accounts (provider, label) values ('codex', 'nobody@example.com')"
+    account_id = pair.conn.execute(sql).lastrowid
+    wish = pair.conn.execute(
+        "insert into quota_requests (requested_at, account_id) values (?, ?)", (pair.at, account_id)
+    ).lastrowid
+    pair.step("home")
+    assert pair.outcome(wish) is None
+    pair.step()
+    assert pair.outcome(wish) == "1 without anything to ask"
+
+
+def test_an_account_of_two_proxies_is_asked_no_more_often_than_one_of_one(two):
+    pair = two((pool.ALICE, pool.BOB), (pool.ALICE, pool.KIMI))
+    pair.step()
+    pair.live(60)
+    shared, alone = pair.count(pool.ALICE), pair.count(pool.BOB)
+    assert sum(shared.values()) == sum(alone.values()) == 13
+    assert len(rows(pair.conn, "select * from quota_accounts")) == 3
+    pair.at += 2 * MINUTE
+    wish = pair.ask(pool.ALICE)
+    pair.step()
+    assert pair.outcome(wish) == "1 refreshed"
+    assert sum(pair.count(pool.ALICE).values()) == 14
+
+
+def test_the_other_proxys_login_has_its_turn_after_one_that_failed(two):
+    pair = two((pool.ALICE,), (pool.ALICE,))
+    pair.proxies["home"].providers.faults[pool.ALICE] = REVOKED
+    pair.step("home")
+    assert pair.account(pool.ALICE)["state"] == "needs_login"
+    pair.live(2)
+    assert pair.account(pool.ALICE)["state"] == "ok"
+    assert pair.count(pool.ALICE) == {"home": 1, "office": 1}
+    pair.proxies["office"].providers.faults[pool.ALICE] = REVOKED
+    pair.live(300)
+    # Each was tried once more, and then both rest.
+    assert pair.account(pool.ALICE)["state"] == "needs_login"
+    assert sum(pair.count(pool.ALICE).values()) <= 6
+
+
+def test_of_two_logins_of_which_one_fails_the_other_is_asked(two):
+    pair = two((pool.ALICE,), (pool.ALICE,))
+    pair.step()
+    pair.proxies["home"].providers.faults[pool.ALICE] = EXPIRED
+    pair.live(120)
+    asked = pair.count(pool.ALICE)
+    assert sum(asked.values()) <= 25
+    assert asked["office"] >= 8
+
+
+def test_an_account_that_another_poller_is_asking_is_left_alone(two):
+    pair = two((pool.ALICE,), (pool.ALICE,))
+    pair.step()
+    pair.at += 6 * MINUTE
+    account_id = pair.account(pool.ALICE)["account_id"]
+    assert pair.shared.claims.take(account_id)
+    pair.step()
+    before = pair.count(pool.ALICE)
+    pair.shared.claims.give_back(account_id)
+    pair.step()
+    assert sum(before.values()) == 1
+    assert sum(pair.count(pool.ALICE).values()) == 2
+
+
+def test_an_account_is_disabled_only_where_every_proxy_says_so(two):
+    pair = two((pool.ALICE,), (pool.ALICE,))
+    pair.step()
+    disabled = "update credential_files set disabled = 1 where proxy_id = ?"
+    pair.conn.execute(disabled, (pair.ids["home"],))
+    pair.pollers["office"] = pair.poller("office")
+    pair.step("office")
+    assert pair.account(pool.ALICE)["disabled"] == 0
+
+
+@pytest.fixture
+def quota_pair(home):
+    """Two stand-ins with accounts that the settings name, and stand-in providers."""
+    with stand_ins("home", "office") as proxies:
+        proxies["home"].accounts, proxies["office"].accounts = HOME, OFFICE
+        use(home, proxies, LEDGER_PROVIDER_URLS=json.dumps(urls(proxies["home"])))
+        yield proxies
+
+
+def printed(home, status: int = 0) -> set[str]:
+    """Run the worker once with force; give the addresses that it printed."""
+    done = subprocess.run(
+        [sys.executable, "-m", "quota", "--once", "--force"],
+        cwd=ROOT,
+        env=home.env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == status, done.stderr
+    return {quota["email"] for quota in json.loads(done.stdout)["quotas"]}
+
+
+def test_the_quotas_of_all_proxies_are_printed(home, quota_pair):
+    assert printed(home) == {
+        "alice@example.com",
+        "carol@example.com",
+        "bob@example.com",
+        pool.KIMI.file,
+    }
+    assert home.query("select worker, role, state from heartbeats order by worker") == [
+        ("quota home", "quota", "stopped"),
+        ("quota office", "quota", "stopped"),
+    ]
+
+
+def test_a_refused_key_leaves_the_other_proxys_quotas_fresh(home, quota_pair):
+    quota_pair["office"].key = "another-management-key"
+    assert "alice@example.com" in printed(home, status=1)
+    assert quota_pair["office"].auth_failures == 1
+    assert home.query("select count(*) from quota_accounts where state = 'ok'") == [(2,)]
+
+
+def test_both_workers_together_try_a_wrong_key_once_at_its_proxy(home, quota_pair):
+    quota_pair["office"].key = "another-management-key"
+    home.start("quota")
+    home.start("ingest")
+    told = "select worker, state from heartbeats order by worker"
+    eventually(
+        lambda: (
+            home.count("heartbeats")
+            and home.query(told)
+            == [
+                ("ingest home", "working"),
+                ("ingest office", "refused"),
+                ("quota home", "working"),
+                ("quota office", "refused"),
+            ]
+        )
+    )
+    assert (quota_pair["office"].auth_attempts, quota_pair["office"].auth_failures) == (1, 1)
+    read = "select count(*) from quota_accounts where state = 'ok'"
+    eventually(lambda: home.query(read) == [(2,)])
+
+
+def test_a_hanging_provider_of_one_proxy_keeps_no_account_of_another_waiting(home, quota_pair):
+    for account in HOME:
+        quota_pair["home"].providers.faults[account] = Reply(200, b"{}", manner="hang")
+    home.start("quota")
+    eventually(lambda: quota_pair["office"].providers.calls)
+    read = "select count(*) from quota_accounts where state = 'ok'"
+    eventually(lambda: home.count("quota_accounts") and home.query(read) == [(2,)], within=15)
+    # They were read while the first of the others hangs still.
+    eventually(lambda: quota_pair["home"].providers.calls)
+    assert len(quota_pair["home"].providers.calls) == 1
+    assert home.query("select 1 from quota_accounts where error_code is not null") == []
+
+
+def test_the_accounts_of_a_removed_proxy_are_no_longer_shown(home, quota_pair):
+    printed(home)
+    use(home, {"home": quota_pair["home"]})
+    assert len(printed(home)) == 2
+    assert home.query("select distinct proxy_id from credential_files") == [(1,)]
+    assert home.query("select worker from heartbeats") == [("quota",)]
+
+
+def test_each_proxy_has_credential_files_of_its_own(home, quota_pair, tmp_path):
+    folders = {"home": tmp_path / "a", "office": tmp_path / "b"}
+    for name, folder in folders.items():
+        auth_folder.write(folder, quota_pair[name].accounts)
+    listed = [
+        entry(name, proxy.port, auth_dir=str(folders[name])) for name, proxy in quota_pair.items()
+    ]
+    home.env |= {"LEDGER_PROXIES": json.dumps(listed), "LEDGER_QUOTA_SOURCE": "files"}
+    quota_pair["home"].providers._accounts = HOME + OFFICE
+    printed(home)
+    assert home.query("select proxy_id, count(*) from credential_files group by 1") == [
+        (1, 2),
+        (2, 2),
+    ]
+    assert home.query("select distinct source from quota_accounts") == [("files",)]
+
+
+def test_files_without_a_folder_are_refused_in_a_sentence(home, quota_pair):
+    home.env["LEDGER_QUOTA_SOURCE"] = "files"
+    said = home.run("quota", "--once", status=1)
+    assert said == "quota_source is files, but the proxy home has no auth_dir.\n"

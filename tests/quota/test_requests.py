@@ -1,0 +1,136 @@
+"""A request asks one thing, as its provider wants it, and never holds a token."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from quota.answers import first_values
+from quota.envelope import filled, wrapped
+from quota.identity import Credential
+from quota.model import Answer, Reading
+from quota.providers import PROVIDERS, plans
+from quota.providers.codex_resets import ResetCredits
+from quota.providers.codex_resets import parse as parse_resets
+from quota.providers.codex_resets import request as resets_request
+
+DATA = Path(__file__).parents[1] / "data" / "quota"
+AT = 1_790_000_000_000
+TEAM = "99999999-8888-4777-8666-555555555555"
+
+
+def sample(name: str) -> Answer:
+    """Give a sample as the answer it records."""
+    told = json.loads((DATA / f"{name}.json").read_text())
+    body = told["body"] if isinstance(told["body"], str) else json.dumps(told["body"])
+    return Answer(told["status"], first_values(told["headers"]), body, told["observed_at"] * 1000)
+
+
+def answer(body: Any, status: int = 200, **headers: str) -> Answer:
+    """Give an answer of one's own making."""
+    return Answer(status, headers, body if isinstance(body, str) else json.dumps(body), AT)
+
+
+def credential(**more: Any) -> Credential:
+    """Give a credential with everything a request may need."""
+    return Credential(account_key="k", provider="p", display_name="d", file_name="f.json", **more)
+
+
+def test_a_codex_request_names_its_workspace_and_only_then() -> None:
+    full = PROVIDERS["codex"].request(credential(account_id=TEAM, fedramp=True))
+    assert (full.method, full.path, full.body) == ("GET", "/backend-api/wham/usage", None)
+    assert full.headers["ChatGPT-Account-Id"] == TEAM
+    assert full.headers["X-OpenAI-Fedramp"] == "true"
+    bare = PROVIDERS["codex"].request(credential()).headers
+    assert not {"ChatGPT-Account-Id", "X-OpenAI-Fedramp", "originator"} & set(bare)
+
+
+@pytest.mark.parametrize(
+    ("provider", "header", "value"),
+    [
+        pytest.param("claude", "User-Agent", "claude-cli/", id="claude-agent"),
+        pytest.param("claude", "anthropic-beta", "oauth-2025-04-20", id="claude-beta"),
+        pytest.param("xai", "x-xai-token-auth", "xai-grok-cli", id="grok-client"),
+        pytest.param("xai", "x-userid", "user", id="grok-user"),
+        pytest.param("antigravity", "User-Agent", "antigravity/", id="antigravity-agent"),
+        pytest.param("kimi", "Accept", "application/json", id="kimi"),
+    ],
+)
+def test_a_request_has_what_its_provider_insists_on(provider: str, header: str, value: str) -> None:
+    request = PROVIDERS[provider].request(credential(user_id="user"))
+    assert request.headers[header].startswith(value)
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_a_request_names_the_token_without_holding_it(provider: str) -> None:
+    known = PROVIDERS[provider]
+    asks = [known.request, known.fallback, known.plan and known.plan[0], resets_request]
+    for ask in filter(None, asks):
+        request = ask(credential(account_id=TEAM, project_id="proj-1"))
+        assert request.headers["Authorization"] == "Bearer $TOKEN$"
+        assert filled(request.headers, "secret")["Authorization"] == "Bearer secret"
+        assert request.path.startswith("/")
+        assert "secret" not in repr(request)
+        assert not {"accept-encoding", "cookie"} & {name.lower() for name in request.headers}
+
+
+def test_a_request_wrapped_for_the_proxy_has_an_absolute_url() -> None:
+    known = PROVIDERS["antigravity"]
+    request = known.request(credential(project_id="proj-1"))
+    assert wrapped(request, base=known.bases[0], auth_index="ab12") == {
+        "auth_index": "ab12",
+        "method": "POST",
+        "url": "https://daily-cloudcode-pa.googleapis.com/v1internal:retrieveUserQuotaSummary",
+        "header": dict(request.headers),
+        "data": '{"project": "proj-1"}',
+    }
+
+
+def test_grok_is_asked_for_credits_first_and_the_plain_view_next() -> None:
+    known = PROVIDERS["xai"]
+    assert known.fallback is not None
+    paths = [ask(credential()).path for ask in (known.request, known.fallback)]
+    assert paths == ["/v1/billing?format=credits", "/v1/billing"]
+
+
+@pytest.mark.parametrize(
+    ("read", "body", "plan"),
+    [
+        pytest.param(
+            plans.claude_plan,
+            {
+                "account": {"has_claude_pro": True},
+                "organization": {"organization_type": "Claude_Team"},
+            },
+            "claude_team",
+            id="organization",
+        ),
+        pytest.param(
+            plans.claude_plan,
+            {"account": {"has_claude_max": True, "has_claude_pro": True}},
+            "claude_max",
+            id="max-before-pro",
+        ),
+        pytest.param(plans.claude_plan, {"account": {"has_claude_max": None}}, None, id="unknown"),
+        pytest.param(
+            plans.antigravity_plan,
+            {"currentTier": {"id": "free-tier"}, "paidTier": {"id": "g1-pro-tier"}},
+            "g1-pro-tier",
+            id="paid-tier",
+        ),
+        pytest.param(
+            plans.antigravity_plan, {"currentTier": {"id": "free-tier"}}, "free-tier", id="tier"
+        ),
+    ],
+)
+def test_a_plan_is_read_from_its_own_answer(read: Any, body: Any, plan: str | None) -> None:
+    reading = read(answer(body))
+    assert (reading.state, reading.plan_raw, reading.complete) == ("ok", plan, False)
+
+
+def test_banked_resets_tell_when_the_first_lapses() -> None:
+    assert parse_resets(sample("codex-rate-limit-reset-credits")) == ResetCredits(
+        1, AT + 20 * 86_400_000
+    )
+    assert isinstance(parse_resets(sample("codex-401-token-expired")), Reading)

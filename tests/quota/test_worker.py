@@ -1,0 +1,200 @@
+"""`python -m quota` as a process: it starts, says what is wrong, asks, answers and ends."""
+
+import json
+import re
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+
+import pytest
+
+from demo import auth_folder, pool
+from demo.messages import Reply
+from quota.report import SHAPE
+from tests.ingest.test_kill import burst
+from tests.support.home import ROOT, eventually
+from tests.support.quota_rig import show_views, urls
+
+POOL = (pool.ALICE, pool.ALICE_TEAM, pool.DAVE, pool.CAROL, pool.ERIN, pool.KIMI)
+
+
+@pytest.fixture
+def quota_home(home, proxy):
+    """A home with credential files and stand-in providers."""
+    proxy.accounts = POOL
+    home.use(
+        proxy,
+        LEDGER_PROVIDER_URLS=json.dumps(urls(proxy)),
+        LEDGER_QUOTA_SOURCE="files",
+    )
+    auth_folder.write(home.data.parent / "auth", POOL)
+    home.run("ledger", "init")
+    with closing(sqlite3.connect(home.data / "ledger.db", isolation_level=None)) as conn:
+        show_views(conn)
+    return home
+
+
+def printed(home, *options: str) -> list[dict]:
+    """Run the worker once with force and give the quotas that it printed."""
+    said = subprocess.run(
+        [sys.executable, "-m", "quota", "--once", "--force", *options],
+        cwd=ROOT,
+        env=home.env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    return json.loads(said.stdout)["quotas"]
+
+
+def heartbeat(home) -> tuple[str, str | None] | None:
+    """Give state and detail of the quota worker."""
+    found = home.count("heartbeats") and home.query(
+        "select state, detail from heartbeats where worker = 'quota'"
+    )
+    return found[0] if found else None
+
+
+@pytest.mark.parametrize("source", ["files", "auto", "management"])
+def test_quotas_are_printed_in_the_shape_that_scripts_know(quota_home, proxy, source):
+    quota_home.env["LEDGER_QUOTA_SOURCE"] = source
+    quotas = printed(quota_home)
+    assert [tuple(quota) for quota in quotas] == [SHAPE] * 6
+    assert [quota["email"] for quota in quotas] == sorted(quota["email"] for quota in quotas)
+    of = {(quota["email"], quota["plan"]): quota for quota in quotas}
+    alice = of["alice@example.com", "plus"]
+    assert (alice["allowed"], alice["limit_reached"]) == (1, 0)
+    assert alice["primary_used_percent"] + alice["primary_remaining_percent"] == 100
+    assert alice["secondary_used_percent"] == 62
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", alice["secondary_reset_at"])
+    assert abs(alice["ts_epoch"] - time.time()) < 30
+    # The team's answer has its week first; the keys do not go by position.
+    assert of["alice@example.com", "team"]["secondary_used_percent"] == 44
+    dave = of["dave@example.com", "plus"]
+    assert (dave["allowed"], dave["limit_reached"]) == (0, 1)
+    assert (dave["secondary_used_percent"], dave["secondary_remaining_percent"]) == (100, 0)
+    erin = of["erin@example.com", "plus"]
+    assert erin["allowed"] == 0
+    assert erin["primary_used_percent"] is erin["secondary_remaining_percent"] is None
+    assert erin["timestamp"] is erin["ts_epoch"] is None
+
+
+def test_a_second_look_within_a_minute_asks_nobody(quota_home, proxy):
+    quotas = printed(quota_home)
+    asked = len(proxy.providers.calls)
+    assert printed(quota_home) == quotas
+    assert len(proxy.providers.calls) == asked
+
+
+def test_force_beside_a_running_worker_lets_that_one_ask(quota_home, proxy):
+    quota_home.start("quota")
+    eventually(lambda: proxy.providers.count(pool.KIMI) == 1)
+    assert len(printed(quota_home)) == 6
+    [(outcome,)] = quota_home.query("select outcome from quota_requests")
+    assert outcome == "6 asked too recently"
+
+
+def test_a_refused_key_is_tried_once_by_both_workers_together(quota_home, proxy):
+    quota_home.env |= {
+        "CLIPROXY_MANAGEMENT_KEY": "wrong-management-key",
+        "LEDGER_QUOTA_SOURCE": "management",
+    }
+    quota_home.start("quota")
+    quota_home.start("ingest")
+    eventually(lambda: (heartbeat(quota_home) or ("",))[0] == "refused")
+    assert (proxy.auth_attempts, proxy.auth_failures) == (1, 1)
+    assert "refused the management key" in heartbeat(quota_home)[1]
+
+
+def test_quota_alone_tries_a_wrong_key_once_over_three_restarts(quota_home, proxy):
+    quota_home.env |= {
+        "CLIPROXY_MANAGEMENT_KEY": "wrong-management-key",
+        "LEDGER_QUOTA_SOURCE": "management",
+    }
+    for _ in range(3):
+        quota_home.run("quota", "--once", status=1)
+    assert (proxy.auth_attempts, proxy.auth_failures) == (1, 1)
+
+
+def test_auto_does_without_a_proxy_that_is_away(quota_home, proxy):
+    with_files = quota_home.env | {"LEDGER_QUOTA_SOURCE": "auto", "CLIPROXY_PORT": "1"}
+    quota_home.env = with_files
+    quota_home.run("quota", "--once")
+    assert proxy.providers.count(pool.ALICE) == 1
+    assert quota_home.query("select distinct source from quota_accounts") == [("files",)]
+
+
+def test_a_missing_folder_and_no_key_are_said_in_a_sentence(quota_home):
+    quota_home.env |= {
+        "LEDGER_QUOTA_SOURCE": "auto",
+        "LEDGER_AUTH_DIR": str(quota_home.data.parent / "nowhere"),
+        "CLIPROXY_MANAGEMENT_KEY": "",
+    }
+    quota_home.run("quota", "--once", status=1)
+    state, detail = heartbeat(quota_home)
+    assert state == "stopped"
+    assert "no credential files at" in detail
+    assert "auth_dir" in detail
+
+
+def test_accounts_in_trouble_are_in_the_heartbeat(quota_home):
+    quota_home.run("quota", "--once")
+    assert heartbeat(quota_home)[1] == "1 of 6 accounts cannot be read: see quota_errors"
+
+
+def test_off_asks_nobody_and_says_so(quota_home, proxy):
+    quota_home.env["LEDGER_QUOTA_SOURCE"] = "off"
+    with closing(sqlite3.connect(quota_home.data / "ledger.db")) as conn:
+        conn.execute("insert into quota_requests (requested_at) values (1)")
+        conn.commit()
+    quota_home.run("quota", "--once")
+    assert quota_home.query("select outcome from quota_requests") == [("quota_source is off",)]
+    assert not proxy.providers.calls
+
+
+def test_in_the_demo_nobody_is_asked_before_the_stand_in_is_there(quota_home, proxy):
+    proxy.stop()
+    procfile = (ROOT / "demo" / "Procfile").read_text()
+    lines = dict(line.split(": ", 1) for line in procfile.splitlines())
+    for worker in ("ingest", "quota"):
+        quota_home.line(lines[worker])
+    time.sleep(0.5)
+    proxy.start()
+    states = "select state, count(*) from quota_accounts group by state"
+    eventually(lambda: ("ok", 5) in quota_home.query(states))
+    assert quota_home.query("select 1 from quota_accounts where error_code = 'no_connection'") == []
+    assert quota_home.count("gaps") == 0
+
+
+def test_stand_ins_must_be_on_this_machine(quota_home):
+    quota_home.env["LEDGER_PROVIDER_URLS"] = '{"codex": "https://codex.example.com"}'
+    assert "provider_urls" in quota_home.run("quota", "--once", status=1)
+
+
+def test_a_worker_that_waits_for_a_provider_ends_at_once(quota_home, proxy):
+    proxy.providers.faults[pool.ALICE] = Reply(200, b"{}", manner="hang")
+    worker = quota_home.start("quota")
+    eventually(lambda: proxy.providers.count(pool.ALICE) == 1)
+    worker.terminate()
+    assert worker.wait(timeout=2) == 0
+    # The request was not waited for.
+    sql = "select last_attempt_at from quota_accounts where state = 'never'"
+    assert quota_home.query(sql)[0] == (None,)
+
+
+def test_a_hanging_provider_keeps_nobody_from_the_ledger(quota_home, proxy):
+    for account in POOL:
+        proxy.providers.faults[account] = Reply(200, b"{}", manner="hang")
+    quota_home.start("quota")
+    eventually(lambda: proxy.providers.calls)
+    with closing(sqlite3.connect(quota_home.data / "ledger.db", timeout=2)) as impatient:
+        impatient.execute("begin immediate")
+    proxy.push(burst(5000))
+    quota_home.run("ingest", "--once")
+    assert quota_home.count() == 5000
+    # It hangs still.
+    assert len(proxy.providers.calls) == 1
+    assert quota_home.query("select 1 from quota_accounts where last_attempt_at") == []

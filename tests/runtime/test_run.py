@@ -1,0 +1,126 @@
+"""`make run` starts everything and ends everything."""
+
+import os
+import signal
+import socket
+import subprocess
+
+import psutil
+import pytest
+
+from tests.support.home import ROOT, eventually
+
+
+def free_port() -> int:
+    """Give a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Run:
+    """A `make run` in a session of its own, and every process it has started."""
+
+    def __init__(self, home) -> None:
+        self.port = free_port()
+        home.env |= {"LEDGER_DASHBOARD_PORT": str(self.port)}
+        self.make = home.make("run")
+        self.all: set[psutil.Process] = set()
+
+    def look(self) -> set[psutil.Process]:
+        """Add the processes that are there now."""
+        self.all |= {self.me(), *self.me().children(recursive=True)}
+        return self.all
+
+    def me(self) -> psutil.Process:
+        """The make process."""
+        return psutil.Process(self.make.pid)
+
+    def honcho(self) -> psutil.Process:
+        """The process manager: make's child."""
+        return next(p for p in self.me().children() if "runtime.run_all" in " ".join(p.cmdline()))
+
+    def is_up(self) -> bool:
+        """Tell whether the dashboard answers."""
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def left(self) -> list[psutil.Process]:
+        """Give the processes that have not ended."""
+        self.make.poll()
+        return [p for p in self.all if is_alive(p)]
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """Tell whether a process has not ended; it may end between two looks."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+@pytest.fixture
+def running(home, proxy, all_recorded):
+    """A `make run` that has stored events and serves them."""
+    home.use(proxy)
+    proxy.push(all_recorded)
+    run = Run(home)
+    eventually(lambda: home.count() == 370 and run.is_up())
+    run.look()
+    yield run
+    for process in run.left():
+        process.kill()
+
+
+def unheard(run: Run) -> None:
+    """Press Ctrl-C after whoever read the output has gone, as `| head` does."""
+    run.make.stdout.close()
+    os.killpg(run.make.pid, signal.SIGINT)
+
+
+ENDINGS = [
+    pytest.param(lambda run: os.killpg(run.make.pid, signal.SIGINT), id="ctrl-c"),
+    pytest.param(lambda run: run.make.terminate(), id="sigterm"),
+    pytest.param(lambda run: run.honcho().terminate(), id="sigterm-to-honcho"),
+    pytest.param(lambda run: os.killpg(run.make.pid, signal.SIGHUP), id="hang-up"),
+    pytest.param(lambda run: run.honcho().kill(), id="honcho-killed"),
+    pytest.param(unheard, id="ctrl-c-when-nobody-reads"),
+]
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_nothing_is_left_five_seconds_after_the_end(running, home, ending):
+    assert len(running.all) >= 5
+    ending(running)
+    eventually(lambda: not running.left(), within=5)
+    running.make.wait()
+    assert home.spool().read_bytes() == b""
+    assert home.query("select state from heartbeats where worker = 'ingest'") == [("stopped",)]
+
+
+def test_without_a_key_one_sentence_says_what_to_do(home):
+    home.env["CLIPROXY_MANAGEMENT_KEY"] = ""
+    said = subprocess.run(
+        ["make", "run"], cwd=ROOT, env=home.env, capture_output=True, text=True, check=False
+    )
+    assert said.returncode != 0
+    assert "management_key" in said.stderr
+    assert "make demo" in said.stderr
+    assert not (home.data / "ledger.db").exists()
+
+
+def test_a_port_in_use_gets_a_sentence(home, proxy):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        home.use(proxy, LEDGER_DASHBOARD_PORT=str(taken.getsockname()[1]))
+        said = home.run("runtime.preflight", status=1)
+    assert "cannot listen" in said
+    assert "dashboard_port" in said
+
+
+def test_a_second_collector_ends_with_a_sentence(home, proxy):
+    home.use(proxy)
+    home.start("ingest")
+    eventually(lambda: home.count("heartbeats"))
+    assert "already running" in home.run("ingest", "--once", status=1)

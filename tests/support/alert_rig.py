@@ -1,0 +1,143 @@
+"""Whom alerts are sent to, and a worker in the test's own process, with a clock to set."""
+
+import json
+import threading
+from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from alerts.__main__ import watcher
+from alerts.job import Watcher
+from ledger import prepare
+from runtime.settings import Settings
+from runtime.tasks import Given
+from tests.support.brute import local
+
+MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
+ZONE = "Europe/Berlin"
+TOKEN = "planted-receiver-token"
+
+Message = tuple[str, str, str]
+
+
+class Receiver:
+    """A webhook on a port of its own, which can go away and come back."""
+
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+        self.status = 200
+        # What a request waits for before it is answered, once it is noted.
+        self.may_answer = threading.Event()
+        self.may_answer.set()
+        self.port = 0
+        self.start()
+
+    @property
+    def url(self) -> str:
+        """Its address for apprise, with a secret in it."""
+        return f"json://user:{TOKEN}@127.0.0.1:{self.port}/{TOKEN}"
+
+    def start(self) -> None:
+        """Listen, at the same port as before."""
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                told = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                if receiver.status == 200:
+                    receiver.messages.append((told["title"], told["message"], told["type"]))
+                receiver.may_answer.wait(30)
+                self.send_response(receiver.status)
+                self.end_headers()
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
+        self.server.daemon_threads = True
+        self.port = self.server.server_address[1]
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))
+        self.thread.start()
+
+    def stop(self) -> None:
+        """Go away."""
+        self.may_answer.set()
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join()
+
+    def taken(self) -> list[Message]:
+        """Give the messages since the last call."""
+        found, self.messages = self.messages, []
+        return found
+
+
+@contextmanager
+def receiving() -> Iterator[Receiver]:
+    """Run a receiver inside the block."""
+    receiver = Receiver()
+    try:
+        yield receiver
+    finally:
+        receiver.stop()
+
+
+class Watch:
+    """An alerts worker on a ledger, wired as the real one is."""
+
+    def __init__(self, folder: Path, *receivers: Receiver, zone: str = ZONE, **chosen: Any) -> None:
+        self.folder = folder
+        self.zone = zone
+        self.conn = prepare(folder, timezone=zone)
+        self.now = self.conn.execute("select now from clock").fetchone()[0]
+        urls = [receiver.url for receiver in receivers]
+        self.chosen = {"alert_urls": urls, "alert_check_seconds": 0.001, "timezone": zone, **chosen}
+        self.job = self.restarted()
+
+    def restarted(self, **chosen: Any) -> Watcher:
+        """Give a worker that remembers nothing but the ledger."""
+        self.chosen |= chosen
+        settings = Settings(data_dir=str(self.folder), **self.chosen)
+        return watcher(Given(self.conn, settings, None, Namespace(once=True)))
+
+    def set_clock(self, now: int) -> None:
+        """Let it be that instant (ms)."""
+        self.now = now
+        self.conn.execute("drop view if exists clock")
+        self.conn.execute(f"create view clock as select {now} as now")
+
+    def work(self, now: int | None = None) -> None:
+        """Look and send until there is nothing left to do, at that instant where one is given."""
+        if now is not None:
+            self.set_clock(now)
+        self.job.failed(None)
+        while self.job.step():
+            pass
+
+    def pass_by(self, duration: int, *, step: int = 5 * MINUTE) -> None:
+        """Let time pass, with a look every few minutes."""
+        until = self.now + duration
+        while self.now < until:
+            self.work(min(self.now + step, until))
+
+    def rows(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
+        """Ask the ledger."""
+        with closing(self.conn.execute(sql, parameters)) as cursor:
+            return cursor.fetchall()
+
+    def clock(self, at: int) -> str:
+        """Give an instant as a sentence says it now."""
+        then, now = (local(each, self.zone) for each in (at, self.now))
+        return f"{then:%H:%M}" if then.date() == now.date() else f"{then:%Y-%m-%d %H:%M}"
+
+    def exactly(self, at: int) -> str:
+        """Give an instant as the history has it."""
+        return f"{local(at, self.zone):%Y-%m-%d %H:%M:%S}"
+
+    def close(self) -> None:
+        """Let go of the ledger."""
+        self.job.close()
+        self.conn.close()

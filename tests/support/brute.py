@@ -1,0 +1,190 @@
+"""Brute force over raw events: what every window, range and filter must come to."""
+
+import json
+import sqlite3
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from contextlib import closing
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import sqlite_utils
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+
+from ingest.parse import parse
+from ingest.spool import Batch
+from ingest.store import Store
+from ledger import prepare
+from ledger.keys import load_salt
+from ledger.own_prices import Price
+from ledger.prices import Prices
+from ledger.queries import ask
+from runtime.proxies import find
+
+MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
+LENGTHS = {"1h": HOUR, "5h": 5 * HOUR, "24h": DAY, "7d": 7 * DAY, "30d": 30 * DAY, "90d": 90 * DAY}
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+OWN = {"own-*": Price(input=2.0, output=8.0, cache_read=0.5)}
+MEASURES = (
+    "requests",
+    "failed",
+    "input_tokens",
+    "cached_tokens",
+    "output_tokens",
+    "total_tokens",
+    "unpriced",
+)
+
+PROXY = "192.0.2.1:8317"
+# Each example asks hundreds of queries: shrinking one takes minutes.
+LONG_ONES = settings(
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    database=None,
+    phases=[Phase.generate],
+)
+
+Event = dict
+Sums = dict[object, tuple[int, ...]]
+
+
+def drawn(*, most: int, **fields: st.SearchStrategy) -> st.SearchStrategy[list[Event]]:
+    """Draw up to so many events, whose `fields` a test chooses; the others are anything."""
+    usual = {
+        "input": st.integers(0, 1000),
+        "output": st.integers(0, 1000),
+        "latency": st.integers(0, 100_000),
+        "failed": st.booleans(),
+        "id": st.uuids().map(str),
+    }
+    return st.lists(st.fixed_dictionaries(usual | fields), min_size=1, max_size=most)
+
+
+def local(at: int, zone: str) -> datetime:
+    """Give an instant (ms) as local time."""
+    return (EPOCH + timedelta(milliseconds=at)).astimezone(ZoneInfo(zone))
+
+
+def midnight(day: date, zone: str) -> int:
+    """Give the first instant (ms) of a local day, found by looking."""
+    at = int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp() * 1000) - 16 * HOUR
+    while local(at, zone).date() < day:
+        at += 15 * MINUTE
+    return at
+
+
+def span(now: int, zone: str, window: str) -> tuple[int, int]:
+    """Give (start, end) of a named window at an instant."""
+    if window == "today":
+        return midnight(local(now, zone).date(), zone), now
+    start = now - LENGTHS[window]
+    return start - start % (MINUTE if LENGTHS[window] <= DAY else HOUR), now
+
+
+def payload(event: Event) -> bytes:
+    """Give an event as the proxy would send it."""
+    at = EPOCH + timedelta(milliseconds=event["at"])
+    raw = {
+        "timestamp": at.isoformat(timespec="milliseconds"),
+        "latency_ms": event["latency"],
+        "ttft_ms": event["latency"] // 2,
+        "source": f"{event['account']}@example.com",
+        "auth_index": event["account"],
+        "tokens": {
+            "input_tokens": event["input"],
+            "cached_tokens": event["input"] // 3,
+            "output_tokens": event["output"],
+            "total_tokens": event["input"] + event["output"],
+        },
+        "failed": event["failed"],
+        "provider": "codex",
+        "model": event["model"],
+        "api_key": event["client"] and f"sk-fake-client-{event['client']}",
+        "request_id": event["id"],
+    }
+    return json.dumps(raw).encode()
+
+
+def row(event: Event) -> tuple[int, ...]:
+    """Give what one event adds to each measure."""
+    total = event["input"] + event["output"]
+    unpriced = total > 0 and not event["model"].startswith("own-")
+    cached = event["input"] // 3
+    failed = int(event["failed"])
+    return (1, failed, event["input"], cached, event["output"], total, int(unpriced))
+
+
+def cost(event: Event) -> int:
+    """Give an event's cost in micro-dollars."""
+    if not event["model"].startswith("own-"):
+        return 0
+    cached = event["input"] // 3
+    return round((event["input"] - cached) * 2.0 + cached * 0.5 + event["output"] * 8.0)
+
+
+def summed(events: Iterable[Event], key: Callable[[Event], object]) -> Sums:
+    """Sum every measure and the cost by a key."""
+    sums: dict[object, list[int]] = defaultdict(lambda: [0] * (len(MEASURES) + 1))
+    for event in events:
+        parts = (*row(event), cost(event))
+        sums[key(event)] = [a + b for a, b in zip(sums[key(event)], parts, strict=True)]
+    return {name: tuple(parts) for name, parts in sums.items()}
+
+
+def asked(rows: list[dict], *key: str) -> Sums:
+    """Give a query's rows in the same form; rows of one key together."""
+    sums: dict[object, list[int]] = defaultdict(lambda: [0] * (len(MEASURES) + 1))
+    for row in rows:
+        at = tuple(row[name] for name in key) if len(key) > 1 else row[key[0]]
+        parts = (*(row[name] for name in MEASURES), round(row["cost_dollars"] * 1e6))
+        sums[at] = [a + b for a, b in zip(sums[at], parts, strict=True)]
+    return {name: tuple(parts) for name, parts in sums.items()}
+
+
+class Ledger:
+    """A ledger in a folder of its own, fed in batches, with a clock that tests set."""
+
+    def __init__(self, folder: Path, zone: str, *, recent_from: int | None = None) -> None:
+        self.conn = prepare(folder, timezone=zone)
+        if recent_from is not None:
+            self.conn.execute("update rollup_state set recent_from = ?", (recent_from,))
+        self.salt = load_salt(folder)
+        self.stores: dict[str, Store] = {}
+        self.store = self.at(PROXY)
+        self.number = 0
+
+    def at(self, proxy: str) -> Store:
+        """Give the store of a proxy's events."""
+        if proxy not in self.stores:
+            proxy_id = find(self.conn, proxy)
+            self.stores[proxy] = Store(self.conn, proxy_id, self.salt, Prices(OWN))
+        return self.stores[proxy]
+
+    def keep(self, events: list[Event], *, popped_at: int = 0) -> None:
+        """Store a batch of each proxy through the product's own parse and store."""
+        self.number += 1
+        for proxy in dict.fromkeys(event.get("proxy", PROXY) for event in events) or [PROXY]:
+            records = [payload(one) for one in events if one.get("proxy", PROXY) == proxy]
+            batch = Batch(self.number, "resp", popped_at, records)
+            self.at(proxy).keep(batch, map(parse, records))
+
+    def set_clock(self, now: int) -> None:
+        """Let it be that instant (ms)."""
+        self.conn.execute("drop view if exists clock")
+        self.conn.execute(f"create view clock as select {now} as now")
+
+    def ask(self, name: str, **given: str) -> list[dict]:
+        """Ask a canned query."""
+        return ask(sqlite_utils.Database(self.conn), name, **given)
+
+    def close(self) -> None:
+        """Close the file."""
+        self.conn.close()
+
+
+def dump(conn: sqlite3.Connection, table: str) -> list[tuple]:
+    """Give a table's rows, sorted."""
+    with closing(conn.execute(f"select * from {table}")) as cursor:
+        return sorted(cursor.fetchall())

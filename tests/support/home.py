@@ -1,0 +1,158 @@
+"""What tests share: recorded events, a data folder of their own, and real processes."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from demo.proxy import Proxy
+from ingest.__main__ import collectors
+from ingest.job import Collector
+from runtime.settings import Settings
+from runtime.start import Given
+
+ROOT = Path(__file__).parents[2]
+DATA = ROOT / "tests" / "data"
+EVENTS = DATA / "events"
+KEY = "test-management-key"
+PATIENCE = 20.0
+NOBODY = 65534
+# Datasette leaves databases to the garbage collector, which Python tells since 3.13.
+DASHBOARD = {"PYTHONWARNINGS": "error::ResourceWarning,ignore:unclosed database:ResourceWarning"}
+
+
+def eventually(true: Callable[[], Any], *, within: float = PATIENCE) -> Any:
+    """Wait until something holds, and give it; fail when it never does."""
+    until = time.monotonic() + within
+    while not (found := true()):
+        assert time.monotonic() < until, "waited in vain"
+        time.sleep(0.02)
+    return found
+
+
+@contextmanager
+def unwritable(folder: Path) -> Iterator[None]:
+    """Be somebody who may read a folder and its files but change nothing, also as root."""
+    is_root = os.geteuid() == 0
+    for path in (folder.parent, folder):
+        path.chmod(0o555)
+    if is_root:
+        os.setresuid(NOBODY, NOBODY, 0)
+    try:
+        yield
+    finally:
+        if is_root:
+            os.setresuid(0, 0, 0)
+        for path in (folder.parent, folder):
+            path.chmod(0o755)
+
+
+def set_clock(conn: sqlite3.Connection, now: int) -> None:
+    """Let the views go by another instant."""
+    conn.execute("drop view clock")
+    conn.execute(f"create view clock as select {now} as now")
+
+
+class Home:
+    """A data folder with its settings, and the processes started on it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.data = folder / "data"
+        self.env = {
+            **{name: value for name, value in os.environ.items() if "LEDGER" not in name},
+            "LEDGER_CONFIG": str(folder / "config.json"),
+            "LEDGER_DATA_DIR": str(self.data),
+            "LEDGER_AUTH_DIR": str(folder / "auth"),
+            "LEDGER_TIMEZONE": "Asia/Shanghai",
+            "LEDGER_POLL_INTERVAL_SECONDS": "0.1",
+            "CLIPROXY_MANAGEMENT_KEY": KEY,
+            "PYTHONPATH": str(ROOT),
+            "PYTHONWARNINGS": "error::ResourceWarning",
+        }
+        self.started: list[subprocess.Popen[str]] = []
+
+    def use(self, proxy: Proxy, **more: str) -> None:
+        """Point the settings at a stand-in proxy."""
+        self.env |= {"CLIPROXY_PORT": str(proxy.port), **more}
+
+    def start(self, *module: str) -> subprocess.Popen[str]:
+        """Start `python -m …` and remember it."""
+        environment = self.env | (DASHBOARD if module[0] == "runtime.serve" else {})
+        return self._start([sys.executable, "-m", *module], env=environment)
+
+    def make(self, target: str) -> subprocess.Popen[str]:
+        """Start `make …` in a session of its own, and remember it."""
+        return self._start(["make", target], env=self.env, start_new_session=True)
+
+    def line(self, line: str) -> subprocess.Popen[str]:
+        """Start a line of a Procfile as honcho does, and remember it."""
+        environment = {**self.env, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+        return self._start(["sh", "-c", line], env=environment)
+
+    def _start(self, command: list[str], **how: Any) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **how
+        )
+        self.started.append(process)
+        return process
+
+    def run(self, *module: str, status: int | None = 0) -> str:
+        """Run `python -m …` to its end and give what it said."""
+        process = self.start(*module)
+        said, _ = process.communicate(timeout=60)
+        assert status is None or process.returncode == status, said
+        return said
+
+    def query(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
+        """Ask the ledger; nothing while there is none."""
+        file = self.data / "ledger.db"
+        if not file.exists():
+            return []
+        with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=10)) as conn:
+            return conn.execute(sql, parameters).fetchall()
+
+    def count(self, table: str = "usage_events") -> int:
+        """Count a table's rows; 0 while there is none."""
+        exists = self.query("select 1 from sqlite_schema where name = ?", table)
+        return self.query(f"select count(*) from {table}")[0][0] if exists else 0
+
+    def stop_clock(self) -> None:
+        """Let it be a second after the newest event, for every view, from now on."""
+        with closing(sqlite3.connect(self.data / "ledger.db", timeout=10)) as conn, conn:
+            (newest,) = conn.execute("select max(occurred_at) from usage_events").fetchone()
+            set_clock(conn, newest + 1000)
+
+    def spool(self, proxy_id: int = 1) -> Path:
+        """Give the spool file of a proxy."""
+        return self.data / f"ingest-{proxy_id}.spool"
+
+    def end(self) -> None:
+        """End what is still running."""
+        for process in self.started:
+            if process.poll() is None:
+                # A session of its own is `make` and the process manager, which others watch.
+                is_leader = os.getpgid(process.pid) == process.pid
+                (os.killpg if is_leader else os.kill)(process.pid, signal.SIGKILL)
+            process.wait()
+            process.stdout.close()
+
+
+def collector_of(conn: sqlite3.Connection, chosen: Settings) -> Collector:
+    """Give the collector of the one proxy of some settings, in the test's own process."""
+    given = Given(conn, chosen, None, None)
+    (task,) = collectors(given)
+    return task.make(given)
+
+
+def recorded(name: str) -> list[bytes]:
+    """Give the payloads of one recording."""
+    return (EVENTS / f"{name}.jsonl").read_bytes().splitlines()
+
+
+RECORDINGS = ("recorded-v7.1.10", "recorded-v7.2.140", "written-from-source")

@@ -1,0 +1,71 @@
+"""A ledger in memory for quota tests: the whole schema, the views, a clock that stands still."""
+
+import sqlite3
+from dataclasses import astuple, fields
+from typing import Any
+
+from ledger import schema
+from quota.history import COLUMNS
+from quota.model import Account, Window
+from tests.support.home import ROOT, set_clock
+
+VIEW_FILES = sorted(ROOT.glob("views*.sql"))
+ACCOUNT = [field.name for field in fields(Account)]
+
+
+def views() -> str:
+    """Give the script of all views."""
+    return "".join(file.read_text("utf-8") for file in VIEW_FILES)
+
+
+def ledger(now: int) -> sqlite3.Connection:
+    """Open an empty ledger whose views go by that instant."""
+    conn = sqlite3.connect(":memory:", isolation_level=None)
+    conn.execute("pragma foreign_keys = on")
+    for _, script in schema.steps():
+        conn.executescript(script)
+    conn.executescript(views())
+    conn.execute("insert into proxies (name) values ('127.0.0.1:8317')")
+    set_clock(conn, now)
+    return conn
+
+
+def add_account(conn: sqlite3.Connection, provider: str = "codex", **state: Any) -> int:
+    """Add an account with one credential, and its state when one is given."""
+    label = f"user{conn.execute('select count(*) from known_accounts').fetchone()[0]}@example.com"
+    sql = "insert into known_accounts (provider, label) values (?, ?) returning id"
+    (account_id,) = conn.execute(sql, (provider, label)).fetchone()
+    conn.execute(
+        "insert into credentials (proxy_id, auth_index, provider, auth_type, account_id) "
+        "values (1, ?, ?, 'oauth', ?)",
+        (f"{account_id:016x}", provider, account_id),
+    )
+    conn.execute(
+        "insert into credential_files (proxy_id, name, provider, account_id, disabled) "
+        "values (1, ?, ?, ?, 0)",
+        (f"{account_id}.json", provider, account_id),
+    )
+    if state:
+        columns = ", ".join(state)
+        marks = ", ".join("?" * len(state))
+        conn.execute(
+            f"insert into quota_accounts (account_id, {columns}) values (?, {marks})",
+            (account_id, *state.values()),
+        )
+    return account_id
+
+
+def add_windows(conn: sqlite3.Connection, account_id: int, windows: list[Window]) -> None:
+    """Add current windows of an account, without a past."""
+    marks = ", ".join("?" * len(COLUMNS))
+    conn.executemany(
+        f"insert into quota_windows (account_id, {', '.join(COLUMNS)}) values (?, {marks})",
+        [(account_id, *astuple(window)) for window in windows],
+    )
+
+
+def rows(conn: sqlite3.Connection, sql: str, *parameters: Any) -> list[dict[str, Any]]:
+    """Give a query's rows as mappings."""
+    cursor = conn.execute(sql, parameters)
+    names = [column[0] for column in cursor.description]
+    return [dict(zip(names, row, strict=True)) for row in cursor]

@@ -1,0 +1,142 @@
+"""A quota worker in the test's own process, with a clock that the test moves, on real HTTP."""
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from demo import auth_folder
+from demo.pool import Account
+from demo.proxy import Proxy
+from ledger import prepare
+from ledger.keys import load_salt
+from quota.asking import Asker
+from quota.job import Parts, Poller
+from quota.providers import PROVIDERS
+from quota.source import Source
+from quota.source_files import Files
+from quota.source_management import Management
+from runtime.heartbeat import now
+from runtime.proxies import find
+from runtime.refusals import Refusals
+from tests.support.home import KEY
+from tests.support.quota_ledger import rows, views
+
+MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
+# What a test waits for an answer that does not come.
+PATIENCE = 1.0
+
+
+def urls(proxy: Proxy) -> dict[str, str]:
+    """Give the stand-in providers' addresses."""
+    return {name: f"http://127.0.0.1:{proxy.port}/providers/{name}" for name in PROVIDERS}
+
+
+def digest(folder: Path) -> dict[str, tuple[str, int, int]]:
+    """Give what is in a folder: contents, times of change and modes, by path."""
+    return {
+        str(path.relative_to(folder)): (
+            hashlib.sha256(path.read_bytes() if path.is_file() else b"").hexdigest(),
+            path.stat().st_mtime_ns,
+            path.stat().st_mode,
+        )
+        for path in [folder, *folder.rglob("*")]
+    }
+
+
+class Rig:
+    """A poller on a ledger of its own; `at` is its clock, and chance always draws the middle."""
+
+    def __init__(
+        self,
+        folder: Path,
+        proxy: Proxy,
+        accounts: Iterable[Account],
+        *,
+        mode: str = "files",
+        refresh_ms: int = 5 * MINUTE,
+    ) -> None:
+        self.proxy = proxy
+        self.auth = folder / "auth"
+        self.data = folder / "data"
+        self.accounts = tuple(accounts)
+        self.mode = mode
+        self.refresh_ms = refresh_ms
+        self.at = now()
+        auth_folder.write(self.auth, self.accounts)
+        self.conn = prepare(self.data, timezone="Europe/Berlin")
+        show_views(self.conn)
+        self.proxy_id = find(self.conn, f"127.0.0.1:{proxy.port}")
+        self.poller = self.restarted()
+
+    def restarted(self, *, force: bool = False) -> Poller:
+        """Give a poller that remembers nothing but the ledger."""
+        source = self.source()
+        asker = Asker(
+            self.conn,
+            source,
+            refresh_ms=self.refresh_ms,
+            urls=urls(self.proxy),
+            chance=lambda low, high: (low + high) / 2,
+        )
+        parts = Parts(self.conn, self.proxy_id, source, asker, clock=lambda: self.at)
+        return Poller(parts, force=force)
+
+    def source(self) -> Source:
+        """Give the source of the rig's mode."""
+        if self.mode == "files":
+            return Files(self.auth, lambda: False, seconds=PATIENCE)
+        key = load_salt(self.data).key(KEY)
+        return Management(
+            address=f"http://127.0.0.1:{self.proxy.port}",
+            key=KEY,
+            refusals=Refusals(self.conn, self.proxy_id, key),
+            is_over=lambda: False,
+            seconds=PATIENCE,
+        )
+
+    def settle(self) -> None:
+        """Step until there is nothing to do."""
+        while self.poller.step():
+            pass
+
+    def live(self, duration: int, *, step: int = MINUTE) -> list[tuple[int, Account | None]]:
+        """Let time pass; give who was asked for and when, by the rig's clock."""
+        asked = []
+        for _ in range(duration // step):
+            self.at += step
+            before = len(self.proxy.providers.calls)
+            self.settle()
+            asked += [(self.at, call.account) for call in list(self.proxy.providers.calls)[before:]]
+        return asked
+
+    def account(self, account: Account) -> dict[str, Any]:
+        """Give what the ledger says of an account as a whole."""
+        sql = """
+          select quota_accounts.*, known_accounts.label, credential_files.name
+          from credential_files
+          join known_accounts on known_accounts.id = credential_files.account_id
+          join quota_accounts using (account_id)
+          where credential_files.name = ?
+        """
+        (row,) = rows(self.conn, sql, account.file)
+        return row
+
+    def windows(self, account: Account) -> list[dict[str, Any]]:
+        """Give an account's windows as they are stored."""
+        sql = "select * from quota_windows where account_id = ? and retired_at is null order by id"
+        return rows(self.conn, sql, self.account(account)["account_id"])
+
+    def close(self) -> None:
+        """Let go of the ledger."""
+        self.conn.close()
+
+
+def show_views(conn: Any) -> None:
+    """Put the quota views in, where the ledger does not have them yet."""
+    exists = "select 1 from sqlite_schema where name = 'account_verdicts'"
+    if not conn.execute(exists).fetchone():
+        names = conn.execute("select name from sqlite_schema where type = 'view'").fetchall()
+        for (name,) in names:
+            conn.execute(f"drop view {name}")
+        conn.executescript(views())

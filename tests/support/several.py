@@ -1,0 +1,66 @@
+"""What tests of several proxies share: stand-ins by name, and settings that list them."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from demo.proxy import Proxy
+from demo.serving import serving
+from tests.support.home import KEY, Home, eventually
+
+STORED = """
+  select proxies.name, coalesce(sum(received), 0), coalesce(sum(stored), 0)
+  from proxies
+  left join ingest_ledger on ingest_ledger.proxy_id = proxies.id
+  group by proxies.id
+  order by proxies.name
+"""
+
+
+@contextmanager
+def stand_ins(*names: str, **more: Any) -> Iterator[dict[str, Proxy]]:
+    """Serve stand-in proxies by name, each keeping its events for an hour."""
+    with ExitStack() as stack:
+        yield {
+            name: stack.enter_context(serving(Proxy(key=KEY, retention=3600, **more)))
+            for name in names
+        }
+
+
+def entry(name: str, port: int, **more: str) -> dict[str, str]:
+    """Give an entry of the setting `proxies`."""
+    key = {} if "management_key_variable" in more else {"management_key": KEY}
+    return {"name": name, "address": f"127.0.0.1:{port}", **key, **more}
+
+
+def use(home: Home, proxies: dict[str, Proxy], **more: str) -> None:
+    """Let the settings name these proxies, and no others."""
+    home.env.pop("CLIPROXY_MANAGEMENT_KEY", None)
+    listed = [entry(name, proxy.port) for name, proxy in proxies.items()]
+    home.env |= {"LEDGER_PROXIES": json.dumps(listed), **more}
+
+
+def begin(home: Home) -> subprocess.Popen[str]:
+    """Start the collectors of two proxies, and wait until each has popped and asked."""
+    worker = home.start("ingest")
+    asked = "select count(*) from proxies where last_pop_at and asked_at"
+    eventually(lambda: home.count("proxies") and home.query(asked) == [(2,)])
+    return worker
+
+
+def stored(home: Home) -> dict[str, tuple[int, int]]:
+    """Give (received, stored) of each proxy by name."""
+    return {name: (received, kept) for name, received, kept in home.query(STORED)}
+
+
+def gaps(home: Home) -> list[tuple[str, str, bool]]:
+    """Give (proxy, cause, whether it goes on) of each gap."""
+    return home.query("select proxy, cause, open from collection_gaps order by started_at, proxy")
+
+
+def state(home: Home) -> dict[str, tuple[str, str]]:
+    """Give (state, sentence) by subject, as the state page shows them."""
+    rows = home.query("select subject, state, sentence from state_sentences")
+    return {subject: (state, sentence) for subject, state, sentence in rows}
