@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/.installed
+DEV := $(VENV)/.installed-dev
 RANGE ?= 24h
 FORMAT ?= table
 SIZE ?= 50000
@@ -22,6 +23,11 @@ $(READY): requirements.lock
 	@echo "Installing the packages of requirements.lock into $(VENV)"
 	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	@$(PY) -m plugins.charts
+	@touch $@
+
+$(DEV): $(READY) requirements-dev.lock
+	@echo "Installing the packages of requirements-dev.lock into $(VENV)"
+	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-dev.lock
 	@touch $@
 
 run: $(READY) ## Collect from the proxy, watch quotas and serve the dashboard
@@ -66,7 +72,7 @@ status: $(READY) ## Say in one line what today took, which account is best and w
 docs: $(READY) ## Write docs/settings.md and docs/tables.md from the program
 	@$(PY) -m runtime.reference
 
-preview: $(READY) ## Picture the dashboard on made-up traffic: docs/preview.png
+preview: $(DEV) ## Picture the dashboard on made-up traffic: docs/preview.png
 	@$(PY) -m demo.preview
 
 backup: $(READY) ## Copy the ledger while it is in use, prove the copy, keep the newest 7
@@ -76,30 +82,32 @@ restore: $(READY) ## Bring a backup back while nothing runs: FILE=data/backups/l
 	@test -n "$(FILE)" || { echo "Name a backup: make restore FILE=data/backups/ledger-....db" >&2; ls data/backups/*.db 2>/dev/null; exit 1; }
 	@$(PY) -m ledger restore "$(FILE)"
 
-chaos: $(READY) ## Break everything that can break and write docs/reliability.md: SIZE=50000 events a fault
+chaos: $(DEV) ## Break everything that can break and write docs/reliability.md: SIZE=50000 events a fault
 	@CHAOS_SIZE=$(SIZE) CHAOS_REPORT=docs/reliability.md $(PY) -m pytest tests/chaos -p no:xdist
 
 audit: $(READY) ## Look up known vulnerabilities of the locked packages
 	@test -x build/audit/bin/pip-audit || { $(PYTHON) -m venv build/audit && build/audit/bin/pip install --quiet --disable-pip-version-check 'pip-audit>=2.7,<3'; }
 	@build/audit/bin/pip-audit --strict --requirement requirements.lock --no-deps --disable-pip --progress-spinner off || { echo "Either a vulnerability was found (see above), or the service that lists them cannot be reached." >&2; exit 1; }
 
-test: $(READY) ## Run the tests
+test: $(DEV) ## Run the tests
 	@$(PY) -m pytest --ignore tests/chaos --ignore tests/long --numprocesses 3 --dist loadfile
 
-long: $(READY) ## Run the tests that take longer: services, containers, demo, documents, windows by brute force, a small benchmark
+long: $(DEV) ## Run the tests that take longer: services, containers, demo, documents, windows by brute force, a small benchmark
 	@$(PY) -m pytest tests/long --numprocesses 2 --dist loadfile
 
 bench: $(READY) ## Measure, 15 minutes: QUICK=1 for two of them, EVENTS= RATE= GROW= KEEP=1
 	@exec $(PY) -m bench $(if $(QUICK),--quick) $(if $(KEEP),--keep) $(if $(EVENTS),--events $(EVENTS)) $(if $(RATE),--rate $(RATE)) $(if $(GROW),--grow $(GROW))
 
-lint: $(READY) ## Check style and format
+lint: $(DEV) ## Check style, format and types
 	@ruff check . && ruff format --check .
 
-lock: ## Resolve pyproject.toml anew into requirements.lock
+lock: ## Resolve pyproject.toml anew into requirements.lock and requirements-dev.lock
 	@rm -rf build/lock && $(PYTHON) -m venv build/lock
-	@build/lock/bin/pip install --quiet --disable-pip-version-check '.[dev]'
+	@build/lock/bin/pip install --quiet --disable-pip-version-check .
 	@build/lock/bin/pip freeze --exclude cliproxy-ledger --exclude pip --exclude setuptools > requirements.lock
-	@rm -rf build && wc -l requirements.lock
+	@build/lock/bin/pip install --quiet --disable-pip-version-check --constraint requirements.lock '.[dev]'
+	@build/lock/bin/pip freeze --exclude cliproxy-ledger --exclude pip --exclude setuptools | grep --invert-match --line-regexp --fixed-strings --file=requirements.lock > requirements-dev.lock
+	@rm -rf build && wc -l requirements.lock requirements-dev.lock
 
 clean: ## Remove what make installed and caches; data stays
 	@rm -rf $(VENV) build .pytest_cache .ruff_cache .hypothesis

@@ -132,7 +132,7 @@ def test_the_image_runs_as_nobody_special():
     last = IMAGE[IMAGE.rindex("\nFROM ") :]
     assert re.search(r"^USER 1000:1000$", last, re.MULTILINE)
     assert re.search(r"^VOLUME /data$", last, re.MULTILINE)
-    assert "--constraint requirements.lock" in IMAGE
+    assert "--requirement requirements.lock" in IMAGE
 
 
 def is_ignored(path: str) -> bool:
