@@ -13,7 +13,7 @@ from ledger import Unwritable, prepare, wal
 from ledger.presence import Presence, Replaced
 from ledger.wal import Wal
 from runtime.settings import Settings
-from tests.ingest.test_kill import burst
+from tests.support.events import burst
 from tests.support.home import KEY, collector_of
 
 

@@ -15,7 +15,7 @@ import pytest
 from demo.proxy import Proxy
 from ingest.spool import Batch, Spool
 from ledger import Unwritable, transaction, writing
-from tests.ingest.test_kill import burst, digest
+from tests.support.events import burst, digest
 from tests.support.home import KEY, ROOT, eventually
 from tests.support.several import begin, entry, gaps, stand_ins, state, stored, use
 

@@ -13,7 +13,7 @@ import pytest
 from demo import auth_folder, pool
 from demo.messages import Reply
 from quota.report import SHAPE
-from tests.ingest.test_kill import burst
+from tests.support.events import burst
 from tests.support.home import ROOT, eventually
 from tests.support.quota_rig import show_views, urls
 

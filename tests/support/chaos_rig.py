@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from demo.proxy import Proxy
-from tests.ingest.test_kill import burst, digest
+from tests.support.events import burst, digest
 
 SIZE = int(os.environ.get("CHAOS_SIZE", "2000"))
 REPORT = os.environ.get("CHAOS_REPORT", "")
