@@ -33,7 +33,7 @@ $(DEV): $(READY) requirements-dev.lock
 run: $(READY) ## Collect from the proxy, watch quotas and serve the dashboard
 	@$(PY) -m runtime.preflight && exec $(PY) -m runtime.run_all
 
-demo: $(READY) ## Try it: a stand-in proxy with 30 days of traffic, no key needed
+demo: $(READY) ## Try it: a fake proxy with 30 days of traffic, no key needed
 	@LEDGER_PARENT_PID= exec $(PY) -m demo
 
 ingest: $(READY) ## Run only the collector

@@ -12,8 +12,7 @@ import time
 from bench.feed import batches
 from bench.processes import KEY
 from bench.workload import Kind, Workload, even
-from demo.proxy import Proxy
-from demo.serving import serving
+from demo.fake_proxy import FakeProxy, serving
 
 RETENTION = 3600.0
 TICK_SECONDS = 0.05
@@ -23,7 +22,7 @@ CHUNK = 1_000
 class Pushing:
     """Pushes events: many at once, or at a rate."""
 
-    def __init__(self, proxy: Proxy) -> None:
+    def __init__(self, proxy: FakeProxy) -> None:
         self._proxy = proxy
         self._workload = Workload(seed=time.time_ns())
         self._lock = threading.Lock()
@@ -76,7 +75,7 @@ def obey(pushing: Pushing, line: str) -> None:
 def main() -> None:
     """Serve until there are no more lines."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with serving(Proxy(key=KEY, retention=RETENTION, records=False)) as proxy:
+    with serving(FakeProxy(key=KEY, retention=RETENTION, keeps_log=False)) as proxy:
         pushing = Pushing(proxy)
         threading.Thread(target=pushing.stream, daemon=True).start()
         print(proxy.port, flush=True)

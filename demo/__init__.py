@@ -1,1 +1,1 @@
-"""A stand-in for the proxy: its dialect on one port, and believable traffic to put through it."""
+"""A fake proxy with its providers on one port, and made-up traffic to send through it."""

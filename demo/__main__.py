@@ -1,44 +1,62 @@
-"""`python -m demo`: the whole demo; `fill`: only its ledger; `proxy`: only the stand-in proxy.
+"""`python -m demo`: fill a ledger with 30 days of history, then run everything on live traffic.
 
-`wait` ends as soon as the stand-in listens: what asks it before has its first failure at once.
+`fill` only fills the ledger, `proxy` only runs the fake proxy. `wait` ends as soon as the fake
+proxy listens: a worker started earlier begins with a failed connection.
 """
 
 import argparse
 import os
 import signal
 import socket
+import sys
 import time
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from threading import Event
 
-from demo import fill, live, versions
-from demo.listener import HOST
-from demo.pool import KEY, SEED
-from demo.proxy import DEFAULT_RETENTION, Proxy
-from demo.serving import serving
+from demo import backfill, versions
+from demo.accounts import KEY, SEED
+from demo.fake_proxy import HOST, FakeProxy, serving
+from demo.proxy_state import DEFAULT_RETENTION
 from demo.traffic import BUSIEST, Traffic
 from runtime.serve import end_with_starter
 
+STREAM_SECONDS = 1.0
+# After the machine slept, older events are left out.
+LONGEST_CATCH_UP_SECONDS = 60.0
+
 
 def main() -> None:
-    """Run the command that was asked for until it is told to stop."""
+    """Run the command of the command line."""
     options = _parser().parse_args()
     options.run(options)
 
 
+def run_all(_options: argparse.Namespace) -> None:
+    """Fill the ledger, then become the process manager of proxy, workers and dashboard."""
+    chosen = backfill.ensure_filled()
+    print(f"The dashboard: http://{chosen.dashboard_host}:{chosen.dashboard_port}/", flush=True)
+    command = [sys.executable, "-m", "runtime.run_all", "demo/Procfile"]
+    os.execv(sys.executable, command)
+
+
+def run_fill(_options: argparse.Namespace) -> None:
+    """Fill the ledger."""
+    backfill.ensure_filled()
+
+
 def run_proxy(options: argparse.Namespace) -> None:
-    """Serve the stand-in alone; raises SystemExit when the port is taken."""
+    """Serve the fake proxy alone, until a signal; raises SystemExit when the port is taken."""
     zone = datetime.now().astimezone().tzinfo or UTC
     busiest = max(options.rate, 0.0)
     traffic = Traffic(seed=SEED, anchor=time.time(), zone=zone, busiest=busiest)
-    proxy = Proxy(
+    proxy = FakeProxy(
         key=options.key,
         port=options.port,
         version=options.version,
         retention=options.retention,
         quotas=traffic.quotas,
-        records=False,
+        keeps_log=False,
     )
     stop = _stop_on_signals()
     end_with_starter()
@@ -50,54 +68,71 @@ def run_proxy(options: argparse.Namespace) -> None:
             raise SystemExit(f"cannot listen on port {options.port}: {reason}") from error
         print(f"{proxy.version} at http://127.0.0.1:{proxy.port}, key {proxy.key}", flush=True)
         if busiest:
-            live.stream(proxy, traffic, stop)
+            stream(proxy, traffic, stop)
         else:
             stop.wait()
 
 
+def stream(proxy: FakeProxy, traffic: Traffic, stop: Event) -> None:
+    """Push the events of each passing second until `stop` is set."""
+    pushed_until = time.time()
+    while not stop.wait(STREAM_SECONDS):
+        now = time.time()
+        proxy.push(traffic.between(max(pushed_until, now - LONGEST_CATCH_UP_SECONDS), now))
+        pushed_until = now
+
+
 def wait(options: argparse.Namespace) -> None:
-    """End once somebody listens; raises SystemExit when nobody does for long."""
+    """Wait until the port accepts connections; raises SystemExit after `--seconds`."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     end_with_starter()
-    until = time.monotonic() + options.seconds
-    while time.monotonic() < until:
+    deadline = time.monotonic() + options.seconds
+    while time.monotonic() < deadline:
         with suppress(OSError), socket.create_connection((HOST, options.port)):
             return
-        time.sleep(fill.POLL_SECONDS)
-    raise SystemExit(f"nobody listens on port {options.port}")
+        time.sleep(backfill.POLL_SECONDS)
+    raise SystemExit(f"nothing listens on port {options.port}")
 
 
 def version(text: str) -> str:
-    """Check that a text names a version of the proxy; raises ValueError otherwise."""
+    """Return a text that is a version of the proxy; raises ValueError otherwise."""
     versions.parse(text)
     return text
 
 
 def _stop_on_signals() -> Event:
     stop = Event()
-    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(name, lambda *_: stop.set())
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: stop.set())
     return stop
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
-    parser.set_defaults(run=lambda _options: fill.main())
+    parser.set_defaults(run=run_all)
     commands = parser.add_subparsers(title="commands")
-    filling = commands.add_parser("fill", help="fill the ledger with 30 days of history, and end")
-    filling.set_defaults(run=lambda _options: fill.once())
-    proxy = commands.add_parser("proxy", help="run the stand-in proxy alone")
+    filling = commands.add_parser("fill", help="only fill the ledger with 30 days of history")
+    filling.set_defaults(run=run_fill)
+    proxy = commands.add_parser("proxy", help="only run the fake proxy")
     proxy.set_defaults(run=run_proxy)
-    proxy.add_argument("--port", type=int, default=0, help="0 takes any free one")
+    proxy.add_argument("--port", type=int, default=0, help="0 is any free port")
     proxy.add_argument("--key", default=KEY, help="management key (default: %(default)s)")
-    proxy.add_argument("--version", type=version, default=Proxy.version, help="tag to stand in for")
-    proxy.add_argument("--retention", type=float, default=DEFAULT_RETENTION, help="seconds")
-    proxy.add_argument("--rate", type=float, default=BUSIEST, help="busiest events a second")
-    waiting = commands.add_parser("wait", help="end once the stand-in proxy listens")
+    proxy.add_argument(
+        "--version", type=version, default=FakeProxy.version, help="proxy version to imitate"
+    )
+    proxy.add_argument(
+        "--retention", type=float, default=DEFAULT_RETENTION, help="seconds an event stays queued"
+    )
+    proxy.add_argument("--rate", type=float, default=BUSIEST, help="events a second at full load")
+    waiting = commands.add_parser("wait", help="wait until the fake proxy listens")
     waiting.set_defaults(run=wait)
     waiting.add_argument("--port", type=int, required=True)
-    patience = {"type": float, "default": fill.PATIENCE_SECONDS}
-    waiting.add_argument("--seconds", **patience, help="for no longer (default: %(default)s)")
+    waiting.add_argument(
+        "--seconds",
+        type=float,
+        default=backfill.PATIENCE_SECONDS,
+        help="how long to wait (default: %(default)s)",
+    )
     return parser
 
 

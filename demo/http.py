@@ -1,63 +1,72 @@
-"""One HTTP connection to the proxy."""
+"""HTTP messages: parsed requests, replies as values, and the faults with which a reply is sent."""
 
-from __future__ import annotations
-
+import asyncio
+import json
+import socket
+import struct
 from asyncio import StreamReader, StreamWriter
+from dataclasses import dataclass
 from email.utils import formatdate
 from http.client import responses
-from typing import TYPE_CHECKING
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import h11
 
-from demo import management
-from demo.manners import deliver
-from demo.messages import Reply, Request
-from demo.providers import PREFIX
-
-if TYPE_CHECKING:
-    from demo.proxy import Proxy
-
+JSON = "application/json; charset=utf-8"
+TEXT = "text/plain; charset=utf-8"
 MALFORMED = (
     b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n"
     b"Connection: close\r\n\r\n400 Bad Request"
 )
+HANG_SECONDS, DRIP_SECONDS = 3600.0, 0.05
+# With this option the kernel sends a reset when the socket is closed.
+LINGER_ZERO = struct.pack("ii", 1, 0)
 
 
-async def converse(
-    proxy: Proxy, reader: StreamReader, writer: StreamWriter, *, first: bytes
-) -> None:
-    """Answer requests until the client leaves; `first` is what was read of the first one."""
-    connection = h11.Connection(h11.SERVER)
-    line = first + await reader.readline()
-    if not line.rstrip().endswith((b"HTTP/1.1", b"HTTP/1.0")):
-        writer.write(MALFORMED)
-        return
-    connection.receive_data(line)
-    peer = writer.get_extra_info("peername")[0]
-    try:
-        while (request := await _read(connection, reader, peer)) is not None:
-            await proxy.delay()
-            reply = _answer(proxy, request)
-            data = _encode(connection, reply, bare=request.method == "HEAD")
-            await deliver(writer, data, reply.manner)
-            if connection.our_state is not h11.DONE:
-                return
-            connection.start_next_cycle()
-    except h11.RemoteProtocolError:
-        writer.write(MALFORMED)
+@dataclass(frozen=True)
+class Request:
+    """A request; header names are lower case, `address` is the client's."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    headers: dict[str, str]
+    body: bytes
+    address: str
 
 
-def _answer(proxy: Proxy, request: Request) -> Reply:
-    asks_provider = request.path.startswith(PREFIX)
-    reply = proxy.providers.answer(request) if asks_provider else management.answer(proxy, request)
-    said = [f"{name}={value}" for name, value in request.query.items()]
-    command = f"{request.method} {request.path}"
-    proxy.hear("http", command, arguments=said, reply=str(reply.status))
-    return reply
+@dataclass(frozen=True)
+class Reply:
+    """A reply before the headers that all replies have.
+
+    `fault` is empty, or `hang`, `drip` (byte by byte) or `reset`.
+    """
+
+    status: int
+    body: bytes
+    content_type: str = JSON
+    headers: tuple[tuple[str, str], ...] = ()
+    fault: str = ""
 
 
-async def _read(connection: h11.Connection, reader: StreamReader, peer: str) -> Request | None:
+NOT_FOUND = Reply(404, b"404 page not found", TEXT)
+
+
+def reply(value: Any, status: int = 200) -> Reply:
+    """Return a value as JSON, as compact as the proxy writes it."""
+    return Reply(status, json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode())
+
+
+def failure(text: str, status: int) -> Reply:
+    """Return one of the proxy's errors."""
+    return reply({"error": text}, status)
+
+
+async def read_request(
+    connection: h11.Connection, reader: StreamReader, peer: str
+) -> Request | None:
+    """Read the next request; None when the client has closed the connection."""
     head: h11.Request | None = None
     body = bytearray()
     while True:
@@ -77,23 +86,42 @@ async def _read(connection: h11.Connection, reader: StreamReader, peer: str) -> 
 def _request(head: h11.Request, body: bytes, peer: str) -> Request:
     url = urlsplit(head.target.decode("latin-1"))
     headers = {name.decode(): value.decode("latin-1") for name, value in head.headers}
-    # The proxy believes anybody's X-Forwarded-For, its ban included.
+    # The proxy trusts X-Forwarded-For from any client, for its ban too.
     address = headers.get("x-forwarded-for", peer).split(",")[0].strip()
     query = dict(parse_qsl(url.query, keep_blank_values=True))
     return Request(head.method.decode(), url.path, query, headers, body, address)
 
 
-def _encode(connection: h11.Connection, reply: Reply, *, bare: bool) -> bytes:
+def encode(connection: h11.Connection, reply: Reply, *, without_body: bool) -> bytes:
+    """Return the bytes of a reply."""
     headers = [
-        ("Content-Type", reply.kind),
+        ("Content-Type", reply.content_type),
         ("Content-Length", str(len(reply.body))),
         ("Date", formatdate(usegmt=True)),
         *reply.headers,
     ]
     reason = responses.get(reply.status, "")
-    pieces = [
+    parts = [
         connection.send(h11.Response(status_code=reply.status, headers=headers, reason=reason)),
-        connection.send(h11.Data(data=b"" if bare else reply.body)),
+        connection.send(h11.Data(data=b"" if without_body else reply.body)),
         connection.send(h11.EndOfMessage()),
     ]
-    return b"".join(piece for piece in pieces if piece)
+    return b"".join(part for part in parts if part)
+
+
+async def send(writer: StreamWriter, data: bytes, fault: str) -> None:
+    """Send the bytes of a reply with a fault of `Reply`."""
+    if fault == "hang":
+        await asyncio.sleep(HANG_SECONDS)
+    elif fault == "drip":
+        for byte in data:
+            writer.write(bytes((byte,)))
+            await writer.drain()
+            await asyncio.sleep(DRIP_SECONDS)
+    elif fault == "reset":
+        connection: socket.socket = writer.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_ZERO)
+        writer.transport.abort()
+    else:
+        writer.write(data)
+        await writer.drain()

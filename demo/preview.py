@@ -1,4 +1,4 @@
-"""`python -m demo.preview`: a picture of the dashboard on made-up traffic, names masked."""
+"""`python -m demo.preview`: a screenshot of the dashboard on made-up traffic, names masked."""
 
 import os
 import shutil
@@ -16,27 +16,29 @@ from pathlib import Path
 
 from ledger.config import ROOT
 
-PICTURE = ROOT / "docs" / "preview.png"
+SCREENSHOT = ROOT / "docs" / "preview.png"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-SIZE = {"width": 1280, "height": 1480}
+WIDTH, HEIGHT = 1280, 1480
 PATIENCE_SECONDS = 120.0
 POLL_SECONDS = 0.25
+# The quota worker asks for the first quotas one by one.
+QUOTA_SECONDS = 5.0
 
 
 def main() -> None:
-    """Run a demo of its own, picture its dashboard, and end it."""
+    """Run a demo of its own, take a screenshot of its dashboard, and end it."""
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser is None:
         raise SystemExit("There is no Chromium here: install chromium, then try again.")
     with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as address:
-        PICTURE.parent.mkdir(exist_ok=True)
-        picture(browser, f"{address}?mask=1")
-    print(f"{PICTURE.relative_to(ROOT)} is new.")
+        SCREENSHOT.parent.mkdir(exist_ok=True)
+        take_screenshot(browser, f"{address}?mask=1")
+    print(f"{SCREENSHOT.relative_to(ROOT)} was written.")
 
 
 @contextmanager
 def running(folder: Path) -> Iterator[str]:
-    """Run a demo in a folder for the length of the block; give its dashboard's address."""
+    """Run a demo in a folder inside the block; yield its dashboard's address."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     env = {name: value for name, value in os.environ.items() if "LEDGER" not in name}
@@ -46,37 +48,39 @@ def running(folder: Path) -> Iterator[str]:
     )
     try:
         address = f"http://127.0.0.1:{port}/"
-        wait(address, demo)
+        wait_until_ready(address, demo)
         yield address
     finally:
         os.killpg(demo.pid, signal.SIGINT)
         demo.wait()
 
 
-def wait(address: str, demo: subprocess.Popen[bytes]) -> None:
-    """Wait until the dashboard answers."""
-    until = time.monotonic() + PATIENCE_SECONDS
-    while demo.poll() is None and time.monotonic() < until:
+def wait_until_ready(address: str, demo: subprocess.Popen[bytes]) -> None:
+    """Wait until the dashboard answers and has quotas."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while demo.poll() is None and time.monotonic() < deadline:
         try:
             urllib.request.urlopen(address, timeout=2).close()
-            # The first quotas are asked one by one.
-            time.sleep(5)
+            time.sleep(QUOTA_SECONDS)
             return
         except (urllib.error.URLError, TimeoutError):
             time.sleep(POLL_SECONDS)
     raise SystemExit("The demo did not start.")
 
 
-def picture(browser: str, address: str) -> None:
-    """Save what a browser shows there."""
+def take_screenshot(browser: str, address: str) -> None:
+    """Save a screenshot of a page."""
+    # Only this function needs it, and it is a package of the tests.
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
-        page = chromium.new_page(viewport=SIZE, locale="en-US", color_scheme="light")
+        page = chromium.new_page(
+            viewport={"width": WIDTH, "height": HEIGHT}, locale="en-US", color_scheme="light"
+        )
         page.goto(address)
         page.wait_for_selector("#chart-over_time svg")
-        page.screenshot(path=PICTURE)
+        page.screenshot(path=SCREENSHOT)
         chromium.close()
 
 

@@ -1,4 +1,4 @@
-"""What each version of the proxy speaks, so that one stand-in can be any of them."""
+"""The features of each proxy version, so that one fake proxy can behave as any of them."""
 
 import re
 from functools import cache
@@ -27,7 +27,7 @@ SINCE: dict[str, Version] = {
 
 @cache
 def parse(text: str) -> Version:
-    """Read a tag such as `v7.2.140` as three integers.
+    """Parse a tag such as `v7.2.140` into three integers.
 
     Raises ValueError on anything else.
     """
@@ -38,11 +38,11 @@ def parse(text: str) -> Version:
     return int(major), int(minor), int(patch)
 
 
-def speaks(version: str, feature: str) -> bool:
-    """Tell whether a version has a feature; names not in `SINCE` exist everywhere."""
+def has_feature(version: str, feature: str) -> bool:
+    """Return whether a version has a feature; a name that `SINCE` lacks is in every version."""
     return parse(version) >= SINCE.get(feature, (0, 0, 0))
 
 
 def refuses_resp(version: str) -> bool:
-    """Tell whether this is the one version whose RESP port turns everybody away."""
+    """Return whether this is v7.1.17, whose RESP port refuses every client."""
     return parse(version) == (7, 1, 17)

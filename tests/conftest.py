@@ -8,8 +8,7 @@ import pytest
 
 pytest.register_assert_rewrite("tests.support")
 
-from demo.proxy import Proxy  # noqa: E402
-from demo.serving import serving  # noqa: E402
+from demo.fake_proxy import FakeProxy, serving  # noqa: E402
 from tests.support.home import KEY, RECORDINGS, Home, recorded  # noqa: E402
 
 
@@ -22,9 +21,9 @@ def home(tmp_path: Path) -> Iterator[Home]:
 
 
 @pytest.fixture
-def proxy() -> Iterator[Proxy]:
-    """A stand-in proxy that keeps its events for an hour."""
-    with serving(Proxy(key=KEY, retention=3600)) as served:
+def proxy() -> Iterator[FakeProxy]:
+    """A fake proxy that keeps its events for an hour."""
+    with serving(FakeProxy(key=KEY, retention=3600)) as served:
         yield served
 
 

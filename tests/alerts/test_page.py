@@ -9,8 +9,7 @@ import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
-from demo.proxy import Proxy
-from demo.serving import serving
+from demo.fake_proxy import FakeProxy, serving
 from demo.traffic import Traffic
 from tests.support.browsing import Site, browser, opened, picture  # noqa: F401
 from tests.support.home import KEY, Home, eventually
@@ -29,7 +28,7 @@ def site(tmp_path_factory):
     """A dashboard over an hour of made-up traffic, with nothing that is worth an alert."""
     home = Home(tmp_path_factory.mktemp("alerts"))
     home.env["LEDGER_CONFIG"] = str(home.data.parent / "config.json")
-    with serving(Proxy(key=KEY, retention=3600, records=False)) as proxy:
+    with serving(FakeProxy(key=KEY, retention=3600, keeps_log=False)) as proxy:
         home.use(proxy)
         now = time.time()
         proxy.push(list(Traffic(seed=1, anchor=now).history(now - 3600, now, count=200)))

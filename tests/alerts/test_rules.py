@@ -12,9 +12,8 @@ from typing import Any
 
 import pytest
 
-from demo import pool
-from demo.proxy import Proxy
-from demo.serving import serving
+from demo.accounts import ALICE
+from demo.fake_proxy import FakeProxy, serving
 from ingest import asking
 from ledger import prepare
 from quota.model import Answer
@@ -35,7 +34,7 @@ NOON = 1_795_604_400_000
 class World:
     """A proxy, a collector in this process, an alerts worker, and whom it tells."""
 
-    def __init__(self, folder: Path, proxy: Proxy, receiver: Receiver) -> None:
+    def __init__(self, folder: Path, proxy: FakeProxy, receiver: Receiver) -> None:
         self.folder = folder
         self.proxy = proxy
         self.receiver = receiver
@@ -87,8 +86,8 @@ def attempts(
 ) -> list[bytes]:
     """Make distinct attempts at an instant (ms)."""
     made = {
-        "source": pool.ALICE.email,
-        "auth_index": pool.ALICE.auth_index,
+        "source": ALICE.email,
+        "auth_index": ALICE.auth_index,
         "provider": "codex",
         "model": model,
         "api_key": "sk-demo-client-alpha",
@@ -215,7 +214,7 @@ def test_quota_worker_silent(world, home):
 
 
 def test_gap(tmp_path, receiver, home):
-    with serving(Proxy(key=KEY, retention=3600)) as proxy:
+    with serving(FakeProxy(key=KEY, retention=3600)) as proxy:
         world = World(tmp_path, proxy, receiver)
         watch = world.watch
         watch.job = watch.restarted(alert_rules={"collector": False})
@@ -234,7 +233,7 @@ def test_gap(tmp_path, receiver, home):
     text = f"Nothing has been collected from {world.name} since {since}: {detail.rstrip('.')}. "
     text += f"The proxy keeps its events until {until}."
     assert world.told() == [text]
-    with serving(Proxy(key=KEY, retention=3600, port=proxy.port)):
+    with serving(FakeProxy(key=KEY, retention=3600, port=proxy.port)):
         home.run("ingest", "--once")
     watch.work(started + 302_000)
     watch.work(started + 302_000 + 10 * MINUTE)
@@ -279,7 +278,7 @@ def test_queue_shared(world, monkeypatch):
 
 
 def test_lost_in_a_gap(tmp_path, receiver):
-    with serving(Proxy(key=KEY, retention=1)) as proxy:
+    with serving(FakeProxy(key=KEY, retention=1)) as proxy:
         world = World(tmp_path, proxy, receiver)
         watch, at = world.watch, world.began
         # An hour at one attempt a second, then nobody collects for longer than the queue keeps.

@@ -172,10 +172,9 @@ def tear(log: Path, chance: random.Random) -> None:
 
 def restarted(copied: Home, proxy, out: int, batches: int) -> int:
     """Start a copy against an empty proxy; give how many batches it lacks of those handed out."""
-    from demo.proxy import Proxy
-    from demo.serving import serving
+    from demo.fake_proxy import FakeProxy, serving
 
-    with serving(Proxy(key=proxy.key, retention=3600)) as empty:
+    with serving(FakeProxy(key=proxy.key, retention=3600)) as empty:
         # The ledger knows a proxy by its address: the copy goes on with the same row.
         with closing(sqlite3.connect(copied.data / "ledger.db")) as conn, conn:
             assert conn.execute("pragma integrity_check").fetchone() == ("ok",)

@@ -6,8 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from demo.proxy import Proxy
-from demo.serving import serving
+from demo.fake_proxy import FakeProxy, serving
 from tests.support.chaos_rig import (
     SIZE,
     account,
@@ -47,7 +46,7 @@ def test_a_restart_of_the_proxy(home, proxy):
     proxy.stop()
     proxy.push(made[HALF:])
     lost = proxy.queued
-    proxy.forget()
+    proxy.lose_queue()
     eventually(lambda: home.query("select 1 from gaps where ended_at is null"))
     proxy.start()
     eventually(lambda: home.query("select 1 from gaps where ended_at is not null"), within=60)
@@ -66,7 +65,7 @@ def test_a_restart_of_the_proxy(home, proxy):
 
 
 def test_events_that_expire_in_the_queue(home):
-    with serving(Proxy(key=KEY, retention=1)) as proxy:
+    with serving(FakeProxy(key=KEY, retention=1)) as proxy:
         process = collecting(home, proxy)
         made = events(SIZE)
         proxy.push(made[:HALF])
@@ -161,7 +160,7 @@ def test_a_ban(home, proxy):
 @pytest.mark.parametrize("versions", [("v6.10.8", "v7.1.17"), ("v7.1.17", "v7.2.140")])
 def test_another_version(home, versions):
     made = events(SIZE)
-    with serving(Proxy(key=KEY, version=versions[0], retention=3600)) as proxy:
+    with serving(FakeProxy(key=KEY, version=versions[0], retention=3600)) as proxy:
         process = collecting(home, proxy)
         proxy.push(made[:HALF])
         eventually(lambda: not proxy.queued)

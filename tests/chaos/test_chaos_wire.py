@@ -10,8 +10,7 @@ import time
 import psutil
 import pytest
 
-from demo.proxy import Proxy
-from demo.serving import serving
+from demo.fake_proxy import FakeProxy, serving
 from ledger import prepare
 from runtime.errors import Refused, Unavailable
 from runtime.settings import Settings
@@ -60,7 +59,7 @@ def test_a_reply_of_three_events_cut_at_every_byte(home, proxy, tmp_path):
 
 
 def reply_of(batch: list[bytes]) -> bytes:
-    """Give a batch as the stand-in answers a pop."""
+    """Give a batch as the fake proxy answers a pop."""
     from demo import resp
 
     return resp.array(batch)
@@ -256,7 +255,7 @@ def test_records_that_no_proxy_should_send(home, proxy):
 
 @pytest.mark.parametrize("way", ["resp", "http"])
 def test_both_ways_in_lose_nothing(home, way):
-    with serving(Proxy(key=KEY, retention=3600)) as proxy:
+    with serving(FakeProxy(key=KEY, retention=3600)) as proxy:
         home.use(proxy, LEDGER_USAGE_SOURCE=way)
         proxy.push(events(SIZE))
         home.run("ingest", "--once")

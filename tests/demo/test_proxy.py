@@ -1,4 +1,4 @@
-"""The stand-in says what the real proxy says, byte for byte where bytes are known."""
+"""The fake proxy answers as the real one, byte for byte where bytes are known."""
 
 import asyncio
 import json
@@ -10,11 +10,10 @@ from contextlib import suppress
 import httpx
 import pytest
 
-from demo import pool
-from demo.messages import Reply
-from demo.proxy import Proxy
-from demo.queue import BUFFER
-from demo.serving import serving
+from demo.accounts import ALICE, CLIENT_KEYS, DAVE, FILES, KIMI, LUMEN
+from demo.fake_proxy import FakeProxy, serving
+from demo.http import Reply
+from demo.proxy_state import BUFFER
 from tests.support.home import eventually
 
 KEY = "demo-management-key"
@@ -44,7 +43,7 @@ def command(*words: str | bytes) -> bytes:
 LOGIN = command("AUTH", KEY)
 
 
-def talk(proxy: Proxy, *sent: bytes) -> bytes:
+def talk(proxy: FakeProxy, *sent: bytes) -> bytes:
     """Send everything, then nothing more, and return all that comes back until the end."""
     with connect(proxy) as line:
         line.sendall(b"".join(sent))
@@ -52,7 +51,7 @@ def talk(proxy: Proxy, *sent: bytes) -> bytes:
         return read_all(line)
 
 
-def connect(proxy: Proxy) -> socket.socket:
+def connect(proxy: FakeProxy) -> socket.socket:
     """Open a connection that never waits longer than the suite may."""
     return socket.create_connection(("127.0.0.1", proxy.port), timeout=5)
 
@@ -73,7 +72,7 @@ def read(line: socket.socket, expected: bytes) -> bytes:
     return got
 
 
-def browser(proxy: Proxy, key: str = KEY) -> httpx.Client:
+def browser(proxy: FakeProxy, key: str = KEY) -> httpx.Client:
     """Return an HTTP client of the management API."""
     url = f"http://127.0.0.1:{proxy.port}/v0/management/"
     return httpx.Client(
@@ -87,13 +86,13 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def proxy(clock: Clock) -> Iterator[Proxy]:
-    with serving(Proxy(key=KEY, clock=clock)) as served:
+def proxy(clock: Clock) -> Iterator[FakeProxy]:
+    with serving(FakeProxy(key=KEY, clock=clock)) as served:
         yield served
 
 
 @pytest.fixture
-def http(proxy: Proxy) -> Iterator[httpx.Client]:
+def http(proxy: FakeProxy) -> Iterator[httpx.Client]:
     with browser(proxy) as client:
         yield client
 
@@ -117,7 +116,9 @@ def http(proxy: Proxy) -> Iterator[httpx.Client]:
         ),
     ],
 )
-def test_a_visitor_without_the_key_fails_once(proxy: Proxy, sent: bytes, expected: bytes) -> None:
+def test_a_visitor_without_the_key_fails_once(
+    proxy: FakeProxy, sent: bytes, expected: bytes
+) -> None:
     assert (talk(proxy, sent), proxy.auth_failures) == (expected, 1)
 
 
@@ -140,7 +141,7 @@ def test_a_visitor_without_the_key_fails_once(proxy: Proxy, sent: bytes, expecte
         pytest.param(b":1\r\n", PROTOCOL, id="first-byte-colon"),
     ],
 )
-def test_these_words_count_as_no_failure(proxy: Proxy, sent: bytes, expected: bytes) -> None:
+def test_these_words_count_as_no_failure(proxy: FakeProxy, sent: bytes, expected: bytes) -> None:
     assert (talk(proxy, sent), proxy.auth_failures) == (expected, 0)
 
 
@@ -206,38 +207,40 @@ def test_these_words_count_as_no_failure(proxy: Proxy, sent: bytes, expected: by
     ],
 )
 def test_a_known_client_gets_the_proxys_own_words(
-    proxy: Proxy, sent: bytes, expected: bytes
+    proxy: FakeProxy, sent: bytes, expected: bytes
 ) -> None:
     proxy.push([b"a", b"bb", b""])
     assert talk(proxy, LOGIN, sent) == b"+OK\r\n" + expected
 
 
-def test_an_empty_queue_is_a_nil_string_or_an_empty_array_never_a_nil_array(proxy: Proxy) -> None:
+def test_an_empty_queue_is_a_nil_string_or_an_empty_array_never_a_nil_array(
+    proxy: FakeProxy,
+) -> None:
     replies = talk(proxy, LOGIN, command("LPOP", "usage"), command("LPOP", "usage", "5"))
     assert replies == b"+OK\r\n$-1\r\n*0\r\n"
 
 
-def test_an_error_keeps_the_connection_open(proxy: Proxy) -> None:
+def test_an_error_keeps_the_connection_open(proxy: FakeProxy) -> None:
     replies = talk(proxy, command("PING"), LOGIN, command("QUIT"), command("LPOP", "usage"))
     assert replies == NOAUTH + b"+OK\r\n-ERR unknown command 'quit'\r\n$-1\r\n"
 
 
-def test_a_wrong_key_on_a_known_connection_does_not_log_it_out(proxy: Proxy) -> None:
+def test_a_wrong_key_on_a_known_connection_does_not_log_it_out(proxy: FakeProxy) -> None:
     replies = talk(proxy, LOGIN, command("AUTH", "wrong"), command("LPOP", "usage"))
     assert (replies, proxy.auth_failures) == (b"+OK\r\n" + WRONG + b"$-1\r\n", 1)
 
 
-def test_an_inline_command_lands_on_http(proxy: Proxy) -> None:
+def test_an_inline_command_lands_on_http(proxy: FakeProxy) -> None:
     assert talk(proxy, b"PING\r\n").startswith(b"HTTP/1.1 400 Bad Request\r\n")
 
 
 def test_a_silent_client_is_dropped() -> None:
-    with serving(Proxy(key=KEY, first_byte_seconds=0.02)) as proxy, connect(proxy) as line:
+    with serving(FakeProxy(key=KEY, first_byte_seconds=0.02)) as proxy, connect(proxy) as line:
         assert read_all(line) == b""
 
 
 def test_before_v7_0_3_a_silent_client_keeps_the_others_waiting() -> None:
-    settings = Proxy(key=KEY, version="v6.9.38")
+    settings = FakeProxy(key=KEY, version="v6.9.38")
     with serving(settings) as proxy, connect(proxy) as silent, connect(proxy) as line:
         line.sendall(LOGIN)
         line.settimeout(0.05)
@@ -249,7 +252,7 @@ def test_before_v7_0_3_a_silent_client_keeps_the_others_waiting() -> None:
 
 
 def test_five_failures_ban_the_right_key_too_over_resp_and_http(
-    proxy: Proxy, http: httpx.Client
+    proxy: FakeProxy, http: httpx.Client
 ) -> None:
     with connect(proxy) as early:
         early.sendall(LOGIN)
@@ -265,19 +268,19 @@ def test_five_failures_ban_the_right_key_too_over_resp_and_http(
     assert (proxy.auth_failures, proxy.auth_attempts) == (5, 8)
 
 
-def test_http_failures_ban_resp(proxy: Proxy) -> None:
+def test_http_failures_ban_resp(proxy: FakeProxy) -> None:
     with browser(proxy, "wrong") as stranger:
         assert {stranger.get("config").status_code for _ in range(5)} == {401}
     assert talk(proxy, LOGIN) == BANNED
 
 
-def test_a_success_resets_the_count(proxy: Proxy) -> None:
+def test_a_success_resets_the_count(proxy: FakeProxy) -> None:
     for _ in range(3):
         replies = talk(proxy, *[command("AUTH", "wrong")] * 4, LOGIN)
         assert replies == WRONG * 4 + b"+OK\r\n"
 
 
-def test_a_ban_ends_after_thirty_minutes(proxy: Proxy, clock: Clock) -> None:
+def test_a_ban_ends_after_thirty_minutes(proxy: FakeProxy, clock: Clock) -> None:
     talk(proxy, *[command("PING")] * 5)
     clock.now += 30 * 60 - 1
     assert talk(proxy, LOGIN) == BANNED.replace(b"30m0s", b"1s")
@@ -285,7 +288,7 @@ def test_a_ban_ends_after_thirty_minutes(proxy: Proxy, clock: Clock) -> None:
     assert talk(proxy, LOGIN) == b"+OK\r\n"
 
 
-def test_an_event_older_than_the_retention_is_gone(proxy: Proxy, clock: Clock) -> None:
+def test_an_event_older_than_the_retention_is_gone(proxy: FakeProxy, clock: Clock) -> None:
     proxy.push([b"old"])
     clock.now += 30
     proxy.push([b"new"])
@@ -305,10 +308,10 @@ def test_an_event_older_than_the_retention_is_gone(proxy: Proxy, clock: Clock) -
 def test_retention_is_what_the_version_allows(
     retention: float, version: str, kept_for: float
 ) -> None:
-    assert Proxy(key=KEY, retention=retention, version=version).kept_for == kept_for
+    assert FakeProxy(key=KEY, retention=retention, version=version).effective_retention == kept_for
 
 
-def test_two_clients_never_get_the_same_event(proxy: Proxy, http: httpx.Client) -> None:
+def test_two_clients_never_get_the_same_event(proxy: FakeProxy, http: httpx.Client) -> None:
     proxy.push([b'{"n":1}', b'{"n":2}', b'{"n":3}'])
     over_resp = talk(proxy, LOGIN, command("LPOP", "usage", "2"))
     assert over_resp == b'+OK\r\n*2\r\n$7\r\n{"n":1}\r\n$7\r\n{"n":2}\r\n'
@@ -316,7 +319,7 @@ def test_two_clients_never_get_the_same_event(proxy: Proxy, http: httpx.Client) 
     assert proxy.popped == [(b'{"n":1}', b'{"n":2}'), (b'{"n":3}',)]
 
 
-def test_a_subscriber_gets_everything_and_starves_the_poppers(proxy: Proxy) -> None:
+def test_a_subscriber_gets_everything_and_starves_the_poppers(proxy: FakeProxy) -> None:
     proxy.push([b"before"])
     with connect(proxy) as line:
         line.sendall(LOGIN + command("SUBSCRIBE", "Usage"))
@@ -357,12 +360,12 @@ def test_a_subscriber_gets_everything_and_starves_the_poppers(proxy: Proxy) -> N
         pytest.param(b"*x\r\n", PROTOCOL, id="malformed"),
     ],
 )
-def test_a_subscriber_knows_three_commands(proxy: Proxy, sent: bytes, expected: bytes) -> None:
+def test_a_subscriber_knows_three_commands(proxy: FakeProxy, sent: bytes, expected: bytes) -> None:
     welcome = b"+OK\r\n*3\r\n$9\r\nsubscribe\r\n$6\r\nerrors\r\n:1\r\n"
     assert talk(proxy, LOGIN, command("SUBSCRIBE", "errors"), sent) == welcome + expected
 
 
-def test_errors_are_published_but_never_queued(proxy: Proxy) -> None:
+def test_errors_are_published_but_never_queued(proxy: FakeProxy) -> None:
     proxy.push_error(b"nobody hears")
     with connect(proxy) as line:
         line.sendall(LOGIN + command("SUBSCRIBE", "errors"))
@@ -372,7 +375,7 @@ def test_errors_are_published_but_never_queued(proxy: Proxy) -> None:
         assert read_all(line).endswith(b"$6\r\nerrors\r\n$4\r\noops\r\n+OK\r\n")
 
 
-def test_a_slow_subscriber_is_dropped_and_the_queue_takes_over(proxy: Proxy) -> None:
+def test_a_slow_subscriber_is_dropped_and_the_queue_takes_over(proxy: FakeProxy) -> None:
     with connect(proxy) as line:
         line.sendall(LOGIN + command("SUBSCRIBE", "usage"))
         eventually(lambda: proxy.queue.channel.subscriptions)
@@ -387,7 +390,7 @@ def test_a_slow_subscriber_is_dropped_and_the_queue_takes_over(proxy: Proxy) -> 
 
 
 def test_with_statistics_off_events_are_discarded_at_the_source(
-    proxy: Proxy, http: httpx.Client
+    proxy: FakeProxy, http: httpx.Client
 ) -> None:
     proxy.push([b"1"])
     assert http.get("usage-statistics-enabled").json() == {"usage-statistics-enabled": True}
@@ -414,7 +417,7 @@ def test_with_statistics_off_events_are_discarded_at_the_source(
     ],
 )
 def test_resp_can_be_closed_to_everybody(settings: dict[str, object], reply: bytes) -> None:
-    with serving(Proxy(**{"key": KEY} | settings)) as proxy:
+    with serving(FakeProxy(**{"key": KEY} | settings)) as proxy:
         assert talk(proxy, LOGIN) == reply
 
 
@@ -429,13 +432,13 @@ def test_resp_can_be_closed_to_everybody(settings: dict[str, object], reply: byt
     ],
 )
 def test_the_http_queue_is_there_or_not(settings: dict[str, object], status: int) -> None:
-    with serving(Proxy(**{"key": KEY} | settings)) as proxy, browser(proxy) as http:
+    with serving(FakeProxy(**{"key": KEY} | settings)) as proxy, browser(proxy) as http:
         assert http.get("usage-queue").status_code == status
         assert proxy.auth_attempts == (status == 200)
 
 
 def test_before_v7_1_44_any_key_name_pops_and_the_channel_is_not_echoed() -> None:
-    with serving(Proxy(key=KEY, version="v7.1.43")) as proxy:
+    with serving(FakeProxy(key=KEY, version="v7.1.43")) as proxy:
         proxy.push([b"a"])
         assert talk(proxy, LOGIN, command("LPOP", "queue")) == b"+OK\r\n$1\r\na\r\n"
         assert b"$5\r\nusage\r\n:1\r\n" in talk(proxy, LOGIN, command("SUBSCRIBE", "USAGE"))
@@ -443,12 +446,12 @@ def test_before_v7_1_44_any_key_name_pops_and_the_channel_is_not_echoed() -> Non
 
 
 def test_before_v7_0_7_nobody_subscribes() -> None:
-    with serving(Proxy(key=KEY, version="v6.9.38")) as proxy:
+    with serving(FakeProxy(key=KEY, version="v6.9.38")) as proxy:
         reply = talk(proxy, LOGIN, command("SUBSCRIBE", "usage"))
         assert reply == b"+OK\r\n-ERR unknown command 'subscribe'\r\n"
 
 
-def test_removing_the_key_loses_the_queue_and_closes_subscriptions(proxy: Proxy) -> None:
+def test_removing_the_key_loses_the_queue_and_closes_subscriptions(proxy: FakeProxy) -> None:
     with connect(proxy) as line:
         proxy.push([b"lost"])
         line.sendall(LOGIN + command("SUBSCRIBE", "usage"))
@@ -469,7 +472,7 @@ def test_removing_the_key_loses_the_queue_and_closes_subscriptions(proxy: Proxy)
     ],
 )
 def test_the_http_queue_answers_json(
-    proxy: Proxy, http: httpx.Client, count: str, status: int, body: bytes
+    proxy: FakeProxy, http: httpx.Client, count: str, status: int, body: bytes
 ) -> None:
     proxy.push([b"1", b'{"a":2}', b"no json"])
     answer = http.get(f"usage-queue{count}")
@@ -495,7 +498,7 @@ def test_the_http_queue_answers_json(
     ],
 )
 def test_http_asks_for_the_key(
-    proxy: Proxy, headers: dict[str, str], status: int, error: str | None
+    proxy: FakeProxy, headers: dict[str, str], status: int, error: str | None
 ) -> None:
     url = f"http://127.0.0.1:{proxy.port}/v0/management/config"
     answer = httpx.get(url, headers=headers, trust_env=False, timeout=20)
@@ -503,7 +506,7 @@ def test_http_asks_for_the_key(
     assert answer.headers["X-CPA-VERSION"] == proxy.version
 
 
-def test_an_unknown_path_never_reaches_the_key_check(proxy: Proxy) -> None:
+def test_an_unknown_path_never_reaches_the_key_check(proxy: FakeProxy) -> None:
     with browser(proxy, "wrong") as stranger:
         answers = [stranger.get("nothing"), stranger.get("/"), stranger.head("config")]
     assert [answer.status_code for answer in answers] == [404] * 3
@@ -514,30 +517,30 @@ def test_an_unknown_path_never_reaches_the_key_check(proxy: Proxy) -> None:
 def test_the_configuration_shows_retention_and_keys_in_clear(http: httpx.Client) -> None:
     config = http.get("config").json()
     assert config["redis-usage-queue-retention-seconds"] == 60
-    assert config["api-keys"] == list(pool.CLIENT_KEYS)
-    assert config["openai-compatibility"][0]["api-key-entries"][0]["api-key"] == pool.LUMEN.key
+    assert config["api-keys"] == list(CLIENT_KEYS)
+    assert config["openai-compatibility"][0]["api-key-entries"][0]["api-key"] == LUMEN.key
 
 
-def test_the_newest_version_may_be_out_of_reach(proxy: Proxy, http: httpx.Client) -> None:
+def test_the_newest_version_may_be_out_of_reach(proxy: FakeProxy, http: httpx.Client) -> None:
     assert http.get("latest-version").json() == {"latest-version": "v7.2.140"}
     proxy.latest = None
     assert http.get("latest-version").status_code == 502
 
 
-def test_files_show_what_happened_to_each_account(proxy: Proxy, http: httpx.Client) -> None:
+def test_files_show_what_happened_to_each_account(proxy: FakeProxy, http: httpx.Client) -> None:
     resets_at = int(time.time()) + 3600
     body = json.dumps({"error": {"type": "usage_limit_reached", "resets_at": resets_at}})
     failed = {"failed": True, "fail": {"status_code": 429, "body": body}}
     proxy.push(
         [
-            json.dumps({"auth_index": pool.ALICE.auth_index, "failed": False}).encode(),
-            json.dumps({"auth_index": pool.DAVE.auth_index, **failed}).encode(),
+            json.dumps({"auth_index": ALICE.auth_index, "failed": False}).encode(),
+            json.dumps({"auth_index": DAVE.auth_index, **failed}).encode(),
             b"no event",
         ]
     )
     files = http.get("auth-files").json()["files"]
-    assert [entry["name"] for entry in files] == sorted(one.file for one in pool.FILES)
-    alice, dave = (_file(http, one.auth_index) for one in (pool.ALICE, pool.DAVE))
+    assert [entry["name"] for entry in files] == sorted(one.file for one in FILES)
+    alice, dave = (_file(http, one.auth_index) for one in (ALICE, DAVE))
     assert (alice["success"], alice["failed"], alice["status"]) == (1, 0, "active")
     assert (dave["success"], dave["failed"], dave["status"]) == (0, 1, "error")
     assert (dave["status_message"], dave["unavailable"]) == (body, True)
@@ -552,19 +555,19 @@ def _file(http: httpx.Client, auth_index: str) -> dict[str, object]:
 
 
 def test_a_file_without_email_names_no_account(http: httpx.Client) -> None:
-    (kimi,) = http.get("auth-files", params={"name": pool.KIMI.file}).json()["files"]
+    (kimi,) = http.get("auth-files", params={"name": KIMI.file}).json()["files"]
     assert (kimi["label"], "email" in kimi, "account" in kimi) == ("kimi", False, False)
 
 
-def test_requests_of_a_configured_key_are_counted(proxy: Proxy, http: httpx.Client) -> None:
-    event = json.dumps({"auth_index": pool.LUMEN.auth_index, "failed": True})
+def test_requests_of_a_configured_key_are_counted(proxy: FakeProxy, http: httpx.Client) -> None:
+    event = json.dumps({"auth_index": LUMEN.auth_index, "failed": True})
     proxy.push([event.encode()] * 2)
     usage = http.get("api-key-usage").json()["lumen"]
-    entry = usage[f"{pool.LUMEN.base_url}|{pool.LUMEN.key}"]
+    entry = usage[f"{LUMEN.base_url}|{LUMEN.key}"]
     assert (entry["success"], entry["failed"], len(entry["recent_requests"])) == (0, 2, 20)
 
 
-def test_a_stopped_proxy_refuses_and_comes_back_on_its_port(proxy: Proxy) -> None:
+def test_a_stopped_proxy_refuses_and_comes_back_on_its_port(proxy: FakeProxy) -> None:
     port = proxy.port
     proxy.push([b"kept"])
     with connect(proxy) as line:
@@ -580,12 +583,12 @@ def test_a_stopped_proxy_refuses_and_comes_back_on_its_port(proxy: Proxy) -> Non
 
 
 @pytest.mark.parametrize("turns", range(5))
-def test_whoever_connects_at_the_very_end_is_cut_off(proxy: Proxy, turns: int) -> None:
+def test_whoever_connects_at_the_very_end_is_cut_off(proxy: FakeProxy, turns: int) -> None:
     async def connect_and_end() -> socket.socket:
         line = connect(proxy)
         for _ in range(turns):
             await asyncio.sleep(0)
-        await Proxy.stop.__wrapped__(proxy)
+        await FakeProxy.stop.__wrapped__(proxy)
         return line
 
     ending = asyncio.run_coroutine_threadsafe(connect_and_end(), proxy.loop)
@@ -593,7 +596,7 @@ def test_whoever_connects_at_the_very_end_is_cut_off(proxy: Proxy, turns: int) -
         assert read_all(line) == b""
 
 
-def test_faults_come_and_go(proxy: Proxy, http: httpx.Client) -> None:
+def test_faults_come_and_go(proxy: FakeProxy, http: httpx.Client) -> None:
     proxy.http_fault = 503
     assert http.get("usage-queue").status_code == 503
     proxy.http_fault = None
@@ -604,7 +607,7 @@ def test_faults_come_and_go(proxy: Proxy, http: httpx.Client) -> None:
     assert http.get("usage-queue").status_code == 200
 
 
-def test_a_cut_pop_has_taken_the_batch(proxy: Proxy) -> None:
+def test_a_cut_pop_has_taken_the_batch(proxy: FakeProxy) -> None:
     proxy.push([b"a" * 40, b"b" * 40])
     proxy.cut_pops = 1
     reply = talk(proxy, LOGIN, command("LPOP", "usage", "2"), command("LPOP", "usage", "2"))
@@ -612,18 +615,18 @@ def test_a_cut_pop_has_taken_the_batch(proxy: Proxy) -> None:
     assert (b"b" in reply, proxy.queued, proxy.popped) == (False, 0, [(b"a" * 40, b"b" * 40)])
 
 
-def test_what_was_heard_is_noted_without_the_key(proxy: Proxy, http: httpx.Client) -> None:
+def test_what_was_heard_is_noted_without_the_key(proxy: FakeProxy, http: httpx.Client) -> None:
     talk(proxy, command("HELLO", "3"), LOGIN, command("LPOP", "usage", "500"))
     http.get("usage-queue?count=500")
-    assert proxy.heard == [
+    assert proxy.commands == [
         ("resp", "HELLO", ("3",), "-NOAUTH Authentication required."),
         ("resp", "AUTH", ("***",), "+OK"),
         ("resp", "LPOP", ("usage", "500"), "*0"),
         ("http", "GET /v0/management/usage-queue", ("count=500",), "200"),
     ]
-    assert KEY not in repr(proxy.heard)
+    assert KEY not in repr(proxy.commands)
 
 
-def test_a_route_can_be_added(proxy: Proxy, http: httpx.Client) -> None:
+def test_a_route_can_be_added(proxy: FakeProxy, http: httpx.Client) -> None:
     proxy.routes["POST", "api-call"] = lambda _proxy, request: Reply(200, request.body)
     assert http.post("api-call", content=b"{}").content == b"{}"

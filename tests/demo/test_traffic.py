@@ -13,9 +13,20 @@ from typing import Any
 import httpx
 import pytest
 
-from demo import payload, pool
-from demo.proxy import Proxy
-from demo.serving import serving
+from demo import payload
+from demo.accounts import (
+    ACCOUNTS,
+    ALICE,
+    ALICE_TEAM,
+    BOB,
+    CAROL,
+    CLIENT_KEYS,
+    DAVE,
+    ERIN,
+    LUMEN,
+    Account,
+)
+from demo.fake_proxy import FakeProxy, serving
 from demo.traffic import ZONE, Traffic, history
 
 Event = dict[str, Any]
@@ -23,7 +34,7 @@ Event = dict[str, Any]
 END = datetime(2026, 11, 24, 15, tzinfo=ZONE).timestamp()
 START = END - 28 * 86400
 COUNT = 15_000
-SUBSET = ("codex", "kimi", "xai", pool.LUMEN.provider)
+SUBSET = ("codex", "kimi", "xai", LUMEN.provider)
 
 ORDER = """timestamp latency_ms ttft_ms source auth_index access_token_sha256 client_ip
 x_forwarded_for user_agent tokens failed generate fail response_headers accounting_version
@@ -182,7 +193,7 @@ def test_failed_attempts_took_no_tokens(events: list[Event]) -> None:
 
 def test_every_credential_has_work(events: list[Event]) -> None:
     seen = Counter(event["auth_index"] for event in events)
-    working = set(pool.ACCOUNTS) - {pool.ERIN}
+    working = set(ACCOUNTS) - {ERIN}
     assert set(seen) == {account.auth_index for account in working}
     assert min(seen.values()) > COUNT / 100
 
@@ -211,7 +222,7 @@ def test_every_credential_has_work(events: list[Event]) -> None:
         pytest.param(lambda e: e["endpoint"] == "POST /v1beta/models/*action", id="template"),
         pytest.param(lambda e: e["endpoint"] == "POST /v1/responses/compact", id="compact"),
         pytest.param(lambda e: e["source"] == e["api_key"], id="source-is-the-clients-key"),
-        pytest.param(lambda e: e["source"] == pool.LUMEN.key, id="source-is-an-upstream-key"),
+        pytest.param(lambda e: e["source"] == LUMEN.key, id="source-is-an-upstream-key"),
         pytest.param(lambda e: e["token_breakdown"]["quality"] == "unclassified", id="total-only"),
         pytest.param(lambda e: e["tokens"]["cache_creation_tokens"], id="cache-written"),
         pytest.param(lambda e: header(e, "X-Codex-Active-Limit") == "codex_bengalfox", id="spark"),
@@ -266,7 +277,7 @@ def test_some_cancelled_attempts_carry_the_headers_of_another_account() -> None:
 
 
 def test_weekly_windows_rise_and_reset(events: list[Event]) -> None:
-    used = _used(events, pool.BOB, "X-Codex-Primary-Used-Percent")
+    used = _used(events, BOB, "X-Codex-Primary-Used-Percent")
     drops = [(before, after) for before, after in pairwise(used) if after < before]
     assert 3 <= len(drops) <= 4
     assert all(after <= 5 for _, after in drops)
@@ -275,21 +286,19 @@ def test_weekly_windows_rise_and_reset(events: list[Event]) -> None:
 @pytest.mark.parametrize(
     ("account", "name", "low", "high"),
     [
-        pytest.param(pool.BOB, "X-Codex-Primary-Used-Percent", 90, 95, id="nearly-used-up"),
-        pytest.param(pool.ALICE, "X-Codex-Secondary-Used-Percent", 58, 63, id="past-the-middle"),
-        pytest.param(pool.ALICE_TEAM, "X-Codex-Primary-Used-Percent", 40, 45, id="team"),
-        pytest.param(
-            pool.CAROL, "Anthropic-Ratelimit-Unified-7d-Utilization", 0.38, 0.42, id="claude"
-        ),
+        pytest.param(BOB, "X-Codex-Primary-Used-Percent", 90, 95, id="nearly-used-up"),
+        pytest.param(ALICE, "X-Codex-Secondary-Used-Percent", 58, 63, id="past-the-middle"),
+        pytest.param(ALICE_TEAM, "X-Codex-Primary-Used-Percent", 40, 45, id="team"),
+        pytest.param(CAROL, "Anthropic-Ratelimit-Unified-7d-Utilization", 0.38, 0.42, id="claude"),
     ],
 )
 def test_windows_stand_at_the_end_as_intended(
-    events: list[Event], account: pool.Account, name: str, low: float, high: float
+    events: list[Event], account: Account, name: str, low: float, high: float
 ) -> None:
     assert low <= _used(events, account, name)[-1] <= high
 
 
-def _used(events: list[Event], account: pool.Account, name: str) -> list[float]:
+def _used(events: list[Event], account: Account, name: str) -> list[float]:
     own = [
         e
         for e in events
@@ -301,7 +310,7 @@ def _used(events: list[Event], account: pool.Account, name: str) -> list[float]:
 
 def test_one_account_has_used_up_its_week_and_only_fails(events: list[Event]) -> None:
     last_day = [event for event in events if began_at(event) > END - 86400]
-    dave = [event for event in last_day if event["auth_index"] == pool.DAVE.auth_index]
+    dave = [event for event in last_day if event["auth_index"] == DAVE.auth_index]
     assert dave
     assert all(event["failed"] for event in dave)
     limits = [e for e in dave if "usage_limit_reached" in e["fail"]["body"]]
@@ -324,7 +333,7 @@ def test_every_name_and_key_is_visibly_made_up(events: list[Event]) -> None:
         source.endswith("@example.com") or source.startswith(("sk-demo-", "sk-fake-"))
         for source in sources
     )
-    assert {event["api_key"] for event in events} == set(pool.CLIENT_KEYS)
+    assert {event["api_key"] for event in events} == set(CLIENT_KEYS)
 
 
 @pytest.mark.parametrize(
@@ -349,23 +358,23 @@ def test_html_is_escaped_in_the_bytes(raw: list[bytes]) -> None:
 
 
 def test_a_taken_port_is_said_in_a_sentence() -> None:
-    with serving(Proxy(key=None)) as proxy:
+    with serving(FakeProxy(key=None)) as proxy:
         command = [sys.executable, "-m", "demo", "proxy", "--port", str(proxy.port)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     sentence = f"cannot listen on port {proxy.port}: address already in use\n"
     assert (done.returncode, done.stderr) == (1, sentence)
 
 
-def test_a_stand_in_that_never_comes_is_said_in_a_sentence() -> None:
-    with serving(Proxy(key=None)) as proxy:
+def test_a_proxy_that_never_listens_is_one_sentence() -> None:
+    with serving(FakeProxy(key=None)) as proxy:
         port = str(proxy.port)
     command = [sys.executable, "-m", "demo", "wait", "--port", port, "--seconds", "0.3"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (1, f"nobody listens on port {port}\n")
+    assert (done.returncode, done.stderr) == (1, f"nothing listens on port {port}\n")
 
 
 @pytest.mark.parametrize("name", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_the_stand_in_runs_alone_until_it_is_told_to_stop(name: signal.Signals) -> None:
+def test_the_fake_proxy_runs_alone_until_a_signal(name: signal.Signals) -> None:
     command = [sys.executable, "-m", "demo", "proxy", "--key", "k", "--rate", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None

@@ -2,8 +2,7 @@
 
 import json
 
-from demo.proxy import Proxy
-from demo.serving import serving
+from demo.fake_proxy import FakeProxy, serving
 from tests.support.home import KEY, eventually
 
 
@@ -34,7 +33,7 @@ def test_a_corrected_key_is_tried_at_once(home, proxy, all_recorded):
 
 
 def test_collection_starts_by_itself_when_the_proxy_comes(home, all_recorded):
-    with serving(Proxy(key=KEY)) as proxy:
+    with serving(FakeProxy(key=KEY)) as proxy:
         proxy.stop()
         home.use(proxy)
         home.start("ingest")
@@ -84,7 +83,7 @@ def test_a_restart_leaves_a_gap_from_the_last_good_pop(home, proxy, all_recorded
 
 
 def test_a_gap_longer_than_the_queue_keeps_events_says_so(home, all_recorded):
-    with serving(Proxy(key=KEY, retention=1)) as proxy:
+    with serving(FakeProxy(key=KEY, retention=1)) as proxy:
         home.use(proxy)
         proxy.push(all_recorded)
         home.run("ingest", "--once")
@@ -105,7 +104,7 @@ def test_statistics_switched_off_are_told(home, proxy):
 
 
 def test_a_proxy_without_resp_is_collected_over_http(home, all_recorded):
-    with serving(Proxy(key=KEY, version="v7.1.17")) as proxy:
+    with serving(FakeProxy(key=KEY, version="v7.1.17")) as proxy:
         home.use(proxy)
         proxy.push(all_recorded)
         home.run("ingest", "--once")
@@ -113,7 +112,7 @@ def test_a_proxy_without_resp_is_collected_over_http(home, all_recorded):
 
 
 def test_management_switched_off_is_told_and_waited_for(home):
-    with serving(Proxy(key=None)) as proxy:
+    with serving(FakeProxy(key=None)) as proxy:
         home.use(proxy)
         said = home.run("ingest", "--once", status=1)
     assert "remote-management.secret-key" in said

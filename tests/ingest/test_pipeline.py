@@ -1,4 +1,4 @@
-"""Recorded events through the stand-in and the real collector, set against the raw JSON."""
+"""Recorded events through the fake proxy and the real collector, set against the raw JSON."""
 
 import json
 from collections import defaultdict

@@ -9,10 +9,9 @@ from itertools import count
 
 import pytest
 
-from demo import pool
-from demo.proxy import Proxy
-from demo.serving import serving
-from demo.tally import Tally
+from demo.accounts import ALICE, BOB, LUMEN, Account
+from demo.fake_proxy import FakeProxy, serving
+from demo.proxy_state import Counters
 from ingest import asking
 from ingest.counters import Counted, auth_index, of_files, of_keys
 from ingest.job import Collector
@@ -25,7 +24,7 @@ from tests.support.home import KEY, collector_of, set_clock
 numbers = count()
 
 
-def events(account: pool.Account, many: int, *, failed: bool = False) -> list[bytes]:
+def events(account: Account, many: int, *, failed: bool = False) -> list[bytes]:
     """Make distinct attempts of an account."""
     made = {
         "source": account.source("sk-demo-client-alpha"),
@@ -66,12 +65,12 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path, monkeypatch) -> Iterator[Callable[[Proxy], Desk]]:
+def desk(tmp_path, monkeypatch) -> Iterator[Callable[[FakeProxy], Desk]]:
     """What makes a desk for a proxy."""
     monkeypatch.setattr(asking, "EVERY_SECONDS", 0.0)
     made: list[Desk] = []
 
-    def make(proxy: Proxy) -> Desk:
+    def make(proxy: FakeProxy) -> Desk:
         chosen = Settings(
             cliproxy_port=proxy.port,
             management_key=KEY,
@@ -100,17 +99,17 @@ def test_a_ledger_that_is_locked_while_the_proxy_is_asked_is_said(desk, proxy, t
             with pytest.raises(Unwritable, match="locked by another process"):
                 at.job.step()
         locker.execute("commit")
-    proxy.push(events(pool.ALICE, 40))
+    proxy.push(events(ALICE, 40))
     at.work()
     assert at.found() == [(40, 40, 0, "ok")]
 
 
 def test_what_the_proxy_counted_is_in_the_ledger(desk, proxy):
-    proxy.push(events(pool.ALICE, 40))
+    proxy.push(events(ALICE, 40))
     at = desk(proxy)
     at.work()
     assert at.found() == [(0, 0, 0, "ok")]
-    proxy.push(events(pool.ALICE, 1200) + events(pool.BOB, 3, failed=True) + events(pool.LUMEN, 1))
+    proxy.push(events(ALICE, 1200) + events(BOB, 3, failed=True) + events(LUMEN, 1))
     at.work()
     assert at.found() == [(1204, 1204, 0, "ok")]
     state, said = at.sentence("counters of")
@@ -126,18 +125,18 @@ def test_what_the_proxy_counted_is_in_the_ledger(desk, proxy):
 
 def test_no_upstream_key_of_the_counters_is_kept(desk, proxy, tmp_path):
     at = desk(proxy)
-    proxy.push(events(pool.LUMEN, 3))
+    proxy.push(events(LUMEN, 3))
     at.work()
     at.conn.execute("pragma wal_checkpoint(truncate)")
     for file in (tmp_path / "data").iterdir():
-        assert pool.LUMEN.key.encode() not in file.read_bytes(), file.name
+        assert LUMEN.key.encode() not in file.read_bytes(), file.name
 
 
 def test_another_program_on_the_queue_is_named(desk, proxy):
-    proxy.push(events(pool.ALICE, 10))
+    proxy.push(events(ALICE, 10))
     at = desk(proxy)
     at.work()
-    proxy.push(events(pool.ALICE, 30))
+    proxy.push(events(ALICE, 30))
     # Whoever pops first has them.
     assert len(proxy.queue.pop(30)) == 30
     at.work()
@@ -148,11 +147,11 @@ def test_another_program_on_the_queue_is_named(desk, proxy):
 
 
 def test_a_part_of_the_events_missing_is_told(desk, proxy):
-    proxy.push(events(pool.ALICE, 10))
+    proxy.push(events(ALICE, 10))
     at = desk(proxy)
     at.work()
     for _ in range(5):
-        proxy.push(events(pool.ALICE, 20))
+        proxy.push(events(ALICE, 20))
         proxy.queue.pop(5)
         at.work()
     assert at.found() == [(100, 75, 25, "missing")]
@@ -160,10 +159,10 @@ def test_a_part_of_the_events_missing_is_told(desk, proxy):
 
 
 def test_a_few_events_that_are_never_published_are_no_alarm(desk, proxy):
-    proxy.push(events(pool.ALICE, 10))
+    proxy.push(events(ALICE, 10))
     at = desk(proxy)
     at.work()
-    proxy.push(events(pool.ALICE, 200))
+    proxy.push(events(ALICE, 200))
     proxy.queue.pop(4)
     at.work()
     assert at.found() == [(200, 196, 4, "ok")]
@@ -171,54 +170,54 @@ def test_a_few_events_that_are_never_published_are_no_alarm(desk, proxy):
 
 
 def test_a_restart_of_the_proxy_begins_a_new_count(desk, proxy):
-    proxy.push(events(pool.ALICE, 50))
+    proxy.push(events(ALICE, 50))
     at = desk(proxy)
     at.work()
-    proxy.push(events(pool.ALICE, 20))
+    proxy.push(events(ALICE, 20))
     at.work()
-    proxy.tally = Tally()
-    proxy.push(events(pool.ALICE, 7))
+    proxy.counters = Counters()
+    proxy.push(events(ALICE, 7))
     at.work()
-    proxy.push(events(pool.ALICE, 5))
+    proxy.push(events(ALICE, 5))
     at.work()
     assert at.found("counted, stored, missing, current") == [(20, 20, 0, 0), (5, 5, 0, 1)]
 
 
 def test_a_rejected_record_is_not_missing(desk, proxy):
-    proxy.push(events(pool.ALICE, 10))
+    proxy.push(events(ALICE, 10))
     at = desk(proxy)
     at.work()
-    bad = [event.replace(b'"gpt-5.5"', b"55") for event in events(pool.ALICE, 8)]
-    proxy.push(events(pool.ALICE, 2) + bad)
+    bad = [event.replace(b'"gpt-5.5"', b"55") for event in events(ALICE, 8)]
+    proxy.push(events(ALICE, 2) + bad)
     at.work()
     assert at.found("counted, stored, rejected, missing, finding") == [(10, 2, 8, 0, "ok")]
 
 
 def test_switched_off_statistics_are_no_theft(desk, proxy):
-    proxy.push(events(pool.ALICE, 10))
+    proxy.push(events(ALICE, 10))
     at = desk(proxy)
     at.work()
     proxy.statistics = False
-    proxy.push(events(pool.ALICE, 50))
+    proxy.push(events(ALICE, 50))
     at.work()
     assert at.found("finding") == [("statistics off",)]
 
 
 def test_an_older_proxy_without_counts_leaves_no_run(desk):
-    with serving(Proxy(key=KEY, version="v6.9.40", retention=3600)) as old:
-        old.push(events(pool.ALICE, 3))
+    with serving(FakeProxy(key=KEY, version="v6.9.40", retention=3600)) as old:
+        old.push(events(ALICE, 3))
         at = desk(old)
         at.work()
         assert at.found() == []
 
 
 def test_a_changed_key_is_asked_with_once_and_pops_go_on(desk, proxy):
-    proxy.push(events(pool.ALICE, 3))
+    proxy.push(events(ALICE, 3))
     at = desk(proxy)
     at.work()
     proxy.key = "another-management-key"
     for _ in range(10):
-        proxy.push(events(pool.ALICE, 2))
+        proxy.push(events(ALICE, 2))
         at.work()
     assert proxy.auth_failures == 1
     assert at.conn.execute("select count(*) from usage_events").fetchone() == (23,)
@@ -226,7 +225,7 @@ def test_a_changed_key_is_asked_with_once_and_pops_go_on(desk, proxy):
 
 
 def test_the_index_of_a_configured_key_is_the_proxys():
-    assert auth_index("lumen", pool.LUMEN.base_url, pool.LUMEN.key) == pool.LUMEN.auth_index
+    assert auth_index("lumen", LUMEN.base_url, LUMEN.key) == LUMEN.auth_index
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from demo.proxy import Proxy
-from demo.serving import serving
+from demo.fake_proxy import FakeProxy, serving
 from ingest.management import Management
 from ingest.source import Auto, CutOff, Http, Resp, Source, source
 from runtime.errors import Refused, Unavailable
@@ -50,7 +49,7 @@ def trouble(way: Source) -> tuple[type[Exception], str]:
     return caught.type, str(caught.value).split("127.0.0.1:")[-1].partition(" ")[2]
 
 
-def ban(proxy: Proxy) -> None:
+def ban(proxy: FakeProxy) -> None:
     """Have this address banned."""
     for _ in range(5):
         url = f"http://127.0.0.1:{proxy.port}/v0/management/config"
@@ -58,17 +57,17 @@ def ban(proxy: Proxy) -> None:
 
 
 @WAYS
-def test_records_come_oldest_first_until_there_are_none(proxy: Proxy, make: Make) -> None:
+def test_records_come_oldest_first_until_there_are_none(proxy: FakeProxy, make: Make) -> None:
     proxy.push([b'{"n":1}', b'{"n":2}', b'{"n":3}'])
     with closing(make(proxy.port)) as way:
         assert [way.pop(2) for _ in range(3)] == [[b'{"n":1}', b'{"n":2}'], [b'{"n":3}'], []]
     assert proxy.auth_failures == 0
 
 
-def test_nothing_but_the_key_and_pops_is_said_on_one_connection(proxy: Proxy) -> None:
+def test_nothing_but_the_key_and_pops_is_said_on_one_connection(proxy: FakeProxy) -> None:
     with closing(resp(proxy.port)) as way:
         assert (way.pop(500), way.pop(7)) == ([], [])
-    assert proxy.heard == [
+    assert proxy.commands == [
         ("resp", "AUTH", ("***",), "+OK"),
         ("resp", "LPOP", ("usage", "500"), "*0"),
         ("resp", "LPOP", ("usage", "7"), "*0"),
@@ -78,7 +77,7 @@ def test_nothing_but_the_key_and_pops_is_said_on_one_connection(proxy: Proxy) ->
 @WAYS
 @pytest.mark.parametrize("key", ["wrong", "schlüssel", "鍵"])
 def test_a_wrong_key_is_tried_once_and_rests_for_an_hour(
-    proxy: Proxy, make: Make, key: str
+    proxy: FakeProxy, make: Make, key: str
 ) -> None:
     with closing(make(proxy.port, key)) as way, pytest.raises(Refused, match="refused") as caught:
         way.pop(500)
@@ -88,7 +87,7 @@ def test_a_wrong_key_is_tried_once_and_rests_for_an_hour(
 
 
 @WAYS
-def test_a_ban_rests_as_long_as_it_says(proxy: Proxy, make: Make) -> None:
+def test_a_ban_rests_as_long_as_it_says(proxy: FakeProxy, make: Make) -> None:
     ban(proxy)
     with closing(make(proxy.port)) as way, pytest.raises(Refused, match="banned") as caught:
         way.pop(500)
@@ -111,13 +110,13 @@ def test_the_time_of_a_ban_is_read_as_go_writes_it(left: str, seconds: int) -> N
 
 @pytest.mark.parametrize("settings", [{"key": None}, {"key": KEY, "home": True}], ids=str)
 def test_a_proxy_without_management_is_told_in_a_sentence(settings: dict[str, Any]) -> None:
-    with serving(Proxy(**settings)) as proxy:
+    with serving(FakeProxy(**settings)) as proxy:
         kind, sentence = trouble(auto(proxy.port))
     assert (kind, sentence.partition(":")[0]) == (Unavailable, "serves no usage queue")
 
 
 def test_http_serves_where_resp_does_not_and_resp_is_tried_after_a_break() -> None:
-    with serving(Proxy(key=KEY, version="v7.1.17")) as proxy:
+    with serving(FakeProxy(key=KEY, version="v7.1.17")) as proxy:
         proxy.push([b"1", b"2", b"3"])
         way = auto(proxy.port)
         assert (way.pop(1), way.name, way.pop(1)) == ([b"1"], "http", [b"2"])
@@ -138,7 +137,7 @@ def test_a_proxy_that_is_not_there_is_only_unavailable(make: Make) -> None:
 
 
 @OVER_RESP
-def test_a_connection_closed_while_idle_loses_nothing(proxy: Proxy, make: Make) -> None:
+def test_a_connection_closed_while_idle_loses_nothing(proxy: FakeProxy, make: Make) -> None:
     way = make(proxy.port)
     assert way.pop(500) == []
     proxy.stop()
@@ -151,20 +150,20 @@ def test_a_connection_closed_while_idle_loses_nothing(proxy: Proxy, make: Make) 
 
 @WAYS
 @pytest.mark.timeout(5)
-def test_a_stalled_pop_may_have_lost_a_batch(proxy: Proxy, make: Make) -> None:
+def test_a_stalled_pop_may_have_lost_a_batch(proxy: FakeProxy, make: Make) -> None:
     way = make(proxy.port)
     way.pop(500)
     proxy.stall = 20
     assert trouble(way)[0] == CutOff
 
 
-def test_a_key_that_gets_no_answer_has_lost_nothing(proxy: Proxy) -> None:
+def test_a_key_that_gets_no_answer_has_lost_nothing(proxy: FakeProxy) -> None:
     proxy.stall = 20
     assert trouble(resp(proxy.port)) == (Unavailable, "does not answer")
 
 
 @OVER_RESP
-def test_a_pop_cut_off_has_lost_its_batch(proxy: Proxy, make: Make) -> None:
+def test_a_pop_cut_off_has_lost_its_batch(proxy: FakeProxy, make: Make) -> None:
     proxy.push([b"1" * 50, b"2" * 50])
     proxy.cut_pops = 1
     way = make(proxy.port)

@@ -7,8 +7,7 @@ from contextlib import closing
 
 import pytest
 
-from demo.proxy import Proxy
-from demo.serving import serving
+from demo.fake_proxy import FakeProxy, serving
 from tests.support.browsing import Site, browser, drawn, opened, picture, ready  # noqa: F401
 from tests.support.home import KEY, Home
 
@@ -57,7 +56,7 @@ def payload(number: int, name: str, at: float) -> bytes:
 def site(tmp_path_factory):
     """A dashboard over events with hostile names."""
     home = Home(tmp_path_factory.mktemp("hostile"))
-    with serving(Proxy(key=KEY, retention=3600)) as proxy:
+    with serving(FakeProxy(key=KEY, retention=3600)) as proxy:
         home.use(proxy)
         now = time.time()
         pairs = enumerate(NAMES.values())

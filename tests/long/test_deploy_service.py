@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from demo.proxy import Proxy
-from demo.serving import serving
+from demo.fake_proxy import FakeProxy, serving
 from deploy.manager import SERVICES
 from tests.long.test_deploy_upgrade import NEWEST, OLD, asked, old_ledger
 from tests.support.home import KEY, eventually, recorded
@@ -38,7 +37,7 @@ def free_port() -> int:
 class Installed:
     """A user with a checkout and a proxy, and what is said to the services."""
 
-    def __init__(self, manager: UserManager, proxy: Proxy) -> None:
+    def __init__(self, manager: UserManager, proxy: FakeProxy) -> None:
         self.manager = manager
         self.home = manager.home
         self.port = free_port()
@@ -106,8 +105,8 @@ def manager(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def proxy():
-    """A stand-in proxy with events."""
-    with serving(Proxy(key=KEY, retention=3600)) as served:
+    """A fake proxy with events."""
+    with serving(FakeProxy(key=KEY, retention=3600)) as served:
         yield served
 
 

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from demo.proxy import Proxy
+from demo.fake_proxy import FakeProxy
 from ingest.importers.databases import open_database
 from ingest.importers.reader import Unreadable
 from ingest.parse import instant
@@ -166,7 +166,7 @@ def test_all_four_make_one_ledger_in_any_order(
 
 
 def test_live_rows_are_not_counted_again_and_an_import_fills_what_they_lack(
-    home: Home, proxy: Proxy, all_recorded: list[bytes], lines: Path
+    home: Home, proxy: FakeProxy, all_recorded: list[bytes], lines: Path
 ) -> None:
     home.use(proxy)
     proxy.push(all_recorded[::2])
@@ -254,7 +254,9 @@ def test_an_import_that_was_interrupted_goes_on(home: Home, tmp_path: Path, how:
     holds(home)
 
 
-def test_the_collector_goes_on_beside_an_import(home: Home, proxy: Proxy, tmp_path: Path) -> None:
+def test_the_collector_goes_on_beside_an_import(
+    home: Home, proxy: FakeProxy, tmp_path: Path
+) -> None:
     home.use(proxy)
     many_in_keeper(tmp_path / "keeper.db", 30_000)
     home.start("ingest")

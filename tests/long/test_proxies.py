@@ -12,12 +12,12 @@ from contextlib import closing
 
 import pytest
 
-from demo.proxy import Proxy
+from demo.fake_proxy import FakeProxy
 from ingest.spool import Batch, Spool
 from ledger import Unwritable, transaction, writing
 from tests.support.events import burst, digest
 from tests.support.home import KEY, ROOT, eventually
-from tests.support.several import begin, entry, gaps, stand_ins, state, stored, use
+from tests.support.several import begin, entry, fake_proxies, gaps, state, stored, use
 
 SUMS = """
   select proxies.name, sum(requests), sum(input_tokens)
@@ -31,8 +31,8 @@ SUMS = """
 
 @pytest.fixture
 def pair(home):
-    """Two stand-ins, `home` and `office`, that the settings name."""
-    with stand_ins("home", "office") as proxies:
+    """Two fake proxies, `home` and `office`, that the settings name."""
+    with fake_proxies("home", "office") as proxies:
         use(home, proxies)
         yield proxies
 
@@ -98,9 +98,9 @@ def test_a_refused_key_stops_its_own_proxy_alone(home, pair):
     assert pair["office"].auth_failures == 1
 
 
-def answered(proxy: Proxy) -> int:
+def answered(proxy: FakeProxy) -> int:
     """Count the pops that a proxy has answered."""
-    return sum(heard.command == "LPOP" for heard in list(proxy.heard))
+    return sum(each.command == "LPOP" for each in list(proxy.commands))
 
 
 def test_a_slow_proxy_does_not_make_another_late(home, pair):
@@ -154,7 +154,7 @@ def test_a_thread_waits_for_its_turn_no_longer_than_for_another_process(tmp_path
 
 
 def test_a_refusing_and_a_slow_proxy_leave_another_its_speed(home):
-    with stand_ins("home", "slow", "refusing") as proxies:
+    with fake_proxies("home", "slow", "refusing") as proxies:
         use(home, proxies)
         listed = json.loads(home.env["LEDGER_PROXIES"])
         listed[2]["management_key"] = "wrong-management-key"

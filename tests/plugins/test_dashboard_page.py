@@ -9,8 +9,7 @@ import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
-from demo.proxy import Proxy
-from demo.serving import serving
+from demo.fake_proxy import FakeProxy, serving
 from demo.traffic import Traffic
 from ledger.queries import queries
 from tests.support.browsing import Site, browser, card, drawn, opened, picture, ready  # noqa: F401
@@ -26,7 +25,7 @@ def site(tmp_path_factory):
     """A dashboard over three days of made-up traffic, with both workers running."""
     home = Home(tmp_path_factory.mktemp("page"))
     now = time.time()
-    with serving(Proxy(key=KEY, retention=3600, records=False)) as proxy:
+    with serving(FakeProxy(key=KEY, retention=3600, keeps_log=False)) as proxy:
         home.use(proxy)
         traffic = Traffic(seed=1, anchor=now)
         proxy.push(list(traffic.history(now - DAYS * 86400, now, count=EVENTS)))
@@ -365,7 +364,7 @@ def test_a_connected_ledger_without_traffic_says_so(browser, home, proxy):  # no
 
 
 def test_switched_off_statistics_are_on_the_page(browser, home):  # noqa: F811
-    with serving(Proxy(key=KEY, retention=3600, statistics=False)) as proxy:
+    with serving(FakeProxy(key=KEY, retention=3600, statistics=False)) as proxy:
         home.use(proxy)
         home.run("ledger", "init")
         home.start("ingest")

@@ -20,7 +20,7 @@ from tests.support.brute import DAY, HOUR, Ledger
 from tests.support.home import Home, eventually, set_clock
 from tests.support.quota_ledger import add_account, add_windows
 from tests.support.quota_ledger import ledger as quota_ledger
-from tests.support.several import stand_ins, use
+from tests.support.several import fake_proxies, use
 
 NOW = 1_795_500_000_000
 OLD_LATENCY = """
@@ -196,7 +196,7 @@ def a_day(count: int, *, seed: int) -> list[bytes]:
 def site(tmp_path_factory):
     """A dashboard over the traffic of two proxies, `home` and `office`, with quotas."""
     home = Home(tmp_path_factory.mktemp("two"))
-    with stand_ins("home", "office", records=False) as proxies:
+    with fake_proxies("home", "office", keeps_log=False) as proxies:
         use(home, proxies)
         proxies["home"].push(a_day(400, seed=100))
         proxies["office"].push(a_day(150, seed=200))

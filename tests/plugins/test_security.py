@@ -13,8 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from demo.proxy import Proxy
-from demo.serving import serving
+from demo.fake_proxy import FakeProxy, serving
 from ledger.modes import tighten
 from tests.runtime.test_run import free_port
 from tests.support.home import KEY, RECORDINGS, ROOT, Home, eventually, recorded
@@ -48,7 +47,7 @@ def site_of(home: Home, **more: str) -> httpx.Client:
 def seeded(tmp_path_factory):
     """A home whose ledger holds every recorded event and some rejected ones."""
     home = Home(tmp_path_factory.mktemp("attacked"))
-    with serving(Proxy(key=KEY, retention=3600)) as proxy:
+    with serving(FakeProxy(key=KEY, retention=3600)) as proxy:
         home.use(proxy)
         proxy.push([payload for name in RECORDINGS for payload in recorded(name)] + [b"nonsense"])
         home.run("ingest", "--once")

@@ -8,8 +8,7 @@ import httpx
 import pytest
 import yaml
 
-from demo.proxy import Proxy
-from demo.serving import serving
+from demo.fake_proxy import FakeProxy, serving
 from tests.runtime.test_run import free_port
 from tests.support.home import KEY, RECORDINGS, ROOT, Home, eventually, recorded
 
@@ -22,7 +21,7 @@ WINDOWS = ["today", "1h", "5h", "24h", "7d", "30d", "90d"]
 def seeded(tmp_path_factory):
     """A home whose ledger holds every recorded event, the last of them seconds ago."""
     home = Home(tmp_path_factory.mktemp("seeded"))
-    with serving(Proxy(key=KEY, retention=3600)) as proxy:
+    with serving(FakeProxy(key=KEY, retention=3600)) as proxy:
         home.use(proxy)
         proxy.push([payload for name in RECORDINGS for payload in recorded(name)])
         home.run("ingest", "--once")

@@ -7,11 +7,9 @@ from itertools import pairwise
 
 import pytest
 
-from demo import auth_folder, pool
-from demo.auth_folder import content
-from demo.messages import Reply, reply
-from demo.proxy import Proxy
-from demo.serving import serving
+from demo.accounts import ALICE, BOB, CAROL, ERIN, FILES, file_content, write_files
+from demo.fake_proxy import FakeProxy, serving
+from demo.http import Reply, reply
 from tests.support.home import KEY
 from tests.support.quota_ledger import rows
 from tests.support.quota_rig import DAY, HOUR, MINUTE, Rig, digest
@@ -39,9 +37,9 @@ FAULTS = [
     pytest.param(TOO_MANY, "rate_limited", 429, 3, id="429-retry-after-0"),
     pytest.param(Reply(500, b"{}"), "unavailable", 500, 3, id="500"),
     pytest.param(PAGE, "bad_response", 200, 3, id="200-html"),
-    pytest.param(Reply(200, FINE, manner="hang"), "unavailable", None, 3, id="timeout"),
-    pytest.param(Reply(200, FINE, manner="drip"), "unavailable", None, 3, id="slow-body"),
-    pytest.param(Reply(200, FINE, manner="reset"), "unavailable", None, 3, id="reset"),
+    pytest.param(Reply(200, FINE, fault="hang"), "unavailable", None, 3, id="timeout"),
+    pytest.param(Reply(200, FINE, fault="drip"), "unavailable", None, 3, id="slow-body"),
+    pytest.param(Reply(200, FINE, fault="reset"), "unavailable", None, 3, id="reset"),
     pytest.param(ELSEWHERE, "bad_response", 302, 3, id="redirect"),
     pytest.param(HUGE, "bad_response", None, 3, id="10-mb"),
 ]
@@ -51,11 +49,11 @@ HALF_HOUR = 31 * MINUTE
 
 @pytest.fixture
 def rig_of(tmp_path):
-    """Make rigs on stand-ins of their own."""
+    """Make rigs on fake proxies of their own."""
     made = []
 
     def make(*accounts, mode="files", **more):
-        server = serving(Proxy(key=KEY, accounts=accounts))
+        server = serving(FakeProxy(key=KEY, accounts=accounts))
         proxy = server.__enter__()
         made.append((server, rig := Rig(tmp_path / mode, proxy, accounts, mode=mode, **more)))
         return rig
@@ -71,53 +69,53 @@ def rig_of(tmp_path):
 def test_a_fault_has_its_state_and_keeps_the_last_good_rows(
     rig_of, mode, fault, state, status, calls
 ):
-    rig = rig_of(pool.ALICE, pool.BOB, mode=mode)
+    rig = rig_of(ALICE, BOB, mode=mode)
     rig.settle()
-    good = rig.windows(pool.ALICE)
+    good = rig.windows(ALICE)
     assert [row["window_key"] for row in good] == ["5h", "7d"]
-    rig.proxy.providers.faults[pool.ALICE] = fault
+    rig.proxy.providers.faults[ALICE] = fault
     asked = rig.live(HALF_HOUR)
-    account = rig.account(pool.ALICE)
+    account = rig.account(ALICE)
     assert account["state"] == state
     assert account["http_status"] == status
-    assert [who for _, who in asked].count(pool.ALICE) == calls
-    assert rig.windows(pool.ALICE) == good
+    assert [who for _, who in asked].count(ALICE) == calls
+    assert rig.windows(ALICE) == good
     # The other account was asked every five minutes, to the minute.
-    times = [at for at, who in asked if who is pool.BOB]
+    times = [at for at, who in asked if who is BOB]
     assert len(times) == 6
     assert {later - sooner for sooner, later in pairwise(times)} == {5 * MINUTE}
-    assert rig.account(pool.BOB)["state"] == "ok"
+    assert rig.account(BOB)["state"] == "ok"
     assert "1 of" in (rig.poller.remark() or "")
     rig.proxy.providers.faults.clear()
     rig.live(7 * HOUR, step=HOUR)
-    assert rig.account(pool.ALICE)["state"] == "ok"
-    assert rig.account(pool.ALICE)["consecutive_failures"] == 0
+    assert rig.account(ALICE)["state"] == "ok"
+    assert rig.account(ALICE)["consecutive_failures"] == 0
 
 
 def test_a_terminal_state_is_asked_again_when_its_file_changes(rig_of):
-    rig = rig_of(pool.ALICE)
-    rig.proxy.providers.faults[pool.ALICE] = REVOKED
+    rig = rig_of(ALICE)
+    rig.proxy.providers.faults[ALICE] = REVOKED
     rig.settle()
-    assert rig.account(pool.ALICE)["state"] == "needs_login"
+    assert rig.account(ALICE)["state"] == "needs_login"
     assert rig.live(5 * HOUR, step=10 * MINUTE) == []
     rig.poller = rig.restarted()
     assert rig.live(30 * MINUTE) == []
     rig.proxy.providers.faults.clear()
-    auth_folder.write(rig.auth, [pool.ALICE], note="logged in again")
+    write_files(rig.auth, [ALICE], note="logged in again")
     assert len(rig.live(2 * MINUTE)) == 1
-    assert rig.account(pool.ALICE)["state"] == "ok"
+    assert rig.account(ALICE)["state"] == "ok"
 
 
 @pytest.mark.parametrize("mode", ["files", "management"])
 def test_nobody_is_asked_more_often_than_allowed(rig_of, mode):
-    rig = rig_of(pool.ALICE, pool.CAROL, mode=mode, refresh_ms=MINUTE)
+    rig = rig_of(ALICE, CAROL, mode=mode, refresh_ms=MINUTE)
     rig.settle()
     asked = []
     for _ in range(20):
         rig.conn.execute("insert into quota_requests (requested_at) values (?)", (rig.at,))
         asked += rig.live(MINUTE, step=10_000)
-    usage = [(at, who) for at, who in asked if who in (pool.ALICE, pool.CAROL)]
-    for account, least in ((pool.ALICE, MINUTE), (pool.CAROL, 3 * MINUTE)):
+    usage = [(at, who) for at, who in asked if who in (ALICE, CAROL)]
+    for account, least in ((ALICE, MINUTE), (CAROL, 3 * MINUTE)):
         times = [at for at, who in usage if who is account]
         assert len(times) >= 20 * MINUTE // least - 2
         gaps = [later - sooner for sooner, later in pairwise(times)]
@@ -125,10 +123,10 @@ def test_nobody_is_asked_more_often_than_allowed(rig_of, mode):
 
 
 def test_a_request_refreshes_now_and_is_answered(rig_of):
-    rig = rig_of(pool.ALICE, pool.BOB, pool.ERIN)
+    rig = rig_of(ALICE, BOB, ERIN)
     rig.settle()
     assert rig.live(2 * MINUTE) == []
-    alice = rig.account(pool.ALICE)["account_id"]
+    alice = rig.account(ALICE)["account_id"]
     ask = "insert into quota_requests (requested_at, account_id) values (?, ?)"
     rig.conn.execute(ask, (rig.at, alice))
     rig.settle()
@@ -142,13 +140,13 @@ def test_a_request_refreshes_now_and_is_answered(rig_of):
         {"answered_at": rig.at, "outcome": "1 refreshed, 1 failed, 1 asked too recently"},
         {"answered_at": rig.at, "outcome": "1 asked too recently"},
     ]
-    counts = [rig.proxy.providers.count(a) for a in (pool.ALICE, pool.BOB, pool.ERIN)]
+    counts = [rig.proxy.providers.count(a) for a in (ALICE, BOB, ERIN)]
     assert counts == [2, 2, 2]
 
 
 def test_a_day_of_polling_leaves_the_auth_folder_and_every_file_clean(rig_of, caplog):
     caplog.set_level(logging.DEBUG)
-    accounts = (pool.ALICE, pool.CAROL, pool.ERIN)
+    accounts = (ALICE, CAROL, ERIN)
     rig = rig_of(*accounts)
     before = digest(rig.auth)
     asked = rig.live(DAY, step=5 * MINUTE)
@@ -156,12 +154,12 @@ def test_a_day_of_polling_leaves_the_auth_folder_and_every_file_clean(rig_of, ca
     counts = {account: [who for _, who in asked].count(account) for account in accounts}
     # Claude's plan is asked for once a day, and a revoked login now and then. A busy machine may
     # miss a few of them.
-    allowed = {pool.ALICE: 288, pool.CAROL: 289, pool.ERIN: 4}
+    allowed = {ALICE: 288, CAROL: 289, ERIN: 4}
     assert all(0.9 * most <= counts[account] <= most for account, most in allowed.items()), counts
-    held = [content(account) for account in accounts]
+    held = [file_content(account) for account in accounts]
     secrets = [held_[name].split(".")[-1] for held_ in held for name in SECRET_FIELDS]
     said = [file.read_bytes() for file in rig.data.rglob("*") if file.is_file()]
-    for secret in [*secrets, pool.ALICE.account_id, "user-"]:
+    for secret in [*secrets, ALICE.account_id, "user-"]:
         assert not [text for text in said if secret.encode() in text], secret
         assert secret not in caplog.text
 
@@ -170,25 +168,25 @@ SECRET_FIELDS = ("access_token", "refresh_token")
 
 
 def test_a_half_written_file_is_waited_for(rig_of):
-    rig = rig_of(pool.ALICE)
+    rig = rig_of(ALICE)
     rig.settle()
-    file = rig.auth / pool.ALICE.file
+    file = rig.auth / ALICE.file
     whole = file.read_bytes()
     file.write_bytes(whole[: len(whole) // 2])
     threading.Timer(0.08, file.write_bytes, (whole,)).start()
     rig.at += 6 * MINUTE
     rig.settle()
-    assert rig.proxy.providers.count(pool.ALICE) == 2
+    assert rig.proxy.providers.count(ALICE) == 2
     file.write_bytes(b"")
     assert rig.live(20 * MINUTE, step=5 * MINUTE) == []
-    assert len(rig.windows(pool.ALICE)) == 2
+    assert len(rig.windows(ALICE)) == 2
     assert rows(rig.conn, "select count(*) as n from account_standings") == [{"n": 1}]
     file.write_bytes(whole)
     assert len(rig.live(2 * MINUTE)) == 1
 
 
 def test_what_is_no_credential_is_left_alone(rig_of):
-    rig = rig_of(pool.ALICE)
+    rig = rig_of(ALICE)
     (rig.auth / "cliproxyapi-usage-dashboard").mkdir()
     (rig.auth / "cliproxyapi-usage-dashboard" / "config.json").write_text('{"management_key": ""}')
     (rig.auth / "notes.json").write_text('["type"]')
@@ -205,86 +203,86 @@ def test_what_is_no_credential_is_left_alone(rig_of):
 
 
 def test_a_disabled_account_is_not_asked(rig_of):
-    rig = rig_of(pool.ALICE, pool.BOB)
-    auth_folder.write(rig.auth, [pool.ALICE], disabled=True)
+    rig = rig_of(ALICE, BOB)
+    write_files(rig.auth, [ALICE], disabled=True)
     rig.live(HOUR, step=MINUTE)
-    assert rig.proxy.providers.count(pool.ALICE) == 0
+    assert rig.proxy.providers.count(ALICE) == 0
     sql = "select usable, reason from account_verdicts where account = 'alice@example.com'"
     assert rows(rig.conn, sql) == [{"usable": 0, "reason": "disabled"}]
 
 
 def test_an_expired_token_is_not_sent(rig_of):
-    rig = rig_of(pool.ALICE)
-    file = rig.auth / pool.ALICE.file
-    file.write_text(json.dumps(content(pool.ALICE, life=-60)))
+    rig = rig_of(ALICE)
+    file = rig.auth / ALICE.file
+    file.write_text(json.dumps(file_content(ALICE, life=-60)))
     assert rig.live(HOUR, step=MINUTE) == []
-    assert rig.account(pool.ALICE)["state"] == "token_expired"
-    file.write_text(json.dumps(content(pool.ALICE)))
+    assert rig.account(ALICE)["state"] == "token_expired"
+    file.write_text(json.dumps(file_content(ALICE)))
     assert len(rig.live(MINUTE)) == 1
-    assert rig.account(pool.ALICE)["state"] == "ok"
+    assert rig.account(ALICE)["state"] == "ok"
 
 
 def test_a_credential_is_asked_through_its_own_proxy_or_not_at_all(rig_of):
-    rig = rig_of(pool.ALICE, pool.BOB)
-    with serving(Proxy(key=KEY)) as way:
-        auth_folder.write(rig.auth, [pool.ALICE], proxy_url=f"http://127.0.0.1:{way.port}")
-        auth_folder.write(rig.auth, [pool.BOB], proxy_url="socks5://127.0.0.1:1")
+    rig = rig_of(ALICE, BOB)
+    with serving(FakeProxy(key=KEY)) as way:
+        write_files(rig.auth, [ALICE], proxy_url=f"http://127.0.0.1:{way.port}")
+        write_files(rig.auth, [BOB], proxy_url="socks5://127.0.0.1:1")
         rig.settle()
-        assert (way.providers.count(pool.ALICE), rig.proxy.providers.count(pool.ALICE)) == (1, 0)
-    assert rig.account(pool.ALICE)["state"] == "ok"
-    bob = rig.account(pool.BOB)
+        assert (way.providers.count(ALICE), rig.proxy.providers.count(ALICE)) == (1, 0)
+    assert rig.account(ALICE)["state"] == "ok"
+    bob = rig.account(BOB)
     assert (bob["state"], bob["error_code"]) == ("unavailable", "proxy_unusable")
-    assert rig.proxy.providers.count(pool.BOB) == 0
+    assert rig.proxy.providers.count(BOB) == 0
 
 
 def test_an_index_that_the_proxy_forgot_is_not_asked_for(rig_of):
-    rig = rig_of(pool.ALICE, pool.BOB, mode="management")
+    rig = rig_of(ALICE, BOB, mode="management")
     rig.settle()
     before = len(rig.proxy.providers.calls)
-    rig.proxy.accounts = (pool.BOB,)
+    rig.proxy.accounts = (BOB,)
     rig.live(12 * MINUTE, step=30_000)
     calls = list(rig.proxy.providers.calls)[before:]
-    assert {call.account for call in calls} == {pool.BOB}
+    assert {call.account for call in calls} == {BOB}
     assert not [call for call in calls if "$TOKEN$" in call.headers.get("authorization", "")]
     standing = rows(rig.conn, "select account from account_standings")
     assert standing == [{"account": "bob@example.com"}]
 
 
 def test_a_slow_answer_ends_after_the_patience(rig_of):
-    rig = rig_of(pool.ALICE)
-    rig.proxy.providers.faults[pool.ALICE] = Reply(200, FINE * 100, manner="drip")
+    rig = rig_of(ALICE)
+    rig.proxy.providers.faults[ALICE] = Reply(200, FINE * 100, fault="drip")
     rig.settle()
-    assert rig.account(pool.ALICE)["error_code"] == "timeout"
+    assert rig.account(ALICE)["error_code"] == "timeout"
 
 
 def test_a_longer_wait_that_the_provider_asks_for_is_kept(rig_of):
-    rig = rig_of(pool.ALICE)
+    rig = rig_of(ALICE)
     patient = Reply(429, b"{}", headers=(("retry-after", "7200"),))
-    rig.proxy.providers.faults[pool.ALICE] = patient
+    rig.proxy.providers.faults[ALICE] = patient
     rig.settle()
     assert rig.live(119 * MINUTE) == []
     assert len(rig.live(2 * MINUTE)) == 1
 
 
 def test_another_login_of_the_same_account_is_asked_where_one_is_over(rig_of):
-    rig = rig_of(pool.ALICE)
-    over = content(pool.ALICE) | {"access_token": "over-fake-0000000000000000"}
+    rig = rig_of(ALICE)
+    over = file_content(ALICE) | {"access_token": "over-fake-0000000000000000"}
     (rig.auth / "codex-0-older-login.json").write_text(json.dumps(over))
     rig.settle()
-    assert rig.account(pool.ALICE)["state"] == "needs_login"
+    assert rig.account(ALICE)["state"] == "needs_login"
     assert len(rows(rig.conn, "select distinct account_id from credential_files")) == 1
     asked = rig.live(HOUR, step=5 * MINUTE)
     # After one try the login that works is asked, and goes on being asked.
-    assert [who for _, who in asked] == [pool.ALICE] * 12
-    assert rig.account(pool.ALICE)["state"] == "ok"
-    rig.proxy.providers.faults[pool.ALICE] = REVOKED
+    assert [who for _, who in asked] == [ALICE] * 12
+    assert rig.account(ALICE)["state"] == "ok"
+    rig.proxy.providers.faults[ALICE] = REVOKED
     assert len(rig.live(5 * HOUR, step=5 * MINUTE)) <= 3
 
 
 def test_files_and_proxy_tell_the_same_quotas(rig_of):
     told = []
     for mode in ("files", "management"):
-        rig = rig_of(*pool.FILES, mode=mode)
+        rig = rig_of(*FILES, mode=mode)
         rig.settle()
         sql = """
           select label, plan_raw, scope, scope_key, window_key, round(used_percent), gating

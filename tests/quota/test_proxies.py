@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from demo import auth_folder, pool
-from demo.messages import Reply
-from demo.pool import Account
-from demo.proxy import Proxy
+from demo.accounts import ALICE, BOB, CAROL, KIMI, Account, write_files
+from demo.fake_proxy import FakeProxy
+from demo.http import Reply
 from ledger import prepare
 from ledger.keys import load_salt
 from quota.asking import Asker
@@ -29,15 +28,15 @@ from tests.quota.test_polling import EXPIRED, REVOKED
 from tests.support.home import KEY, ROOT, eventually
 from tests.support.quota_ledger import rows
 from tests.support.quota_rig import MINUTE, PATIENCE, urls
-from tests.support.several import entry, stand_ins, use
+from tests.support.several import entry, fake_proxies, use
 
-HOME, OFFICE = (pool.ALICE, pool.CAROL), (pool.BOB, pool.KIMI)
+HOME, OFFICE = (ALICE, CAROL), (BOB, KIMI)
 
 
 class Two:
     """The pollers of two proxies on one ledger, stepped in turn by a clock that the test moves."""
 
-    def __init__(self, folder: Path, proxies: dict[str, Proxy]) -> None:
+    def __init__(self, folder: Path, proxies: dict[str, FakeProxy]) -> None:
         self.data, self.proxies, self.at = folder / "data", proxies, now()
         self.conn = prepare(self.data, timezone="UTC")
         self.ids = {name: find(self.conn, name) for name in proxies}
@@ -113,11 +112,11 @@ class Two:
 
 @pytest.fixture
 def two(tmp_path):
-    """Make pairs of pollers on stand-ins of their own."""
+    """Make pairs of pollers on fake proxies of their own."""
     made = []
 
     def make(home: Iterable[Account] = HOME, office: Iterable[Account] = OFFICE) -> Two:
-        served = stand_ins("home", "office")
+        served = fake_proxies("home", "office")
         proxies = served.__enter__()
         proxies["home"].accounts, proxies["office"].accounts = tuple(home), tuple(office)
         for proxy in proxies.values():
@@ -135,19 +134,19 @@ def test_a_request_is_answered_by_the_proxy_that_has_the_account(two):
     pair = two()
     pair.step()
     pair.at += 4 * MINUTE
-    wish = pair.ask(pool.KIMI)
+    wish = pair.ask(KIMI)
     pair.step("home")
     assert pair.outcome(wish) is None
     pair.step("office")
     assert pair.outcome(wish) == "1 refreshed"
-    assert pair.proxies["home"].providers.count(pool.KIMI) == 0
+    assert pair.proxies["home"].providers.count(KIMI) == 0
 
 
 def test_a_request_about_one_proxys_account_does_not_wait_for_another_proxy(two):
     pair = two()
     pair.step()
     pair.at += 4 * MINUTE
-    wish = pair.ask(pool.ALICE)
+    wish = pair.ask(ALICE)
     pair.step("home")
     assert pair.outcome(wish) == "1 refreshed"
 
@@ -172,7 +171,7 @@ def test_a_proxy_that_is_away_keeps_nobody_waiting_and_its_accounts_count_as_fai
     pair.proxies["office"].stop()
     pair.at += 4 * MINUTE
     pair.step()
-    every, one, other = pair.ask(), pair.ask(pool.BOB), pair.ask(pool.ALICE)
+    every, one, other = pair.ask(), pair.ask(BOB), pair.ask(ALICE)
     pair.step("home")
     assert [pair.outcome(wish) for wish in (every, one, other)] == [
         "2 refreshed, 2 failed",
@@ -180,7 +179,7 @@ def test_a_proxy_that_is_away_keeps_nobody_waiting_and_its_accounts_count_as_fai
         "1 refreshed",
     ]
     pair.proxies["office"].start()
-    wish = pair.ask(pool.BOB)
+    wish = pair.ask(BOB)
     pair.step("office", "home")
     assert pair.outcome(wish) == "1 refreshed"
 
@@ -200,72 +199,72 @@ def test_a_request_about_an_account_of_no_proxy_is_answered_once_all_have_looked
 
 
 def test_an_account_of_two_proxies_is_asked_no_more_often_than_one_of_one(two):
-    pair = two((pool.ALICE, pool.BOB), (pool.ALICE, pool.KIMI))
+    pair = two((ALICE, BOB), (ALICE, KIMI))
     pair.step()
     pair.live(60)
-    shared, alone = pair.count(pool.ALICE), pair.count(pool.BOB)
+    shared, alone = pair.count(ALICE), pair.count(BOB)
     assert sum(shared.values()) == sum(alone.values()) == 13
     assert len(rows(pair.conn, "select * from quota_accounts")) == 3
     pair.at += 2 * MINUTE
-    wish = pair.ask(pool.ALICE)
+    wish = pair.ask(ALICE)
     pair.step()
     assert pair.outcome(wish) == "1 refreshed"
-    assert sum(pair.count(pool.ALICE).values()) == 14
+    assert sum(pair.count(ALICE).values()) == 14
 
 
 def test_the_other_proxys_login_has_its_turn_after_one_that_failed(two):
-    pair = two((pool.ALICE,), (pool.ALICE,))
-    pair.proxies["home"].providers.faults[pool.ALICE] = REVOKED
+    pair = two((ALICE,), (ALICE,))
+    pair.proxies["home"].providers.faults[ALICE] = REVOKED
     pair.step("home")
-    assert pair.account(pool.ALICE)["state"] == "needs_login"
+    assert pair.account(ALICE)["state"] == "needs_login"
     pair.live(2)
-    assert pair.account(pool.ALICE)["state"] == "ok"
-    assert pair.count(pool.ALICE) == {"home": 1, "office": 1}
-    pair.proxies["office"].providers.faults[pool.ALICE] = REVOKED
+    assert pair.account(ALICE)["state"] == "ok"
+    assert pair.count(ALICE) == {"home": 1, "office": 1}
+    pair.proxies["office"].providers.faults[ALICE] = REVOKED
     pair.live(300)
     # Each was tried once more, and then both rest.
-    assert pair.account(pool.ALICE)["state"] == "needs_login"
-    assert sum(pair.count(pool.ALICE).values()) <= 6
+    assert pair.account(ALICE)["state"] == "needs_login"
+    assert sum(pair.count(ALICE).values()) <= 6
 
 
 def test_of_two_logins_of_which_one_fails_the_other_is_asked(two):
-    pair = two((pool.ALICE,), (pool.ALICE,))
+    pair = two((ALICE,), (ALICE,))
     pair.step()
-    pair.proxies["home"].providers.faults[pool.ALICE] = EXPIRED
+    pair.proxies["home"].providers.faults[ALICE] = EXPIRED
     pair.live(120)
-    asked = pair.count(pool.ALICE)
+    asked = pair.count(ALICE)
     assert sum(asked.values()) <= 25
     assert asked["office"] >= 8
 
 
 def test_an_account_that_another_poller_is_asking_is_left_alone(two):
-    pair = two((pool.ALICE,), (pool.ALICE,))
+    pair = two((ALICE,), (ALICE,))
     pair.step()
     pair.at += 6 * MINUTE
-    account_id = pair.account(pool.ALICE)["account_id"]
+    account_id = pair.account(ALICE)["account_id"]
     assert pair.shared.claims.take(account_id)
     pair.step()
-    before = pair.count(pool.ALICE)
+    before = pair.count(ALICE)
     pair.shared.claims.give_back(account_id)
     pair.step()
     assert sum(before.values()) == 1
-    assert sum(pair.count(pool.ALICE).values()) == 2
+    assert sum(pair.count(ALICE).values()) == 2
 
 
 def test_an_account_is_disabled_only_where_every_proxy_says_so(two):
-    pair = two((pool.ALICE,), (pool.ALICE,))
+    pair = two((ALICE,), (ALICE,))
     pair.step()
     disabled = "update credential_files set disabled = 1 where proxy_id = ?"
     pair.conn.execute(disabled, (pair.ids["home"],))
     pair.pollers["office"] = pair.poller("office")
     pair.step("office")
-    assert pair.account(pool.ALICE)["disabled"] == 0
+    assert pair.account(ALICE)["disabled"] == 0
 
 
 @pytest.fixture
 def quota_pair(home):
-    """Two stand-ins with accounts that the settings name, and stand-in providers."""
-    with stand_ins("home", "office") as proxies:
+    """Two fake proxies with accounts that the settings name, and fake providers."""
+    with fake_proxies("home", "office") as proxies:
         proxies["home"].accounts, proxies["office"].accounts = HOME, OFFICE
         use(home, proxies, LEDGER_PROVIDER_URLS=json.dumps(urls(proxies["home"])))
         yield proxies
@@ -290,7 +289,7 @@ def test_the_quotas_of_all_proxies_are_printed(home, quota_pair):
         "alice@example.com",
         "carol@example.com",
         "bob@example.com",
-        pool.KIMI.file,
+        KIMI.file,
     }
     assert home.query("select worker, role, state from heartbeats order by worker") == [
         ("quota home", "quota", "stopped"),
@@ -329,7 +328,7 @@ def test_both_workers_together_try_a_wrong_key_once_at_its_proxy(home, quota_pai
 
 def test_a_hanging_provider_of_one_proxy_keeps_no_account_of_another_waiting(home, quota_pair):
     for account in HOME:
-        quota_pair["home"].providers.faults[account] = Reply(200, b"{}", manner="hang")
+        quota_pair["home"].providers.faults[account] = Reply(200, b"{}", fault="hang")
     home.start("quota")
     eventually(lambda: quota_pair["office"].providers.calls)
     read = "select count(*) from quota_accounts where state = 'ok'"
@@ -351,7 +350,7 @@ def test_the_accounts_of_a_removed_proxy_are_no_longer_shown(home, quota_pair):
 def test_each_proxy_has_credential_files_of_its_own(home, quota_pair, tmp_path):
     folders = {"home": tmp_path / "a", "office": tmp_path / "b"}
     for name, folder in folders.items():
-        auth_folder.write(folder, quota_pair[name].accounts)
+        write_files(folder, quota_pair[name].accounts)
     listed = [
         entry(name, proxy.port, auth_dir=str(folders[name])) for name, proxy in quota_pair.items()
     ]

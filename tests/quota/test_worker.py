@@ -10,26 +10,26 @@ from contextlib import closing
 
 import pytest
 
-from demo import auth_folder, pool
-from demo.messages import Reply
+from demo.accounts import ALICE, ALICE_TEAM, CAROL, DAVE, ERIN, KIMI, write_files
+from demo.http import Reply
 from quota.report import SHAPE
 from tests.support.events import burst
 from tests.support.home import ROOT, eventually
 from tests.support.quota_rig import show_views, urls
 
-POOL = (pool.ALICE, pool.ALICE_TEAM, pool.DAVE, pool.CAROL, pool.ERIN, pool.KIMI)
+POOL = (ALICE, ALICE_TEAM, DAVE, CAROL, ERIN, KIMI)
 
 
 @pytest.fixture
 def quota_home(home, proxy):
-    """A home with credential files and stand-in providers."""
+    """A home with credential files and fake providers."""
     proxy.accounts = POOL
     home.use(
         proxy,
         LEDGER_PROVIDER_URLS=json.dumps(urls(proxy)),
         LEDGER_QUOTA_SOURCE="files",
     )
-    auth_folder.write(home.data.parent / "auth", POOL)
+    write_files(home.data.parent / "auth", POOL)
     home.run("ledger", "init")
     with closing(sqlite3.connect(home.data / "ledger.db", isolation_level=None)) as conn:
         show_views(conn)
@@ -91,7 +91,7 @@ def test_a_second_look_within_a_minute_asks_nobody(quota_home, proxy):
 
 def test_force_beside_a_running_worker_lets_that_one_ask(quota_home, proxy):
     quota_home.start("quota")
-    eventually(lambda: proxy.providers.count(pool.KIMI) == 1)
+    eventually(lambda: proxy.providers.count(KIMI) == 1)
     assert len(printed(quota_home)) == 6
     [(outcome,)] = quota_home.query("select outcome from quota_requests")
     assert outcome == "6 asked too recently"
@@ -123,7 +123,7 @@ def test_auto_does_without_a_proxy_that_is_away(quota_home, proxy):
     with_files = quota_home.env | {"LEDGER_QUOTA_SOURCE": "auto", "CLIPROXY_PORT": "1"}
     quota_home.env = with_files
     quota_home.run("quota", "--once")
-    assert proxy.providers.count(pool.ALICE) == 1
+    assert proxy.providers.count(ALICE) == 1
     assert quota_home.query("select distinct source from quota_accounts") == [("files",)]
 
 
@@ -155,7 +155,7 @@ def test_off_asks_nobody_and_says_so(quota_home, proxy):
     assert not proxy.providers.calls
 
 
-def test_in_the_demo_nobody_is_asked_before_the_stand_in_is_there(quota_home, proxy):
+def test_in_the_demo_no_request_is_made_before_the_fake_proxy_listens(quota_home, proxy):
     proxy.stop()
     procfile = (ROOT / "demo" / "Procfile").read_text()
     lines = dict(line.split(": ", 1) for line in procfile.splitlines())
@@ -169,15 +169,15 @@ def test_in_the_demo_nobody_is_asked_before_the_stand_in_is_there(quota_home, pr
     assert quota_home.count("gaps") == 0
 
 
-def test_stand_ins_must_be_on_this_machine(quota_home):
+def test_fake_providers_must_be_on_this_machine(quota_home):
     quota_home.env["LEDGER_PROVIDER_URLS"] = '{"codex": "https://codex.example.com"}'
     assert "provider_urls" in quota_home.run("quota", "--once", status=1)
 
 
 def test_a_worker_that_waits_for_a_provider_ends_at_once(quota_home, proxy):
-    proxy.providers.faults[pool.ALICE] = Reply(200, b"{}", manner="hang")
+    proxy.providers.faults[ALICE] = Reply(200, b"{}", fault="hang")
     worker = quota_home.start("quota")
-    eventually(lambda: proxy.providers.count(pool.ALICE) == 1)
+    eventually(lambda: proxy.providers.count(ALICE) == 1)
     worker.terminate()
     assert worker.wait(timeout=2) == 0
     # The request was not waited for.
@@ -187,7 +187,7 @@ def test_a_worker_that_waits_for_a_provider_ends_at_once(quota_home, proxy):
 
 def test_a_hanging_provider_keeps_nobody_from_the_ledger(quota_home, proxy):
     for account in POOL:
-        proxy.providers.faults[account] = Reply(200, b"{}", manner="hang")
+        proxy.providers.faults[account] = Reply(200, b"{}", fault="hang")
     quota_home.start("quota")
     eventually(lambda: proxy.providers.calls)
     with closing(sqlite3.connect(quota_home.data / "ledger.db", timeout=2)) as impatient:

@@ -1,4 +1,4 @@
-"""What the fault suite shares: its size, exact accounting at the stand-in, and the table it writes.
+"""What the fault suite shares: its size, exact accounting at the fake proxy, and its table.
 
 `CHAOS_SIZE` is how many events a burst has, `CHAOS_REPORT` the document whose table is written.
 """
@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from demo.proxy import Proxy
+from demo.fake_proxy import FakeProxy
 from tests.support.events import burst, digest
 
 SIZE = int(os.environ.get("CHAOS_SIZE", "2000"))
@@ -36,8 +36,8 @@ class Account(NamedTuple):
     at_risk: int
 
 
-def account(home, proxy: Proxy, pushed: int) -> Account:
-    """Count at the stand-in and in the ledger."""
+def account(home, proxy: FakeProxy, pushed: int) -> Account:
+    """Count at the fake proxy and in the ledger."""
     stored = {hash_ for (hash_,) in home.query("select event_hash from usage_events")}
     kept = [(sum(digest(event) in stored for event in batch), len(batch)) for batch in proxy.popped]
     [(at_risk,)] = home.query("select coalesce(sum(batches_at_risk), 0) from gaps")
@@ -103,7 +103,7 @@ def events(count: int, *, part: int = 0) -> list[bytes]:
 
 
 @contextmanager
-def pushing(proxy: Proxy, made: list[bytes], *, rate: int) -> Iterator[Callable[[], int]]:
+def pushing(proxy: FakeProxy, made: list[bytes], *, rate: int) -> Iterator[Callable[[], int]]:
     """Let events happen at a rate while the block runs; what is given tells how many did."""
     stop, done = threading.Event(), [0]
     step = max(rate // 20, 1)

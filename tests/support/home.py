@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from demo.proxy import Proxy
+from demo.fake_proxy import FakeProxy
 from ingest.__main__ import collectors
 from ingest.job import Collector
 from runtime.settings import Settings
@@ -77,8 +77,8 @@ class Home:
         }
         self.started: list[subprocess.Popen[str]] = []
 
-    def use(self, proxy: Proxy, **more: str) -> None:
-        """Point the settings at a stand-in proxy."""
+    def use(self, proxy: FakeProxy, **more: str) -> None:
+        """Point the settings at a fake proxy."""
         self.env |= {"CLIPROXY_PORT": str(proxy.port), **more}
 
     def start(self, *module: str) -> subprocess.Popen[str]:

@@ -5,9 +5,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from demo import auth_folder
-from demo.pool import Account
-from demo.proxy import Proxy
+from demo.accounts import Account, write_files
+from demo.fake_proxy import FakeProxy
 from ledger import prepare
 from ledger.keys import load_salt
 from quota.asking import Asker
@@ -27,8 +26,8 @@ MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 PATIENCE = 1.0
 
 
-def urls(proxy: Proxy) -> dict[str, str]:
-    """Give the stand-in providers' addresses."""
+def urls(proxy: FakeProxy) -> dict[str, str]:
+    """Give the fake providers' addresses."""
     return {name: f"http://127.0.0.1:{proxy.port}/providers/{name}" for name in PROVIDERS}
 
 
@@ -50,7 +49,7 @@ class Rig:
     def __init__(
         self,
         folder: Path,
-        proxy: Proxy,
+        proxy: FakeProxy,
         accounts: Iterable[Account],
         *,
         mode: str = "files",
@@ -63,7 +62,7 @@ class Rig:
         self.mode = mode
         self.refresh_ms = refresh_ms
         self.at = now()
-        auth_folder.write(self.auth, self.accounts)
+        write_files(self.auth, self.accounts)
         self.conn = prepare(self.data, timezone="Europe/Berlin")
         show_views(self.conn)
         self.proxy_id = find(self.conn, f"127.0.0.1:{proxy.port}")

@@ -1,4 +1,4 @@
-"""What tests of several proxies share: stand-ins by name, and settings that list them."""
+"""What tests of several proxies share: fake proxies by name, and settings that list them."""
 
 import json
 import subprocess
@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from demo.proxy import Proxy
-from demo.serving import serving
+from demo.fake_proxy import FakeProxy, serving
 from tests.support.home import KEY, Home, eventually
 
 STORED = """
@@ -20,11 +19,11 @@ STORED = """
 
 
 @contextmanager
-def stand_ins(*names: str, **more: Any) -> Iterator[dict[str, Proxy]]:
-    """Serve stand-in proxies by name, each keeping its events for an hour."""
+def fake_proxies(*names: str, **more: Any) -> Iterator[dict[str, FakeProxy]]:
+    """Serve fake proxies by name, each keeping its events for an hour."""
     with ExitStack() as stack:
         yield {
-            name: stack.enter_context(serving(Proxy(key=KEY, retention=3600, **more)))
+            name: stack.enter_context(serving(FakeProxy(key=KEY, retention=3600, **more)))
             for name in names
         }
 
@@ -35,7 +34,7 @@ def entry(name: str, port: int, **more: str) -> dict[str, str]:
     return {"name": name, "address": f"127.0.0.1:{port}", **key, **more}
 
 
-def use(home: Home, proxies: dict[str, Proxy], **more: str) -> None:
+def use(home: Home, proxies: dict[str, FakeProxy], **more: str) -> None:
     """Let the settings name these proxies, and no others."""
     home.env.pop("CLIPROXY_MANAGEMENT_KEY", None)
     listed = [entry(name, proxy.port) for name, proxy in proxies.items()]
