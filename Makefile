@@ -69,7 +69,7 @@ report: $(READY) ## Print a report: RANGE=today|1h|5h|24h|7d|30d|90d BY=account|
 status: $(READY) ## Say in one line what today took, which account is best and what is wrong
 	@$(PY) -m ledger status
 
-docs: $(READY) ## Write docs/settings.md and docs/tables.md from the program
+docs: $(READY) ## Write docs/settings.md, and docs/tables.md with every table, view and column
 	@$(PY) -m runtime.reference
 
 preview: $(DEV) ## Picture the dashboard on made-up traffic: docs/preview.png

@@ -3328,31 +3328,275 @@ from quota_troubles
 where state = 'needs_login'
 having count(*) > 0;
 
--- Everything that is worth a message now: one row for each, as long as it lasts. The subject says
--- what it is about and does not change meanwhile; tells_over: its end is worth a message too. What
--- an alert has begun for is not over at the threshold itself, but a little beyond it.
-create view alert_conditions as
-with rules as (
-  select
-    rule       as rule,
-    threshold  as threshold
-  from alert_rules
-  where enabled = 1
-),
--- Events that are past are told for a while, and none from before the first start of the worker.
-since as (
-  select
-    max(
-      clock.now - 3600000,
-      coalesce((select cast(value as integer) from settings where name = 'alerts_from'), 9e18)
-    ) as hour_ago,
-    max(
-      clock.now - 21600000,
-      coalesce((select cast(value as integer) from settings where name = 'alerts_from'), 9e18)
-    ) as six_hours_ago
-  from clock
-),
-burst as (
+-- The rules that are switched on.
+create view enabled_alert_rules as
+select
+  rule       as rule,
+  threshold  as threshold
+from alert_rules
+where enabled = 1;
+
+-- From when on a past event is worth an alert: it is for some hours, and never from before the
+-- first start of the alerts worker.
+create view alert_horizons as
+with first_start (started_at) as (
+  -- Without a start there is nothing to report.
+  select coalesce((select cast(value as integer) from settings where name = 'alerts_from'), 9e18)
+)
+select
+  max(clock.now - 3600000, started_at)    as resets_from,
+  max(clock.now - 21600000, started_at)   as gaps_from
+from clock
+cross join first_start;
+
+-- Rules quota_low, runs_out and reset. An alert that is open ends a little beyond the threshold
+-- that it began at, not at the threshold itself.
+create view limit_alerts as
+select
+  rules.rule              as rule,
+  'limit ' || window_id   as subject,
+  'warning'               as severity,
+  account || ' (' || states.provider || '): '
+    || iif(
+      left_percent > 0,
+      printf('%g', round(left_percent, 1)) || ' % of the ' || label || ' limit is left',
+      'the ' || label || ' limit is used up'
+    )
+    || iif(resets_at is null, '.', '; it resets at {until}.')
+                          as sentence,
+  states.observed_at      as since,
+  resets_at               as until,
+  left_percent            as value,
+  rules.threshold         as threshold,
+  0                       as tells_over
+from enabled_alert_rules as rules
+cross join quota_window_states as states
+left join quota_accounts using (account_id)
+left join alerts
+  on alerts.rule = rules.rule
+  and alerts.subject = 'limit ' || window_id
+  and alerts.ended_at is null
+where rules.rule = 'quota_low'
+  and gating = 1
+  and coalesce(quota_accounts.disabled, 0) = 0
+  and left_percent < min(rules.threshold + iif(alerts.id is null, 0, 2), 100)
+  and (not stale or alerts.id is not null)
+union all
+select
+  rules.rule,
+  'limit ' || forecasts.window_id,
+  'warning',
+  iif(
+    -- Only an open alert gets here without a forecast: it keeps its sentence.
+    runs_out_at is null,
+    alerts.sentence,
+    account || ' (' || provider || '): at this rate the ' || forecasts.label
+      || ' limit runs out at {since}, before it resets at {until}.'
+  ),
+  runs_out_at,
+  forecasts.resets_at,
+  coalesce((forecasts.resets_at - runs_out_at) / 60000, alerts.value),
+  rules.threshold,
+  0
+from enabled_alert_rules as rules
+cross join quota_window_forecasts as forecasts
+join quota_windows on quota_windows.id = forecasts.window_id
+left join quota_accounts on quota_accounts.account_id = forecasts.account_id
+left join alerts
+  on alerts.rule = rules.rule
+  and alerts.subject = 'limit ' || forecasts.window_id
+  and alerts.ended_at is null
+where rules.rule = 'runs_out'
+  and gating = 1
+  and coalesce(quota_accounts.disabled, 0) = 0
+  and iif(
+    alerts.id is null,
+    forecasts.resets_at - runs_out_at >= rules.threshold * 60000,
+    outcome = 'runs_out' or left_over_percent < 5 or reason = 'stale'
+  )
+union all
+select
+  rules.rule,
+  'reset ' || resets.window_id || ' ' || resets.cycle,
+  'notice',
+  standings.account || ' (' || standings.provider || '): the ' || resets.label || ' limit has reset '
+    || iif(early, 'early, ', '') || 'at {since}; '
+    || iif(
+      left_percent > 0,
+      printf('%g', round(left_percent, 1)) || ' % was left.',
+      'it had been used up.'
+    ),
+  ended_at,
+  null,
+  left_percent,
+  rules.threshold,
+  0
+from enabled_alert_rules as rules
+cross join alert_horizons
+cross join quota_staleness
+cross join quota_last_resets as resets
+join quota_windows on quota_windows.id = resets.window_id
+join account_standings as standings on standings.account_id = resets.account_id
+where rules.rule = 'reset'
+  -- What was left long before the end is not what was left at the end.
+  and ended_at - quota_windows.last_at <= stale_ms
+  and resets.gating = 1
+  -- A correction by the provider is no reset.
+  and (not early or next_used_percent < resets.used_percent - 20)
+  and standings.disabled = 0
+  and ended_at >= alert_horizons.resets_from
+  and left_percent < rules.threshold;
+
+-- Rule needs_login.
+create view account_alerts as
+select
+  rules.rule                                                as rule,
+  'account ' || account_id                                  as subject,
+  'warning'                                                 as severity,
+  account || ' (' || provider || '): ' || advice || '.'     as sentence,
+  last_attempt_at                                           as since,
+  null                                                      as until,
+  failures                                                  as value,
+  null                                                      as threshold,
+  0                                                         as tells_over
+from enabled_alert_rules as rules
+cross join quota_troubles
+where rules.rule = 'needs_login'
+  and (state in ('needs_login', 'deactivated') or state = 'auth_error' and failures >= 3);
+
+-- Rules collector and quota_worker: workers that have stopped or are silent. A quota worker that
+-- was stopped was stopped on purpose.
+create view worker_alerts as
+select
+  rules.rule                      as rule,
+  heartbeats.worker               as subject,
+  'severe'                        as severity,
+  'The collector' || coalesce(' of ' || proxies.name, '')
+    || iif(
+      heartbeats.state = 'stopped',
+      ' was stopped at {since}: nothing is collected. Start it again.',
+      ' has given no sign of life since {since}: start it again.'
+    )                             as sentence,
+  beat_at                         as since,
+  null                            as until,
+  (clock.now - beat_at) / 1000    as value,
+  rules.threshold                 as threshold,
+  1                               as tells_over
+from enabled_alert_rules as rules
+cross join clock
+cross join heartbeats
+left join proxies on proxies.id = heartbeats.proxy_id
+where rules.rule = 'collector'
+  and heartbeats.role = 'ingest'
+  and coalesce(proxies.configured, 1) = 1
+  and clock.now - beat_at > rules.threshold * 1000
+union all
+select
+  rules.rule,
+  heartbeats.worker,
+  'warning',
+  'The quota worker' || iif(worker = role, '', coalesce(' of ' || proxies.name, ''))
+    || ' has given no sign of life since {since}: start it again.',
+  beat_at,
+  null,
+  (clock.now - beat_at) / 1000,
+  rules.threshold,
+  1
+from enabled_alert_rules as rules
+cross join clock
+cross join heartbeats
+left join proxies on proxies.id = heartbeats.proxy_id
+where rules.rule = 'quota_worker'
+  and coalesce(proxies.configured, 1) = 1
+  and heartbeats.role = 'quota'
+  and heartbeats.state <> 'stopped'
+  and clock.now - beat_at > rules.threshold * 1000;
+
+-- Rules gap, lost and queue_shared: events that do not arrive.
+create view collection_alerts as
+select
+  rules.rule                                  as rule,
+  'proxy ' || proxies.id                      as subject,
+  iif(
+    cause in ('proxy away', 'connection lost', 'collector stopped', 'collector killed'),
+    'warning',
+    'severe'
+  )                                           as severity,
+  -- The cause of today may be another one than that of the beginning.
+  'Nothing has been collected from ' || name || ' since {since}: '
+    || rtrim(coalesce(heartbeats.detail, gaps.detail, cause), '.') || '.'
+    || case
+      when retention_seconds is null then ''
+      when gaps.started_at + retention_seconds * 1000 > clock.now
+        then ' The proxy keeps its events until {until}.'
+      else ' Events from before {until} may be lost.'
+    end                                       as sentence,
+  gaps.started_at                             as since,
+  iif(
+    gaps.started_at + retention_seconds * 1000 > clock.now,
+    gaps.started_at + retention_seconds * 1000,
+    clock.now - retention_seconds * 1000
+  )                                           as until,
+  (clock.now - gaps.started_at) / 1000        as value,
+  rules.threshold                             as threshold,
+  1                                           as tells_over
+from enabled_alert_rules as rules
+cross join clock
+cross join gaps
+join proxies on proxies.id = gaps.proxy_id
+left join heartbeats
+  on heartbeats.proxy_id = gaps.proxy_id
+  and heartbeats.role = 'ingest'
+  and heartbeats.state <> 'working'
+where rules.rule = 'gap'
+  and gaps.ended_at is null
+  and proxies.configured = 1
+  and clock.now - gaps.started_at > rules.threshold * 1000
+union all
+select
+  rules.rule,
+  'gap ' || gap_id,
+  'warning',
+  'About ' || printf('%,d', maybe_missing) || iif(maybe_missing = 1, ' event of ', ' events of ')
+    || proxy
+    || ' may be missing: nothing was collected from {since} until {until} (' || cause || ').',
+  started_at,
+  ended_at,
+  maybe_missing,
+  rules.threshold,
+  0
+from enabled_alert_rules as rules
+cross join clock
+cross join alert_horizons
+cross join gap_estimates
+where rules.rule = 'lost'
+  and ended_at >= alert_horizons.gaps_from
+  -- What the proxy kept meanwhile comes in within moments, in many batches.
+  and ended_at < clock.now - 120000
+  and maybe_missing >= rules.threshold
+union all
+select
+  rules.rule,
+  'proxy ' || proxy,
+  'severe',
+  'Another program is taking events from the queue of ' || proxy
+    || ': the proxy counts attempts that never arrive here. '
+    || 'Stop it, since each event goes to one collector only.',
+  read_at,
+  null,
+  missing,
+  null,
+  1
+from enabled_alert_rules as rules
+cross join proxy_run_counts
+where rules.rule = 'queue_shared'
+  and current
+  and finding = 'taken'
+  and proxy in (select name from proxies where configured = 1);
+
+-- Rules failures and unpriced. An alert about failures ends below half of what it began with.
+create view traffic_alerts as
+with burst as (
   select
     coalesce(sum(requests), 0) as requests,
     coalesce(sum(failed), 0)   as failed,
@@ -3362,367 +3606,156 @@ burst as (
     on grain = 1
     and bucket_at >= clock.now - clock.now % 60000 - 600000
     and bucket_at <= clock.now
-),
--- {at} and {until} stand for the two instants, in local time.
-said (rule, subject, severity, sentence, at, until, value, threshold, tells_over) as (
-  select
-    rules.rule,
-    'limit ' || window_id,
-    'warning',
-    account || ' (' || states.provider || '): '
-      || iif(
-        left_percent > 0,
-        printf('%g', round(left_percent, 1)) || ' % of the ' || label || ' limit is left',
-        'the ' || label || ' limit is used up'
-      )
-      || iif(resets_at is null, '.', '; it resets at {until}.'),
-    states.observed_at,
-    resets_at,
-    left_percent,
-    rules.threshold,
-    0
-  from rules
-  cross join quota_window_states as states
-  left join quota_accounts using (account_id)
-  left join alerts
-    on alerts.rule = rules.rule
-    and alerts.subject = 'limit ' || window_id
-    and alerts.ended_at is null
-  where rules.rule = 'quota_low'
-    and gating = 1
-    and coalesce(quota_accounts.disabled, 0) = 0
-    and left_percent < min(rules.threshold + iif(alerts.id is null, 0, 2), 100)
-    and (not stale or alerts.id is not null)
-  union all
-  select
-    rules.rule,
-    'limit ' || forecasts.window_id,
-    'warning',
-    iif(
-      -- Only one that is open already: what was said of it stands.
-      runs_out_at is null,
-      alerts.sentence,
-      account || ' (' || provider || '): at this rate the ' || forecasts.label
-        || ' limit runs out at {at}, before it resets at {until}.'
-    ),
-    runs_out_at,
-    forecasts.resets_at,
-    coalesce((forecasts.resets_at - runs_out_at) / 60000, alerts.value),
-    rules.threshold,
-    0
-  from rules
-  cross join quota_window_forecasts as forecasts
-  join quota_windows on quota_windows.id = forecasts.window_id
-  left join quota_accounts on quota_accounts.account_id = forecasts.account_id
-  left join alerts
-    on alerts.rule = rules.rule
-    and alerts.subject = 'limit ' || forecasts.window_id
-    and alerts.ended_at is null
-  where rules.rule = 'runs_out'
-    and gating = 1
-    and coalesce(quota_accounts.disabled, 0) = 0
-    and iif(
-      alerts.id is null,
-      forecasts.resets_at - runs_out_at >= rules.threshold * 60000,
-      outcome = 'runs_out' or left_over_percent < 5 or reason = 'stale'
-    )
-  union all
-  select
-    rules.rule,
-    'reset ' || resets.window_id || ' ' || resets.cycle,
-    'notice',
-    standings.account || ' (' || standings.provider || '): the ' || resets.label || ' limit has reset '
-      || iif(early, 'early, ', '') || 'at {at}; '
-      || iif(
-        left_percent > 0,
-        printf('%g', round(left_percent, 1)) || ' % was left.',
-        'it had been used up.'
-      ),
-    ended_at,
-    null,
-    left_percent,
-    rules.threshold,
-    0
-  from rules
-  cross join since
-  cross join quota_staleness
-  cross join quota_last_resets as resets
-  join quota_windows on quota_windows.id = resets.window_id
-  join account_standings as standings on standings.account_id = resets.account_id
-  where rules.rule = 'reset'
-    -- What was left long before is not what was left.
-    and ended_at - quota_windows.last_at <= stale_ms
-    and resets.gating = 1
-    -- A correction by the provider is no reset.
-    and (not early or next_used_percent < resets.used_percent - 20)
-    and standings.disabled = 0
-    and ended_at >= since.hour_ago
-    and left_percent < rules.threshold
-  union all
-  select
-    rules.rule,
-    'account ' || account_id,
-    'warning',
-    account || ' (' || provider || '): ' || advice || '.',
-    last_attempt_at,
-    null,
-    failures,
-    null,
-    0
-  from rules
-  cross join quota_troubles
-  where rules.rule = 'needs_login'
-    and (state in ('needs_login', 'deactivated') or state = 'auth_error' and failures >= 3)
-  union all
-  select
-    rules.rule,
-    heartbeats.worker,
-    'severe',
-    'The collector' || coalesce(' of ' || proxies.name, '')
-      || iif(
-        heartbeats.state = 'stopped',
-        ' was stopped at {at}: nothing is collected. Start it again.',
-        ' has given no sign of life since {at}: start it again.'
-      ),
-    beat_at,
-    null,
-    (clock.now - beat_at) / 1000,
-    rules.threshold,
-    1
-  from rules
-  cross join clock
-  cross join heartbeats
-  left join proxies on proxies.id = heartbeats.proxy_id
-  where rules.rule = 'collector'
-    and heartbeats.role = 'ingest'
-    and coalesce(proxies.configured, 1) = 1
-    and clock.now - beat_at > rules.threshold * 1000
-  union all
-  select
-    rules.rule,
-    'proxy ' || proxies.id,
-    iif(
-      cause in ('proxy away', 'connection lost', 'collector stopped', 'collector killed'),
-      'warning',
-      'severe'
-    ),
-    -- What is wrong now may be another thing than what was when it began.
-    'Nothing has been collected from ' || name || ' since {at}: '
-      || rtrim(coalesce(heartbeats.detail, gaps.detail, cause), '.') || '.'
-      || case
-        when retention_seconds is null then ''
-        when gaps.started_at + retention_seconds * 1000 > clock.now
-          then ' The proxy keeps its events until {until}.'
-        else ' Events from before {until} may be lost.'
-      end,
-    gaps.started_at,
-    iif(
-      gaps.started_at + retention_seconds * 1000 > clock.now,
-      gaps.started_at + retention_seconds * 1000,
-      clock.now - retention_seconds * 1000
-    ),
-    (clock.now - gaps.started_at) / 1000,
-    rules.threshold,
-    1
-  from rules
-  cross join clock
-  cross join gaps
-  join proxies on proxies.id = gaps.proxy_id
-  left join heartbeats
-    on heartbeats.proxy_id = gaps.proxy_id
-    and heartbeats.role = 'ingest'
-    and heartbeats.state <> 'working'
-  where rules.rule = 'gap'
-    and gaps.ended_at is null
-    and proxies.configured = 1
-    and clock.now - gaps.started_at > rules.threshold * 1000
-  union all
-  select
-    rules.rule,
-    'gap ' || gap_id,
-    'warning',
-    'About ' || printf('%,d', maybe_missing) || iif(maybe_missing = 1, ' event of ', ' events of ')
-      || proxy
-      || ' may be missing: nothing was collected from {at} until {until} (' || cause || ').',
-    started_at,
-    ended_at,
-    maybe_missing,
-    rules.threshold,
-    0
-  from rules
-  cross join clock
-  cross join since
-  cross join gap_estimates
-  where rules.rule = 'lost'
-    and ended_at >= since.six_hours_ago
-    -- What the proxy kept meanwhile comes in within moments, in many batches.
-    and ended_at < clock.now - 120000
-    and maybe_missing >= rules.threshold
-  union all
-  select
-    rules.rule,
-    'proxy ' || proxy,
-    'severe',
-    'Another program is taking events from the queue of ' || proxy
-      || ': the proxy counts attempts that never arrive here. '
-      || 'Stop it, since each event goes to one collector only.',
-    read_at,
-    null,
-    missing,
-    null,
-    1
-  from rules
-  cross join proxy_run_counts
-  where rules.rule = 'queue_shared'
-    and current
-    and finding = 'taken'
-    and proxy in (select name from proxies where configured = 1)
-  union all
-  select
-    rules.rule,
-    'attempts',
-    'warning',
-    printf('%,d of %,d attempts of the last 10 minutes failed (%d %%)', failed, requests,
-      failed * 100 / requests)
-      || coalesce(', mostly with status ' || (
-        select status_code
-        from (
-          select status_code
-          from usage_events indexed by failed_events_by_time
-          where failed = 1 and occurred_at >= burst.from_at
-          order by occurred_at desc
-          limit 500
-        )
-        group by status_code
-        order by count(*) desc
-        limit 1
-      ), '') || '.',
-    burst.from_at,
-    null,
-    100.0 * failed / requests,
-    rules.threshold,
-    1
-  from rules
-  cross join burst
-  left join alerts
-    on alerts.rule = rules.rule
-    and alerts.subject = 'attempts'
-    and alerts.ended_at is null
-  where rules.rule = 'failures'
-    and failed >= (select threshold from alert_rules where rule = 'failed_attempts')
-      / iif(alerts.id is null, 1, 2)
-    and 100.0 * failed / requests >= rules.threshold / iif(alerts.id is null, 1, 2)
-  union all
-  select
-    rules.rule,
-    'model ' || model_id,
-    'notice',
-    'The model ' || name || ' has no known price: ' || printf('%,d', sum(unpriced))
-      || iif(sum(unpriced) = 1, ' attempt of the last 7 days is', ' attempts of the last 7 days are')
-      || ' missing in every cost. Add it to prices in config.json.',
-    min(bucket_at),
-    null,
-    sum(unpriced),
-    rules.threshold,
-    0
-  from rules
-  cross join clock
-  cross join model_rollup
-    on grain = 4 and bucket_at >= clock.now - clock.now % 86400000 - 604800000
-  join known_models on known_models.id = model_id
-  where rules.rule = 'unpriced' and unpriced > 0
-  group by model_id
-  having sum(unpriced) >= rules.threshold
-  union all
-  select
-    rules.rule,
-    heartbeats.worker,
-    'warning',
-    'The quota worker' || iif(worker = role, '', coalesce(' of ' || proxies.name, ''))
-      || ' has given no sign of life since {at}: start it again.',
-    beat_at,
-    null,
-    (clock.now - beat_at) / 1000,
-    rules.threshold,
-    1
-  from rules
-  cross join clock
-  cross join heartbeats
-  left join proxies on proxies.id = heartbeats.proxy_id
-  where rules.rule = 'quota_worker'
-    and coalesce(proxies.configured, 1) = 1
-    and heartbeats.role = 'quota'
-    and heartbeats.state <> 'stopped'
-    and clock.now - beat_at > rules.threshold * 1000
-  union all
-  select
-    rules.rule,
-    'budget ' || budget || ' ' || from_day,
-    iif(rules.rule = 'budget_spent', 'severe', 'warning'),
-    'Budget ' || budget || ': '
-      || iif(
-        unit = 'tokens',
-        printf('%,d of %,d tokens', spent, amount),
-        printf('$%.2f of $%.2f at list price', spent, amount)
-      )
-      || ' are used (' || cast(percent as integer) || ' %); the ' || per || ' ends at {until}.',
-    starts_at,
-    ends_at,
-    percent,
-    rules.threshold,
-    0
-  from rules
-  cross join budget_states
-  where (rules.rule = 'budget_spent' and percent >= rules.threshold)
-    or (
-      rules.rule = 'budget_near'
-      and percent >= rules.threshold
-      and percent < coalesce((select threshold from rules where rule = 'budget_spent'), 9e18)
-    )
 )
 select
-  said.rule                                           as rule,
-  said.subject                                        as subject,
-  said.severity                                       as severity,
+  rules.rule                  as rule,
+  'attempts'                  as subject,
+  'warning'                   as severity,
+  printf(
+    '%,d of %,d attempts of the last 10 minutes failed (%d %%)',
+    failed, requests, failed * 100 / requests
+  )
+    || coalesce(', mostly with status ' || (
+      select status_code
+      from (
+        select status_code
+        from usage_events indexed by failed_events_by_time
+        where failed = 1 and occurred_at >= burst.from_at
+        order by occurred_at desc
+        limit 500
+      )
+      group by status_code
+      order by count(*) desc
+      limit 1
+    ), '') || '.'             as sentence,
+  burst.from_at               as since,
+  null                        as until,
+  100.0 * failed / requests   as value,
+  rules.threshold             as threshold,
+  1                           as tells_over
+from enabled_alert_rules as rules
+cross join burst
+left join alerts
+  on alerts.rule = rules.rule
+  and alerts.subject = 'attempts'
+  and alerts.ended_at is null
+where rules.rule = 'failures'
+  and failed >= (select threshold from alert_rules where rule = 'failed_attempts')
+    / iif(alerts.id is null, 1, 2)
+  and 100.0 * failed / requests >= rules.threshold / iif(alerts.id is null, 1, 2)
+union all
+select
+  rules.rule,
+  'model ' || model_id,
+  'notice',
+  'The model ' || name || ' has no known price: ' || printf('%,d', sum(unpriced))
+    || iif(sum(unpriced) = 1, ' attempt of the last 7 days is', ' attempts of the last 7 days are')
+    || ' missing in every cost. Add it to prices in config.json.',
+  min(bucket_at),
+  null,
+  sum(unpriced),
+  rules.threshold,
+  0
+from enabled_alert_rules as rules
+cross join clock
+cross join model_rollup
+  on grain = 4 and bucket_at >= clock.now - clock.now % 86400000 - 604800000
+join known_models on known_models.id = model_id
+where rules.rule = 'unpriced' and unpriced > 0
+group by model_id
+having sum(unpriced) >= rules.threshold;
+
+-- Rules budget_near and budget_spent: a budget that is spent is no longer near.
+create view budget_alerts as
+select
+  rules.rule                                                as rule,
+  'budget ' || budget || ' ' || from_day                    as subject,
+  iif(rules.rule = 'budget_spent', 'severe', 'warning')     as severity,
+  'Budget ' || budget || ': '
+    || iif(
+      unit = 'tokens',
+      printf('%,d of %,d tokens', spent, amount),
+      printf('$%.2f of $%.2f at list price', spent, amount)
+    )
+    || ' are used (' || cast(percent as integer) || ' %); the ' || per || ' ends at {until}.'
+                                                            as sentence,
+  starts_at                                                 as since,
+  ends_at                                                   as until,
+  percent                                                   as value,
+  rules.threshold                                           as threshold,
+  0                                                         as tells_over
+from enabled_alert_rules as rules
+cross join budget_states
+where (rules.rule = 'budget_spent' and percent >= rules.threshold)
+  or (
+    rules.rule = 'budget_near'
+    and percent >= rules.threshold
+    and percent < coalesce(
+      (select threshold from enabled_alert_rules where rule = 'budget_spent'), 9e18
+    )
+  );
+
+-- Each rule has a select of its own in one of the views above. The subject must not change while
+-- the condition lasts: it is what an open alert is found again by. tells_over: its end is worth a
+-- message too. {since} and {until} stand for these two instants in local time.
+create view alert_conditions as
+with found as (
+  select * from limit_alerts
+  union all
+  select * from account_alerts
+  union all
+  select * from worker_alerts
+  union all
+  select * from collection_alerts
+  union all
+  select * from traffic_alerts
+  union all
+  select * from budget_alerts
+),
+localized as (
+  select
+    found.*,
+    (clock.now + now_zone.offset_ms) / 1000       as now_local,
+    (found.since + since_zone.offset_ms) / 1000   as since_local,
+    (found.until + until_zone.offset_ms) / 1000   as until_local
+  from found
+  cross join clock
+  left join zone_offsets as now_zone
+    on now_zone.starts_at <= clock.now and clock.now < now_zone.ends_at
+  left join zone_offsets as since_zone
+    on since_zone.starts_at <= found.since and found.since < since_zone.ends_at
+  left join zone_offsets as until_zone
+    on until_zone.starts_at <= found.until and found.until < until_zone.ends_at
+),
+formatted as (
+  select
+    *,
+    iif(
+      date(since_local, 'unixepoch') = date(now_local, 'unixepoch'), '%H:%M', '%Y-%m-%d %H:%M'
+    ) as since_format,
+    iif(
+      date(until_local, 'unixepoch') = date(now_local, 'unixepoch'), '%H:%M', '%Y-%m-%d %H:%M'
+    ) as until_format
+  from localized
+)
+select
+  rule                                                as rule,
+  subject                                             as subject,
+  severity                                            as severity,
   replace(
     replace(
-      said.sentence,
-      '{at}',
-      coalesce(strftime(
-        iif(
-          date((said.at + at_zone.offset_ms) / 1000, 'unixepoch')
-            = date((clock.now + zone.offset_ms) / 1000, 'unixepoch'),
-          '%H:%M',
-          '%Y-%m-%d %H:%M'
-        ),
-        (said.at + at_zone.offset_ms) / 1000,
-        'unixepoch'
-      ), '?')
+      sentence,
+      '{since}',
+      coalesce(strftime(since_format, since_local, 'unixepoch'), '?')
     ),
     '{until}',
-    coalesce(strftime(
-      iif(
-        date((said.until + until_zone.offset_ms) / 1000, 'unixepoch')
-          = date((clock.now + zone.offset_ms) / 1000, 'unixepoch'),
-        '%H:%M',
-        '%Y-%m-%d %H:%M'
-      ),
-      (said.until + until_zone.offset_ms) / 1000,
-      'unixepoch'
-    ), '?')
+    coalesce(strftime(until_format, until_local, 'unixepoch'), '?')
   )                                                   as sentence,
-  said.value                                          as value,
-  said.threshold                                      as threshold,
-  said.at                                             as since,
-  said.tells_over                                     as tells_over
-from said
-cross join clock
-left join zone_offsets as zone
-  on zone.starts_at <= clock.now and clock.now < zone.ends_at
-left join zone_offsets as at_zone
-  on at_zone.starts_at <= said.at and said.at < at_zone.ends_at
-left join zone_offsets as until_zone
-  on until_zone.starts_at <= said.until and said.until < until_zone.ends_at;
+  value                                               as value,
+  threshold                                           as threshold,
+  since                                               as since,
+  tells_over                                          as tells_over
+from formatted;
 
 -- Each episode of a condition, in local time: told counts who was told that it began, waiting what
 -- is still to be told.

@@ -3,27 +3,28 @@
 import re
 import sqlite3
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import yaml
 
 from ledger.config import ROOT
 from ledger.queries import queries
 
-# Tables and views stand nowhere else in a statement.
-READ = re.compile(r"\b(?:from|join)\s+(\w+)")
+# A name that follows `from` or `join` in the SQL of this project is always a table or a view.
+SOURCE = re.compile(r"\b(?:from|join)\s+(\w+)")
 OBJECTS = """
   select name, type, sql
   from sqlite_schema
   where type in ('table', 'view') and name not like 'sqlite%'
 """
 COLUMNS = "select name, type from pragma_table_xinfo(?)"
+VIEWS, BUILDING_BLOCKS, TABLES = "Views", "Building blocks", "Tables"
 SECTIONS = {
-    "Views": "To ask: one row for each thing, ready to read.",
-    "Pieces": "Views to build with: rows that are not yet added up. Name a span and, where there "
-    "is one, `is_series`; without them a query goes through every range of days there could be. "
-    "Datasette hides them.",
-    "Tables": "What the views are made of.",
+    VIEWS: "Ready to query: one row for each thing.",
+    BUILDING_BLOCKS: "Views that other views are made of. Datasette hides them; `views.sql` "
+    "explains them.",
+    TABLES: "The stored data.",
 }
 INTRODUCTION = """\
 # Tables and views
@@ -33,97 +34,112 @@ Written by `make docs` from the schema and from `metadata.yml`, which Datasette 
 Instants end in `_at` and are milliseconds since 1970, UTC, unless the column says local or UTC \
 text. Durations carry their unit. Costs are estimates at list price. Tokens add up: input includes \
 cache reads and writes, output includes reasoning, total is input + output + unclassified. Null is \
-unknown or none, never 0. A column that a view works out has no declared type.
+unknown or none, never 0. A column that a view computes has no declared type.
 """
 
 
-class Thing(NamedTuple):
-    """A table or a view, with what is said of it."""
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column; `description` is empty in a hidden view."""
+
+    name: str
+    type: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """A table or view, its description, and the canned queries and views that read it."""
 
     name: str
     section: str
     description: str
-    columns: list[tuple[str, str, str]]
-    asked_by: list[str]
-    read_by: list[str]
+    columns: list[Column]
+    used_by_queries: list[str]
+    used_by_views: list[str]
 
 
-def things(conn: sqlite3.Connection) -> list[Thing]:
-    """Give every table and view of an open ledger, in the order of `metadata.yml`."""
+def page(conn: sqlite3.Connection) -> str:
+    """Return the whole page as Markdown."""
+    everything = relations(conn)
+    parts = [INTRODUCTION]
+    for title, description in SECTIONS.items():
+        inside = [relation for relation in everything if relation.section == title]
+        links = ", ".join(f"[{relation.name}](#{relation.name})" for relation in inside)
+        parts += [f"## {title}\n\n{description}\n\n{links}\n", *map(entry, inside)]
+    return "\n".join(parts)
+
+
+def relations(conn: sqlite3.Connection) -> list[Relation]:
+    """Return every table and view of an open ledger, in the order of `metadata.yml`."""
     metadata = yaml.safe_load((ROOT / "metadata.yml").read_text("utf-8"))
-    described = metadata["databases"]["ledger"]["tables"]
-    rows = {name: (kind, sql) for name, kind, sql in conn.execute(OBJECTS)}
-    views = {name: sql for name, (kind, sql) in rows.items() if kind == "view"}
-    asked = {name: query.sql for name, query in queries().items()}
-    order = [name for name in described if name in rows]
-    if missing := sorted(set(rows) - set(order)):
+    descriptions = metadata["databases"]["ledger"]["tables"]
+    objects = {name: (kind, sql) for name, kind, sql in conn.execute(OBJECTS)}
+    if missing := sorted(objects.keys() - descriptions.keys()):
         raise SystemExit(f"metadata.yml does not describe {', '.join(missing)}.")
+    query_sql = {name: query.sql for name, query in queries().items()}
+    view_sql = {name: sql for name, (kind, sql) in objects.items() if kind == "view"}
     return [
-        Thing(
+        Relation(
             name,
-            section(rows[name][0], described[name]),
-            " ".join(described[name]["description"].split()),
-            columns(conn, name, described[name]["columns"]),
-            readers(name, asked),
-            readers(name, views),
+            section(objects[name][0], about),
+            " ".join(about.get("description", "").split()),
+            columns(conn, name, about.get("columns", {})),
+            readers(name, query_sql),
+            readers(name, view_sql),
         )
-        for name in order
+        for name, about in descriptions.items()
+        if name in objects
     ]
 
 
 def section(kind: str, about: dict[str, Any]) -> str:
-    """Tell where on the page a table or view stands."""
+    """Return the section of a table or view."""
     if kind == "table":
-        return "Tables"
-    return "Pieces" if about.get("hidden") else "Views"
+        return TABLES
+    return BUILDING_BLOCKS if about.get("hidden") else VIEWS
 
 
-def columns(
-    conn: sqlite3.Connection, name: str, described: dict[str, str]
-) -> list[tuple[str, str, str]]:
-    """Give (column, type, description) of each column."""
-    rows = conn.execute(COLUMNS, (name,))
-    return [(column, kind.lower(), described[column]) for column, kind in rows]
+def columns(conn: sqlite3.Connection, name: str, descriptions: dict[str, str]) -> list[Column]:
+    """Return the columns of a table or view, in their order."""
+    return [
+        Column(column, kind.lower(), descriptions.get(column, ""))
+        for column, kind in conn.execute(COLUMNS, (name,))
+    ]
 
 
 def readers(name: str, statements: dict[str, str]) -> list[str]:
-    """Give the names of the statements that read a table or view themselves."""
-    return [reader for reader, sql in statements.items() if name in READ.findall(sql)]
+    """Return the names of the statements that read a table or view directly."""
+    return [reader for reader, sql in statements.items() if name in SOURCE.findall(sql)]
 
 
-def page(conn: sqlite3.Connection) -> str:
-    """Give the whole page, as Markdown."""
-    found = things(conn)
-    parts = [INTRODUCTION]
-    for title, about in SECTIONS.items():
-        inside = [thing for thing in found if thing.section == title]
-        links = ", ".join(f"[{thing.name}](#{thing.name})" for thing in inside)
-        parts += [f"## {title}\n\n{about}\n\n{links}\n", *map(entry, inside)]
-    return "\n".join(parts)
-
-
-def entry(thing: Thing) -> str:
-    """Give one table's or view's part of the page."""
+def entry(relation: Relation) -> str:
+    """Return one table's or view's part of the page."""
+    described = [relation.description, ""] if relation.description else []
     return "\n".join(
-        [
-            f"### {thing.name}",
-            "",
-            thing.description,
-            "",
-            *used(thing),
-            "| column | type | meaning |",
-            "| --- | --- | --- |",
-            *(f"| `{column}` | {kind} | {meaning} |" for column, kind, meaning in thing.columns),
-            "",
-        ]
+        [f"### {relation.name}", "", *described, *uses(relation), *column_lines(relation), ""]
     )
 
 
-def used(thing: Thing) -> Iterator[str]:
-    """Give the lines that say who reads a table or view."""
-    if thing.asked_by:
-        yield "Queries: " + ", ".join(f"`/ledger/{name}`" for name in thing.asked_by) + "."
+def uses(relation: Relation) -> Iterator[str]:
+    """Return the lines that name the readers of a table or view."""
+    if relation.used_by_queries:
+        yield "Queries: " + ", ".join(f"`/ledger/{name}`" for name in relation.used_by_queries)
         yield ""
-    if thing.read_by:
-        yield "Views: " + ", ".join(f"[{name}](#{name})" for name in thing.read_by) + "."
+    if relation.used_by_views:
+        yield "Views: " + ", ".join(f"[{name}](#{name})" for name in relation.used_by_views)
         yield ""
+
+
+def column_lines(relation: Relation) -> list[str]:
+    """Return a table of described columns, or one line with the names of the others."""
+    if relation.section == BUILDING_BLOCKS:
+        return ["Columns: " + ", ".join(f"`{column.name}`" for column in relation.columns)]
+    return [
+        "| column | type | meaning |",
+        "| --- | --- | --- |",
+        *(
+            f"| `{column.name}` | {column.type} | {column.description} |"
+            for column in relation.columns
+        ),
+    ]

@@ -35,10 +35,6 @@ def test_the_settings_page_is_what_the_settings_class_says():
     assert (ROOT / "docs" / "settings.md").read_text("utf-8") == reference.settings_page()
 
 
-def test_the_tables_page_is_what_the_schema_and_the_metadata_say():
-    assert (ROOT / "docs" / "tables.md").read_text("utf-8") == reference.tables_page()
-
-
 def test_every_setting_has_a_meaning_and_an_example_that_works():
     described = {one.name: one for one in reference.settings()}
     assert list(described) == list(Settings.__struct_fields__)
