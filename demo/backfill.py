@@ -25,13 +25,12 @@ from demo.traffic import Traffic
 from ledger import connect_read_only, prepare, transaction
 from ledger.config import ROOT
 from ledger.file import NAME
-from quota.accounts import bind
+from quota.account_sync import link_credentials, store_listing
 from quota.identity import from_listing
-from quota.members import keep_members
 from quota.model import Answer, Reading
 from quota.providers import PROVIDERS
-from quota.source import Found
-from quota.store import Attempt, write
+from quota.sources import ListedCredential
+from quota.store import PollAttempt, write_reading
 from runtime import settings
 from runtime.proxies import find
 from runtime.serve import require_port
@@ -176,16 +175,18 @@ def store_quotas(
     """Store hourly quota answers of every account, as a quota worker would have; unix seconds."""
     by_file = {account.file: account for account in proxy.accounts}
     entries = management.file_entries(proxy.accounts, proxy.counters, since=start)
-    found = [Found(one, "demo") for one in map(from_listing, entries) if one]
-    members = bind(conn, find(conn, f"127.0.0.1:{proxy.port}"), found)
-    keep_members(conn, members, "management")
+    found = [ListedCredential(one, "demo") for one in map(from_listing, entries) if one]
+    members = link_credentials(conn, find(conn, f"127.0.0.1:{proxy.port}"), found)
+    store_listing(conn, members, "management")
     with transaction(conn):
         for account_id, of in members.items():
             account = by_file[of[0].credential.file_name]
             if account is not ERIN:
                 for reading in readings(account, quotas, start=start, end=end):
                     at = reading.observed_at
-                    write(conn, account_id, reading, Attempt(at, at, "management", "demo"))
+                    write_reading(
+                        conn, account_id, reading, PollAttempt(at, at, "management", "demo")
+                    )
 
 
 def readings(account: Account, quotas: Quotas, *, start: float, end: float) -> Iterator[Reading]:

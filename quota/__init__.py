@@ -1,1 +1,1 @@
-"""What accounts have left: provider answers and quota headers, read into windows and verdicts."""
+"""Quotas of accounts: provider answers and quota headers, parsed into windows and verdicts."""

@@ -1,4 +1,4 @@
-"""`python -m quota [--once] [--force]`: keep the quotas of all accounts fresh."""
+"""`python -m quota [--once] [--force]`: poll the quotas of all accounts."""
 
 import sqlite3
 import sys
@@ -6,15 +6,13 @@ from functools import partial
 
 from ledger import transaction
 from ledger.keys import Salt, load_salt
-from quota.accounts import forget_others
-from quota.asking import Asker
-from quota.choice import KeyProof, require_source, source_of
-from quota.claims import Claims
-from quota.job import Parts, Poller, Shared
-from quota.listening import Listener
-from quota.members import listed
-from quota.report import print_quotas, refresh_elsewhere
-from quota.wishes import Wishes
+from quota.account_list import listed_accounts
+from quota.account_sync import delete_other_proxies
+from quota.poll import AccountPoller, PollLocks
+from quota.refresh_requests import RefreshProgress
+from quota.report import print_quotas, refresh_by_running_worker
+from quota.sources.choice import KeyDelay, choose_source, require_source
+from quota.worker import PollerParts, ProxyPoller, Shared, SignalReader
 from runtime import settings
 from runtime.lock import Held
 from runtime.loop import Job
@@ -23,45 +21,46 @@ from runtime.proxies import find_all
 from runtime.start import Given, Task, arguments, start_tasks
 from runtime.tasks import for_each
 
-FLAGS = {"force": "ask every account now that may be asked; with --once, print all quotas"}
+FLAGS = {"force": "poll every account now that may be polled; with --once, print all quotas"}
 REST_SECONDS = 1.0
-# After so many missed polls a number is too old to say "usable" by; an hour at least.
-MISSED, STALE_MS = 3, 3_600_000
+# After so many missed polls, but at least an hour, a value is too old for a verdict of yes.
+MISSED_POLLS, STALE_MS = 3, 3_600_000
 
 
-def pollers(given: Given) -> list[Task]:
-    """Plan a poller for each proxy, or none of them where nobody is to be asked."""
-    conn, chosen = given.conn, given.settings
-    note_staleness(conn, chosen.quota_refresh_seconds)
-    if chosen.quota_source == "off":
-        return [Task("quota", lambda given: Listener(given.conn))]
-    require_source(chosen)
-    ids = find_all(conn, chosen.pool)
-    forget_others(conn, ids)
-    salt, shared = load_salt(chosen.data_folder), Shared(Wishes(listed(conn, ids)), Claims())
-    make = partial(poller, salt, shared)
-    return for_each("quota", zip(ids, chosen.pool, strict=True), make)
+def plan_tasks(given: Given) -> list[Task]:
+    """Return a poller for each proxy, or only the signal reader where nothing is polled."""
+    conn, settings = given.conn, given.settings
+    store_staleness(conn, settings.quota_refresh_seconds)
+    if settings.quota_source == "off":
+        return [Task("quota", lambda given: SignalReader(given.conn))]
+    require_source(settings)
+    ids = find_all(conn, settings.pool)
+    delete_other_proxies(conn, ids)
+    salt = load_salt(settings.data_folder)
+    shared = Shared(RefreshProgress(listed_accounts(conn, ids)), PollLocks())
+    make = partial(make_poller, salt, shared)
+    return for_each("quota", zip(ids, settings.pool, strict=True), make)
 
 
-def poller(salt: Salt, shared: Shared, given: Given, proxy_id: int, proxy: Proxy) -> Job:
-    """Wire the poller of one proxy."""
-    conn, chosen = given.conn, given.settings
-    source = source_of(given, salt, proxy, proxy_id)
-    asker = Asker(
+def make_poller(salt: Salt, shared: Shared, given: Given, proxy_id: int, proxy: Proxy) -> Job:
+    """Return the poller of one proxy."""
+    conn, settings = given.conn, given.settings
+    source = choose_source(given, salt, proxy, proxy_id)
+    account_poller = AccountPoller(
         conn,
         source,
-        refresh_ms=chosen.quota_refresh_seconds * 1000,
-        urls=chosen.provider_urls,
+        refresh_ms=settings.quota_refresh_seconds * 1000,
+        urls=settings.provider_urls,
     )
-    parts = Parts(conn, proxy_id, source, asker)
+    parts = PollerParts(conn, proxy_id, source, account_poller)
     if proxy.key and source.name != "files" and not given.options.once:
-        parts = parts._replace(may_ask=KeyProof(conn, proxy_id))
-    return Poller(parts, force=given.options.force, shared=shared)
+        parts = parts._replace(may_poll=KeyDelay(conn, proxy_id).is_over)
+    return ProxyPoller(parts, force=given.options.force, shared=shared)
 
 
-def note_staleness(conn: sqlite3.Connection, refresh_seconds: int) -> None:
-    """Tell the views from what age on a quota says nothing about now."""
-    stale_ms = max(STALE_MS, MISSED * refresh_seconds * 1000)
+def store_staleness(conn: sqlite3.Connection, refresh_seconds: int) -> None:
+    """Store the age after which the views treat a quota as unknown."""
+    stale_ms = max(STALE_MS, MISSED_POLLS * refresh_seconds * 1000)
     with transaction(conn):
         conn.execute(
             "insert or replace into settings (name, value) values ('quota_stale_ms', ?)",
@@ -70,18 +69,18 @@ def note_staleness(conn: sqlite3.Connection, refresh_seconds: int) -> None:
 
 
 def main() -> None:
-    """Run the worker; where one runs already, let that one refresh for `--once --force`."""
+    """Run the worker; where one is running already, let it refresh for `--once --force`."""
     try:
-        start_tasks("quota", pollers, rest=lambda _: REST_SECONDS, flags=FLAGS, finish=finish)
+        start_tasks("quota", plan_tasks, rest=lambda _: REST_SECONDS, flags=FLAGS, finish=finish)
     except Held:
         options = arguments("quota", FLAGS)
         if not (options.once and options.force):
             raise
-        refresh_elsewhere(settings.load(), sys.stdout)
+        refresh_by_running_worker(settings.load(), sys.stdout)
 
 
 def finish(given: Given) -> None:
-    """Print the quotas where they were asked for."""
+    """Print the quotas after `--once --force`."""
     if given.options.once and given.options.force:
         print_quotas(given.conn, sys.stdout)
 

@@ -1,4 +1,4 @@
-"""What a failed answer means for an account, decided the same way for every provider.
+"""Map a failed answer to the state of its account, by the same rules for every provider.
 
 Statuses, codes and texts as answered by chatgpt.com to openai/codex, by api.anthropic.com to
 Claude Code, and by the Cloudflare edge before both.
@@ -8,12 +8,14 @@ import base64
 import binascii
 import re
 from collections.abc import Iterator
+from dataclasses import replace
+from email.utils import parsedate_to_datetime
 
-from quota.answers import dated, decoded, is_html
-from quota.fields import field, has, mapping, text
+from quota.json_fields import decode_json, field, has, mapping, text
 from quota.model import Answer, Reading
 from quota.scrub import line
 
+CLOCK_TOLERANCE_MS = 60_000
 CODES = {
     "token_expired": "token_expired",
     "token_invalidated": "needs_login",
@@ -33,27 +35,39 @@ PHRASES = {
 CODE = re.compile(r"(?=.*[a-z])[a-z0-9_.-]{1,64}")
 
 
-def opened(answer: Answer, *known: str) -> tuple[Answer, dict[str, object]] | Reading:
-    """Return an answer, rightly dated, with its JSON object, or the reading of its failure.
+def open_answer(answer: Answer, *required: str) -> tuple[Answer, dict[str, object]] | Reading:
+    """Return an answer with the right date and its JSON object, or the reading of its failure.
 
-    A 2xx answer must hold one of the known keys: an error in disguise is not an empty quota.
+    A 2xx answer must have one of the required keys: an error sent as 200 is not an empty quota.
     """
-    answer = dated(answer)
-    body = decoded(answer.body)
-    if 200 <= answer.status < 300 and has(body, *known):
+    answer = with_server_date(answer)
+    body = decode_json(answer.body)
+    if 200 <= answer.status < 300 and has(body, *required):
         return answer, dict(mapping(body))
     codes = list(_codes(answer, body))
-    told = [code for code in codes if code in CODES]
+    mapped = [code for code in codes if code in CODES]
     return Reading(
-        state=_state(answer, told),
+        state=_state(answer, mapped),
         observed_at=answer.observed_at,
         http_status=answer.status,
-        error_code=next(iter(told + codes), None),
-        error_text=_line(answer, body),
+        error_code=next(iter(mapped + codes), None),
+        error_text=_error_line(answer, body),
     )
 
 
-def _state(answer: Answer, told: list[str]) -> str:
+def with_server_date(answer: Answer) -> Answer:
+    """Return an answer dated by its `Date` header if the local clock is over a minute off."""
+    try:
+        date = parsedate_to_datetime(answer.headers.get("date", ""))
+        sent_at = int(date.timestamp() * 1000)
+    except (TypeError, ValueError, OverflowError):
+        return answer
+    if abs(sent_at - answer.observed_at) > CLOCK_TOLERANCE_MS:
+        return replace(answer, observed_at=sent_at)
+    return answer
+
+
+def _state(answer: Answer, mapped_codes: list[str]) -> str:
     status = answer.status
     if status == 429:
         return "rate_limited"
@@ -63,16 +77,15 @@ def _state(answer: Answer, told: list[str]) -> str:
         return "blocked_network"
     if status >= 500 or status == 404:
         return "unavailable"
-    if is_html(answer):
+    if _is_html(answer):
         return "blocked_network"
-    return CODES[told[0]] if told else _worded(answer)
+    return CODES[mapped_codes[0]] if mapped_codes else _state_of_phrase(answer)
 
 
-def _worded(answer: Answer) -> str:
-    body = answer.body[:4000]
-    said = (body.decode("utf-8", "replace") if isinstance(body, bytes) else body).lower()
+def _state_of_phrase(answer: Answer) -> str:
+    words = _body_text(answer, 4000).lower()
     for phrase, state in PHRASES.items():
-        if phrase.search(said):
+        if phrase.search(words):
             return state
     return "auth_error" if answer.status in (401, 402, 403) else "bad_response"
 
@@ -90,17 +103,28 @@ def _codes(answer: Answer, body: object) -> Iterator[str]:
 
 def _header_code(answer: Answer) -> object:
     try:
-        hidden = decoded(base64.b64decode(answer.headers.get("x-error-json", ""), validate=True))
+        decoded = base64.b64decode(answer.headers.get("x-error-json", ""), validate=True)
     except (binascii.Error, ValueError):
         return None
-    return field(field(hidden, "error"), "code") or field(hidden, "code")
+    error = decode_json(decoded)
+    return field(field(error, "error"), "code") or field(error, "code")
 
 
-def _line(answer: Answer, body: object) -> str | None:
-    if is_html(answer):
-        page = answer.body
-        return line(page.decode("utf-8", "replace") if isinstance(page, bytes) else page)
+def _error_line(answer: Answer, body: object) -> str | None:
+    if _is_html(answer):
+        return line(_body_text(answer))
     error, detail = field(body, "error"), field(body, "detail")
     spots = [field(error, "message"), field(field(error, "message"), "message"), error]
     spots += [field(detail, "message"), detail, field(body, "message")]
-    return next((line(spot) for spot in spots if text(spot)), None)
+    return next((line(str(spot)) for spot in spots if text(spot)), None)
+
+
+def _is_html(answer: Answer) -> bool:
+    """Return whether an answer is a web page, at any status."""
+    start = _body_text(answer, 200).lstrip()
+    return "text/html" in answer.headers.get("content-type", "") or start.startswith("<")
+
+
+def _body_text(answer: Answer, length: int | None = None) -> str:
+    body = answer.body[:length]
+    return body.decode("utf-8", "replace") if isinstance(body, bytes) else body

@@ -1,16 +1,42 @@
-"""The values of the quota room: a request, an answer, and what an answer says about an account.
+"""The values of the quota worker: credentials, requests, answers, readings, windows, providers.
 
-Instants are UTC milliseconds. None means unknown or not told, and is never a number.
+Instants are UTC milliseconds. None means unknown; a number is never used to mean unknown.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-# Stands for the access token in request headers. The proxy's `api-call` fills in the same word.
+# Placeholder for the access token in request headers. The proxy's `api-call` replaces the same
+# word.
 TOKEN = "$TOKEN$"
 
 # States that no further poll can cure: a person has to act, or the credential cannot read quotas.
 TERMINAL = frozenset({"needs_login", "deactivated", "unsupported_credential"})
+
+MINUTE_MS = 60_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credential:
+    """One credential of the proxy: its account and the parameters of a request, without a token."""
+
+    account_key: str
+    provider: str
+    display_name: str
+    file_name: str
+    auth_index: str | None = None
+    account_id: str | None = None
+    project_id: str | None = None
+    user_id: str | None = None
+    fedramp: bool = False
+    plan_raw: str | None = None
+    plan_source: str | None = None
+    token_expires_at: int | None = None
+    subscription_until: int | None = None
+    cooldown_until: int | None = None
+    disabled: bool = False
+    kind: str = "oauth"
+    proxy_url: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +64,8 @@ class Window:
     """One limit over one span of time.
 
     Scope is `account`, `feature`, `model`, `group` or `spend`. A gating window decides whether
-    the account (a group's: the group) is usable now. Percentages are as told, unclamped.
-    `observed_at` is set when a reading is finished (`quota.durations.settled`).
+    the account (a group window: whether the group) is usable now. Percentages are stored as the
+    provider sent them, not clamped. `observed_at` is set by `quota.windows.finish_windows`.
     """
 
     scope: str
@@ -63,10 +89,11 @@ class Window:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """What one answer, or one event's headers, says about an account.
+    """The content of one answer, or of one event's headers, about an account.
 
-    `state` is None when it was not a poll. A complete reading is the whole truth: windows
-    missing from it are gone and its None replaces older facts. A partial one adds to them.
+    `state` is None for a reading that is not a poll. A complete reading replaces everything
+    stored: windows missing from it are retired and its None replaces older values. A partial
+    reading only adds to the stored values.
     """
 
     state: str | None
@@ -91,10 +118,10 @@ class Reading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """An account's stored state, as far as "usable now" depends on it.
+    """The stored state of an account that its verdict depends on.
 
-    `observed_at` is the instant of the last successful reading, whose flags these are.
-    `exhausted_at` is the instant at which `exhausted_until` was heard.
+    `observed_at` is the instant of the last successful reading, which set the flags.
+    `exhausted_at` is the instant of the refusal that set `exhausted_until`.
     """
 
     state: str
@@ -105,3 +132,51 @@ class Account:
     reached_type: str | None = None
     exhausted_until: int | None = None
     exhausted_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeaderSignal:
+    """The quota content of one usage event; `observed_at` is the event's own time.
+
+    `error` is the failed event's error object: `type`, `resets_at`, `resets_in_seconds`.
+    """
+
+    provider: str
+    headers: Mapping[str, str] = field(repr=False)
+    failed: bool
+    status_code: int | None
+    observed_at: int
+    error: Mapping[str, object] | None = None
+
+
+BuildRequest = Callable[[Credential], Request]
+
+
+@dataclass(frozen=True, slots=True)
+class PlanQuery:
+    """A separate request for the plan, and the parser of its answer."""
+
+    request: BuildRequest
+    parse: Callable[[Answer], Reading]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provider:
+    """How to request one provider's quota, and how to parse its answers.
+
+    `bases` are base URLs in the order to try. `parse` takes an answer and the account id that it
+    must be about. `fallback` is the request to make when an answer succeeds but has no window of
+    the account. `plan` is for providers whose quota answer does not contain the plan.
+    `read_headers` parses the quota headers of a generation's answer. `workspace_field` is the
+    credential file's field that names the workspace. No account is polled more often than once
+    in `minimum_interval_ms`.
+    """
+
+    bases: tuple[str, ...]
+    request: BuildRequest
+    parse: Callable[[Answer, str | None], Reading]
+    fallback: BuildRequest | None = None
+    plan: PlanQuery | None = None
+    read_headers: Callable[[HeaderSignal], Reading] | None = None
+    workspace_field: str | None = None
+    minimum_interval_ms: int = MINUTE_MS

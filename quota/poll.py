@@ -1,68 +1,195 @@
-"""Poll one account: the request, other addresses where the first is away, plan and fallback."""
+"""Poll one account: send the requests, parse the answers, and store the result.
 
-from collections.abc import Callable, Sequence
+A result waits in memory while the ledger cannot be written.
+"""
+
+import random
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from threading import Lock
+from typing import NamedTuple
 
-from quota.fetch import NoAnswer
-from quota.identity import Credential
-from quota.model import Answer, Reading, Request, Window
-from quota.providers import Provider
+from ledger import transaction
+from quota.http import NoAnswer
+from quota.json_fields import seconds
+from quota.model import Answer, Credential, Provider, Reading, Request, Window
+from quota.providers import PROVIDERS
+from quota.schedule import PollContext, PollState, Uniform, next_attempt
+from quota.sources import ListedCredential, Source
+from quota.store import PollAttempt, write_reading
 
-Ask = Callable[[Request, str], Answer]
-AWAY = ("no_connection", "bad_address")
+PLAN_INTERVAL_MS, LONGEST_WAIT_MS = 86_400_000, 12 * 3_600_000
+# Codes of a base URL that was not reached: the next one is tried.
+NOT_REACHED = ("no_connection", "bad_address")
+
+Send = Callable[[Request, str], Answer]
 
 
-def poll(
-    provider: Provider, credential: Credential, ask: Ask, *, bases: Sequence[str]
+class PollLocks:
+    """The accounts being polled now, shared by the pollers of all proxies.
+
+    Two proxies may have the same account: it is polled by one of them at a time.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._locked: set[int] = set()
+
+    def acquire(self, account_id: int) -> bool:
+        """Lock an account; returns whether it was free."""
+        with self._lock:
+            is_free = account_id not in self._locked
+            self._locked.add(account_id)
+            return is_free
+
+    def release(self, account_id: int) -> None:
+        """Unlock an account, after the result of its poll is in the ledger."""
+        with self._lock:
+            self._locked.discard(account_id)
+
+
+class Result(NamedTuple):
+    """The result of a poll that is not in the ledger yet."""
+
+    account_id: int
+    reading: Reading
+    attempt: PollAttempt
+    plan: Reading | None
+
+
+class CredentialSession:
+    """Sends requests with the token of one credential; remembers the wait that was asked for."""
+
+    def __init__(self, source: Source, listed: ListedCredential) -> None:
+        self._source = source
+        self._listed = listed
+        self.retry_after_ms = 0
+
+    def send(self, request: Request, base: str) -> Answer:
+        """Send one request."""
+        answer = self._source.send(self._listed, request, base=base)
+        if answer.status in (429, 503):
+            wait = seconds(answer.headers.get("retry-after")) or 0
+            self.retry_after_ms = min(wait * 1000, LONGEST_WAIT_MS)
+        return answer
+
+
+class AccountPoller:
+    """Polls accounts by one source; never another one while a result is not stored."""
+
+    def __init__(
+        self,
+        conn: sqlite3.Connection,
+        source: Source,
+        *,
+        refresh_ms: int,
+        urls: Mapping[str, str],
+        uniform: Uniform = random.uniform,
+    ) -> None:
+        self._conn = conn
+        self._source = source
+        self._refresh_ms = refresh_ms
+        self._urls = urls
+        self._uniform = uniform
+        self._unsaved: Result | None = None
+
+    @property
+    def has_unsaved_result(self) -> bool:
+        """Whether a result is not in the ledger yet."""
+        return self._unsaved is not None
+
+    def poll(self, state: PollState, context: PollContext, listed: ListedCredential) -> bool:
+        """Poll an account with one of its credentials and store the result; returns success.
+
+        Raises `CredentialChanged`, `Stopped`, `Unavailable` or `Refused` when the account was
+        not polled, and `Unavailable` while the result cannot be stored.
+        """
+        credential = listed.credential
+        provider = PROVIDERS[credential.provider]
+        url = self._urls.get(credential.provider)
+        bases = (url,) if url else provider.bases
+        session = CredentialSession(self._source, listed)
+        reading, base = poll_quota(provider, credential, session.send, bases=bases)
+        last_plan_at = state.plan_asked_at
+        is_plan_due = last_plan_at is None or context.at - last_plan_at >= PLAN_INTERVAL_MS
+        asked_for_plan = provider.plan is not None and reading.state == "ok" and is_plan_due
+        plan = poll_plan(provider, credential, session.send, base=base) if asked_for_plan else None
+        due_at = next_attempt(
+            state, context, reading, refresh_ms=self._refresh_ms, uniform=self._uniform
+        )
+        due_at = max(due_at, context.at + session.retry_after_ms)
+        attempt = PollAttempt(
+            context.at, due_at, context.source, context.fingerprint, asked_for_plan
+        )
+        self._unsaved = Result(state.account_id, reading, attempt, plan)
+        self.save()
+        return reading.state == "ok"
+
+    def save(self) -> None:
+        """Write the result that is not in the ledger yet, if there is one."""
+        if self._unsaved is None:
+            return
+        account_id, reading, attempt, plan = self._unsaved
+        with transaction(self._conn):
+            write_reading(self._conn, account_id, reading, attempt)
+            if plan:
+                write_reading(self._conn, account_id, plan)
+        self._unsaved = None
+
+
+def poll_quota(
+    provider: Provider, credential: Credential, send: Send, *, bases: Sequence[str]
 ) -> tuple[Reading, str]:
-    """Ask for an account's quota; give the reading and the base URL that it came from."""
-    reading, base = _first(provider, credential, ask, bases=bases)
-    if provider.fallback and reading.state == "ok" and not _has_window(reading):
-        other = _ask(provider, provider.fallback(credential), credential, ask=ask, base=base)
+    """Request an account's quota; returns the reading and the base URL that it came from."""
+    reading, base = _poll_bases(provider, credential, send, bases=bases)
+    has_window = any(window.gating for window in reading.windows)
+    if provider.fallback and reading.state == "ok" and not has_window:
+        other = _poll_once(
+            provider, provider.fallback(credential), credential, send=send, base=base
+        )
         if other.state == "ok":
-            windows = (*reading.windows, *_others(other, reading))
+            windows = (*reading.windows, *_missing_windows(other, reading))
             reading = replace(reading, windows=windows, complete=other.complete)
     return reading, base
 
 
-def poll_plan(provider: Provider, credential: Credential, ask: Ask, *, base: str) -> Reading | None:
-    """Ask for an account's plan where the quota answer has none; None when nothing is told."""
+def poll_plan(
+    provider: Provider, credential: Credential, send: Send, *, base: str
+) -> Reading | None:
+    """Request an account's plan where the quota answer has none; None when there is no plan."""
     if provider.plan is None:
         return None
-    request, parse = provider.plan
     try:
-        reading = parse(ask(request(credential), base))
+        reading = provider.plan.parse(send(provider.plan.request(credential), base))
     except NoAnswer:
         return None
     return reading if reading.plan_raw else None
 
 
-def _first(
-    provider: Provider, credential: Credential, ask: Ask, *, bases: Sequence[str]
+def _poll_bases(
+    provider: Provider, credential: Credential, send: Send, *, bases: Sequence[str]
 ) -> tuple[Reading, str]:
+    """Request a quota from each base URL in turn, until one is reached and knows the path."""
     reading, used = NoAnswer("there is no address to ask", code="bad_address").reading(), ""
     for base in bases:
         request = provider.request(credential)
-        reading, used = _ask(provider, request, credential, ask=ask, base=base), base
-        # A slow answer is not tried elsewhere: the account has had its time.
-        if reading.error_code not in AWAY and reading.http_status != 404:
+        reading, used = _poll_once(provider, request, credential, send=send, base=base), base
+        # After a timeout no other base is tried: the account has had its time.
+        if reading.error_code not in NOT_REACHED and reading.http_status != 404:
             break
     return reading, used
 
 
-def _ask(
-    provider: Provider, request: Request, credential: Credential, *, ask: Ask, base: str
+def _poll_once(
+    provider: Provider, request: Request, credential: Credential, *, send: Send, base: str
 ) -> Reading:
     try:
-        return provider.parse(ask(request, base), credential.account_id)
+        return provider.parse(send(request, base), credential.account_id)
     except NoAnswer as error:
         return error.reading()
 
 
-def _has_window(reading: Reading) -> bool:
-    return any(window.gating for window in reading.windows)
-
-
-def _others(more: Reading, reading: Reading) -> list[Window]:
-    known = {(w.scope, w.scope_key, w.window_key) for w in reading.windows}
-    return [w for w in more.windows if (w.scope, w.scope_key, w.window_key) not in known]
+def _missing_windows(more: Reading, reading: Reading) -> list[Window]:
+    present = {(w.scope, w.scope_key, w.window_key) for w in reading.windows}
+    return [w for w in more.windows if (w.scope, w.scope_key, w.window_key) not in present]

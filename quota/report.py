@@ -6,12 +6,13 @@ import time
 from contextlib import closing
 from typing import TextIO
 
-from ledger import connect, transaction
+from ledger import connect
 from ledger.file import NAME
+from quota.refresh_requests import add_request, is_answered
 from runtime.heartbeat import now
 from runtime.settings import Settings
 
-PATIENCE_SECONDS, LOOK_SECONDS = 120.0, 0.2
+WAIT_SECONDS, CHECK_SECONDS = 120.0, 0.2
 
 SHAPE = (
     "email",
@@ -31,26 +32,17 @@ SHAPE = (
 QUOTAS = f"select {', '.join(SHAPE)} from account_quotas order by email, plan"
 
 
-def print_quotas(conn: sqlite3.Connection, to: TextIO) -> None:
+def print_quotas(conn: sqlite3.Connection, out: TextIO) -> None:
     """Write every account's quota as JSON; null is unknown."""
     rows = [dict(zip(SHAPE, row, strict=True)) for row in conn.execute(QUOTAS)]
-    print(json.dumps({"quotas": rows}, ensure_ascii=False, indent=2), file=to)
+    print(json.dumps({"quotas": rows}, ensure_ascii=False, indent=2), file=out)
 
 
-def refresh_elsewhere(chosen: Settings, to: TextIO) -> None:
+def refresh_by_running_worker(settings: Settings, out: TextIO) -> None:
     """Let the worker that is running refresh every account, then print all quotas."""
-    with closing(connect(chosen.data_folder / NAME)) as conn:
-        with transaction(conn):
-            asked = conn.execute(
-                "insert into quota_requests (requested_at) values (?)", (now(),)
-            ).lastrowid
-        until = time.monotonic() + PATIENCE_SECONDS
-        while time.monotonic() < until and not is_answered(conn, asked):
-            time.sleep(LOOK_SECONDS)
-        print_quotas(conn, to)
-
-
-def is_answered(conn: sqlite3.Connection, asked: int | None) -> bool:
-    """Tell whether a request has its answer."""
-    sql = "select answered_at is not null from quota_requests where id = ?"
-    return bool(conn.execute(sql, (asked,)).fetchone()[0])
+    with closing(connect(settings.data_folder / NAME)) as conn:
+        request_id = add_request(conn, now=now())
+        until = time.monotonic() + WAIT_SECONDS
+        while time.monotonic() < until and not is_answered(conn, request_id):
+            time.sleep(CHECK_SECONDS)
+        print_quotas(conn, out)

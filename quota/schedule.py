@@ -1,38 +1,41 @@
-"""When an account may be asked: rarely, never together, and not at all where it is no use.
+"""The polling schedule: an account is polled rarely, and not at all while polls cannot help.
 
-Polling a provider's quota has cost people their accounts, so the minimum holds against every
-wish. A `retry-after` of zero is what a rate-limited client gets, and is not believed.
+Frequent quota polls have cost people their accounts, so the minimum interval also holds for
+refresh requests. A `retry-after` of zero is the usual answer to a rate-limited client, and is
+ignored.
 """
 
 from collections.abc import Callable
 from typing import NamedTuple
 
-from quota.model import TERMINAL, Reading
+from quota.model import MINUTE_MS, TERMINAL, Reading
+from quota.providers import PROVIDERS
 
-SECOND, MINUTE, HOUR = 1000, 60_000, 3_600_000
-MINIMUM_MS = {"claude": 3 * MINUTE}
-OTHERS_MINIMUM_MS = MINUTE
-# States that another try cures only by chance: from the interval on, twice as long each time.
-BACKING_OFF = {
-    "rate_limited": 4 * HOUR,
-    "auth_error": 4 * HOUR,
-    "wrong_workspace": 4 * HOUR,
-    "token_expired": HOUR,
-    "blocked_network": HOUR,
-    "bad_response": HOUR,
-    "unavailable": HOUR,
+HOUR_MS = 60 * MINUTE_MS
+# The longest interval of states that another poll cures only by chance. The interval starts at
+# the refresh interval and doubles with each failure.
+LONGEST_INTERVAL_MS = {
+    "rate_limited": 4 * HOUR_MS,
+    "auth_error": 4 * HOUR_MS,
+    "wrong_workspace": 4 * HOUR_MS,
+    "token_expired": HOUR_MS,
+    "blocked_network": HOUR_MS,
+    "bad_response": HOUR_MS,
+    "unavailable": HOUR_MS,
 }
-PROBE_MS = 6 * HOUR
+TERMINAL_INTERVAL_MS = 6 * HOUR_MS
 JITTER = 0.1
+# How long a poller waits for another proxy's poller to poll an account that has just failed.
 TURN_MS = 10_000
 
-Chance = Callable[[float, float], float]
+Uniform = Callable[[float, float], float]
 
 
-class Standing(NamedTuple):
-    """What the ledger knows of an account's last polls.
+class PollState(NamedTuple):
+    """The stored result of an account's last polls.
 
-    `elsewhere` is how many credentials other proxies have for it.
+    The first word of the fingerprint names the poller. `other_proxies_credentials` counts the
+    credentials that other proxies have for the account.
     """
 
     account_id: int
@@ -42,11 +45,14 @@ class Standing(NamedTuple):
     next_attempt_at: int | None = None
     consecutive_failures: int = 0
     plan_asked_at: int | None = None
-    elsewhere: int = 0
+    other_proxies_credentials: int = 0
 
 
-class Now(NamedTuple):
-    """What a credential is like now, at an instant; the fingerprint begins with who is asking."""
+class PollContext(NamedTuple):
+    """The credentials of an account at an instant, as one poller sees them.
+
+    The first word of the fingerprint names the poller. `credentials` counts those of all proxies.
+    """
 
     at: int
     provider: str
@@ -55,63 +61,68 @@ class Now(NamedTuple):
     credentials: int = 1
 
 
-def minimum(provider: str) -> int:
+def minimum_interval(provider: str) -> int:
     """Return the shortest time (ms) between two polls of an account."""
-    return MINIMUM_MS.get(provider, OTHERS_MINIMUM_MS)
+    return PROVIDERS[provider].minimum_interval_ms if provider in PROVIDERS else MINUTE_MS
 
 
-def is_due(known: Standing, now: Now, *, wanted: bool = False) -> bool:
-    """Tell whether an account may and should be asked now; `wanted` means that a person asks."""
-    if is_too_soon(known, now):
+def is_due(state: PollState, context: PollContext, *, requested: bool = False) -> bool:
+    """Return whether an account may and should be polled now; `requested` by a user."""
+    if is_too_soon(state, context):
         return False
-    if wanted or known.last_attempt_at is None or _is_new(known, now) or _is_next(known, now):
+    if requested or state.last_attempt_at is None:
         return True
-    due_at = known.next_attempt_at
-    return due_at is None or now.at >= due_at + (TURN_MS if _gives_way(known, now) else 0)
+    if _has_changed(state, context) or _replaces_dead_login(state, context):
+        return True
+    due_at = state.next_attempt_at
+    delay = TURN_MS if _gives_way(state, context) else 0
+    return due_at is None or context.at >= due_at + delay
 
 
-def is_too_soon(known: Standing, now: Now) -> bool:
-    """Tell whether an account was asked so recently that nobody may ask again."""
-    last = known.last_attempt_at
-    # A clock that was set back must not silence an account for long.
-    return last is not None and 0 <= now.at - last < minimum(now.provider)
+def is_too_soon(state: PollState, context: PollContext) -> bool:
+    """Return whether the minimum interval since the last poll has not passed."""
+    last = state.last_attempt_at
+    # After a clock was set back the last poll is in the future; it must not delay the next one.
+    return last is not None and 0 <= context.at - last < minimum_interval(context.provider)
 
 
 def next_attempt(
-    known: Standing, now: Now, reading: Reading, *, refresh_ms: int, chance: Chance
+    state: PollState, context: PollContext, reading: Reading, *, refresh_ms: int, uniform: Uniform
 ) -> int:
-    """Return the instant from which an account is due again; `chance` draws between two numbers."""
-    interval = max(refresh_ms, minimum(now.provider))
-    state = reading.state or ""
-    failures = known.consecutive_failures
+    """Return the instant of the next poll; `uniform` draws a number between two."""
+    minimum = minimum_interval(context.provider)
+    interval = max(refresh_ms, minimum)
+    failures, outcome = state.consecutive_failures, reading.state or ""
     wait: float = interval
-    if state in TERMINAL:
-        # Each of several credentials of an account gets its try before the long rest.
-        wait = PROBE_MS if failures + 1 >= now.credentials else interval
-    elif state in BACKING_OFF:
-        wait = min(interval * 2.0 ** min(failures, 20), max(interval, BACKING_OFF[state]))
-    # The minimum is for sure, and jitter on both sides keeps the average.
-    wait = max(wait * chance(1 - JITTER, 1 + JITTER), minimum(now.provider))
-    return now.at + round(wait)
+    if outcome in TERMINAL:
+        # Each of several credentials of an account is tried once before the long interval.
+        wait = TERMINAL_INTERVAL_MS if failures + 1 >= context.credentials else interval
+    elif outcome in LONGEST_INTERVAL_MS:
+        longest = max(interval, LONGEST_INTERVAL_MS[outcome])
+        wait = min(interval * 2.0 ** min(failures, 20), longest)
+    # Jitter on both sides keeps the average; the minimum holds in any case.
+    return context.at + round(max(wait * uniform(1 - JITTER, 1 + JITTER), minimum))
 
 
-def asker(of: Standing | Now) -> str:
-    """Give who asks, or asked last: the first word of the fingerprint."""
-    return (of.fingerprint or "").partition(" ")[0]
+def poller_name(subject: PollState | PollContext) -> str:
+    """Return the poller of the last poll, or of this one: the first word of the fingerprint."""
+    return (subject.fingerprint or "").partition(" ")[0]
 
 
-def _is_next(known: Standing, now: Now) -> bool:
-    """Tell whether another proxy's login is over, and this one's was not tried since."""
-    is_over = known.elsewhere and known.state in TERMINAL and asker(known) != asker(now)
-    return bool(is_over) and known.consecutive_failures < now.credentials
+def _replaces_dead_login(state: PollState, context: PollContext) -> bool:
+    """Return whether another proxy's login has ended, and this proxy's was not tried since."""
+    has_ended = state.other_proxies_credentials and state.state in TERMINAL
+    is_other = poller_name(state) != poller_name(context)
+    return bool(has_ended and is_other) and state.consecutive_failures < context.credentials
 
 
-def _gives_way(known: Standing, now: Now) -> bool:
-    """Tell whether another proxy's credential has its turn, since this one's has just failed."""
-    has_failed = bool(known.elsewhere and known.consecutive_failures)
-    return has_failed and asker(known) == asker(now)
+def _gives_way(state: PollState, context: PollContext) -> bool:
+    """Return whether another proxy's credential is next, as this proxy's has just failed."""
+    has_failed = bool(state.other_proxies_credentials and state.consecutive_failures)
+    return has_failed and poller_name(state) == poller_name(context)
 
 
-def _is_new(known: Standing, now: Now) -> bool:
-    # What another source or proxy called the same file says nothing.
-    return asker(known) == asker(now) and known.fingerprint != now.fingerprint
+def _has_changed(state: PollState, context: PollContext) -> bool:
+    # Fingerprints of another source or proxy cannot be compared.
+    same_poller = poller_name(state) == poller_name(context)
+    return same_poller and state.fingerprint != context.fingerprint

@@ -1,17 +1,17 @@
-"""Keep what a reading says about an account: its state and flags, its windows and their past.
+"""Store the content of a reading: state and flags of the account, its windows and their history.
 
-The newest observation wins, wherever it came from. A failed poll changes the state alone, so
-that the last good values stay, with their age.
+The newest observation wins, from any source. A failed poll changes only the state, so that the
+last good values stay, with their age.
 """
 
 import sqlite3
 from typing import Any, NamedTuple
 
 from ledger import transaction
-from quota.history import keep_windows, retire_windows
+from quota.history import retire_windows, store_windows
 from quota.model import Reading
 
-FLAGS = (
+READING_FIELDS = (
     "allowed",
     "limit_reached",
     "reached_type",
@@ -21,9 +21,9 @@ FLAGS = (
     "credits_balance",
     "reset_credits",
 )
-# Which source of a plan is believed before another; the token's claim can be weeks old.
-TRUST = {"endpoint": 3, "header": 2, "token": 1, None: 0}
-FIND = """
+# The source of a plan with the higher rank is used; the token's claim can be weeks old.
+PLAN_SOURCE_RANK = {"endpoint": 3, "header": 2, "token": 1, None: 0}
+FIND_ACCOUNT = """
   select
     state, last_success_at, consecutive_failures,
     plan_raw, plan_source, plan_asked_at,
@@ -33,12 +33,12 @@ FIND = """
   from quota_accounts
   where account_id = ?
 """
-ADD = """
+ADD_ACCOUNT = """
   insert into quota_accounts (account_id, state)
   values (?, 'never')
   on conflict (account_id) do nothing
 """
-KEEP = """
+WRITE_POLL = """
   update quota_accounts set
     state = :state,
     http_status = :http_status,
@@ -53,7 +53,7 @@ KEEP = """
     plan_asked_at = :plan_asked_at
   where account_id = :account_id
 """
-KEEP_FACTS = """
+WRITE_FACTS = """
   update quota_accounts set
     plan_raw = :plan_raw,
     plan_source = :plan_source,
@@ -73,8 +73,8 @@ KEEP_FACTS = """
 Facts = dict[str, Any]
 
 
-class Attempt(NamedTuple):
-    """When and how an account was asked, and when it is due again."""
+class PollAttempt(NamedTuple):
+    """When and by which source an account was polled, and when it is due again."""
 
     attempted_at: int
     next_attempt_at: int
@@ -83,67 +83,72 @@ class Attempt(NamedTuple):
     asked_for_plan: bool = False
 
 
-def keep(
-    conn: sqlite3.Connection, account_id: int, reading: Reading, attempt: Attempt | None = None
+def store_reading(
+    conn: sqlite3.Connection,
+    account_id: int,
+    reading: Reading,
+    attempt: PollAttempt | None = None,
 ) -> None:
-    """Keep one reading in a transaction of its own; without an attempt it was no poll."""
+    """Store one reading in its own transaction; a reading without an attempt is not a poll."""
     with transaction(conn):
-        write(conn, account_id, reading, attempt)
+        write_reading(conn, account_id, reading, attempt)
 
 
-def write(
-    conn: sqlite3.Connection, account_id: int, reading: Reading, attempt: Attempt | None = None
+def write_reading(
+    conn: sqlite3.Connection,
+    account_id: int,
+    reading: Reading,
+    attempt: PollAttempt | None = None,
 ) -> None:
-    """Keep one reading inside the caller's transaction."""
-    known = facts(conn, account_id)
+    """Store one reading inside the caller's transaction."""
+    stored = load_account(conn, account_id)
     if attempt:
-        conn.execute(KEEP, {"account_id": account_id, **_polled(known, reading, attempt)})
+        conn.execute(WRITE_POLL, {"account_id": account_id, **_polled(stored, reading, attempt)})
     if reading.state not in (None, "ok"):
         return
-    conn.execute(KEEP_FACTS, {"account_id": account_id, **_merged(known, reading)})
-    keep_windows(conn, account_id, reading.windows)
+    conn.execute(WRITE_FACTS, {"account_id": account_id, **_merged(stored, reading)})
+    store_windows(conn, account_id, reading.windows)
     if reading.complete:
-        retire_windows(conn, account_id, reading)
+        retire_windows(conn, account_id, reading.observed_at)
 
 
-def facts(conn: sqlite3.Connection, account_id: int) -> Facts:
-    """Give what is known of an account as a whole, adding it when it is new."""
-    conn.execute(ADD, (account_id,))
-    cursor = conn.execute(FIND, (account_id,))
+def load_account(conn: sqlite3.Connection, account_id: int) -> Facts:
+    """Return the stored columns of an account, adding its row when it is new."""
+    conn.execute(ADD_ACCOUNT, (account_id,))
+    cursor = conn.execute(FIND_ACCOUNT, (account_id,))
     names = [column[0] for column in cursor.description]
     return dict(zip(names, cursor.fetchone(), strict=True))
 
 
-def _polled(known: Facts, reading: Reading, attempt: Attempt) -> Facts:
-    worked = reading.state == "ok"
-    failures = 0 if worked else known["consecutive_failures"] + 1
+def _polled(stored: Facts, reading: Reading, attempt: PollAttempt) -> Facts:
+    worked, at = reading.state == "ok", attempt.attempted_at
     return {
         **attempt._asdict(),
         "state": reading.state,
         "http_status": reading.http_status,
         "error_code": reading.error_code,
         "error_text": reading.error_text,
-        "last_success_at": attempt.attempted_at if worked else known["last_success_at"],
-        "consecutive_failures": failures,
-        "plan_asked_at": (
-            attempt.attempted_at if attempt.asked_for_plan else known["plan_asked_at"]
-        ),
+        "last_success_at": at if worked else stored["last_success_at"],
+        "consecutive_failures": 0 if worked else stored["consecutive_failures"] + 1,
+        "plan_asked_at": at if attempt.asked_for_plan else stored["plan_asked_at"],
     }
 
 
-def _merged(known: Facts, reading: Reading) -> Facts:
-    """Lay a reading over older facts: a complete one replaces them, a partial one adds."""
-    merged = dict(known)
-    if reading.plan_raw and TRUST[reading.plan_source] >= TRUST[known["plan_source"]]:
+def _merged(stored: Facts, reading: Reading) -> Facts:
+    """Merge a reading into stored columns: a complete one replaces them, a partial one adds."""
+    merged = dict(stored)
+    rank, stored_rank = (PLAN_SOURCE_RANK[s] for s in (reading.plan_source, stored["plan_source"]))
+    if reading.plan_raw and rank >= stored_rank:
         merged |= {"plan_raw": reading.plan_raw, "plan_source": reading.plan_source}
-    if (known["exhausted_at"] or 0) <= reading.observed_at:
+    if (stored["exhausted_at"] or 0) <= reading.observed_at:
         merged |= _exhaustion(reading)
-    if (known["observed_at"] or 0) > reading.observed_at:
+    if (stored["observed_at"] or 0) > reading.observed_at:
         return merged
-    told = {name: getattr(reading, name) for name in FLAGS}
-    told = {name: value for name, value in told.items() if reading.complete or value is not None}
-    dated = {"observed_at": reading.observed_at} if _is_dated(reading) else {}
-    return {**merged, **told, **dated}
+    values = {name: getattr(reading, name) for name in READING_FIELDS}
+    if not reading.complete:
+        values = {name: value for name, value in values.items() if value is not None}
+    dated = {"observed_at": reading.observed_at} if _has_account_flags(reading) else {}
+    return {**merged, **values, **dated}
 
 
 def _exhaustion(reading: Reading) -> Facts:
@@ -152,7 +157,7 @@ def _exhaustion(reading: Reading) -> Facts:
     return dict.fromkeys(("exhausted_until", "exhausted_at")) if reading.complete else {}
 
 
-def _is_dated(reading: Reading) -> bool:
-    """Tell whether a reading speaks of the account's permission, and not of windows alone."""
+def _has_account_flags(reading: Reading) -> bool:
+    """Return whether a reading is about the account's permission, and not only about windows."""
     flags = (reading.allowed, reading.limit_reached, reading.reached_type)
     return reading.complete or any(flag is not None for flag in flags)

@@ -1,30 +1,144 @@
-"""Claude: GET https://api.anthropic.com/api/oauth/usage, as read by Claude Code and CodexBar.
+"""Claude: usage, extra usage, plan and rate-limit headers of api.anthropic.com.
 
-There is no flag for "blocked"; a scoped limit at 100 % may stand beside a null legacy window.
+GET /api/oauth/usage as read by Claude Code and CodexBar: there is no flag for "blocked"; a scoped
+limit at 100 % may stand beside a null legacy window. GET /api/oauth/profile as read by Claude
+Code tells the plan.
+
+Headers `anthropic-ratelimit-unified-…` of generation answers as read by CLIProxyAPI: each claim
+(`5h`, `7d`, `7d_oi` …) has a utilization, here a fraction, a reset in unix seconds and a status.
+A claim with a suffix belongs to one model and never blocks the account.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 
-from quota.durations import FIVE_HOURS, WEEK, name, settled
-from quota.errors import opened
-from quota.fields import field, items, mapping, slug, snake, text, word
-from quota.identity import Credential
-from quota.model import TOKEN, Answer, Reading, Request, Window
-from quota.numbers import instant, percent
-from quota.providers.claude_spend import extra_usage
+from quota.errors import open_answer
+from quota.json_fields import (
+    amount,
+    count,
+    field,
+    flag,
+    instant,
+    items,
+    mapping,
+    percent,
+    percent_of_fraction,
+    percent_of_limit,
+    slug,
+    snake,
+    text,
+    word,
+)
+from quota.model import (
+    MINUTE_MS,
+    TOKEN,
+    Answer,
+    Credential,
+    HeaderSignal,
+    PlanQuery,
+    Provider,
+    Reading,
+    Request,
+    Window,
+)
+from quota.windows import DAY, FIVE_HOURS, HOUR, WEEK, finish_windows, window_name
 
 BASES = ("https://api.anthropic.com",)
 PATH = "/api/oauth/usage"
-# Any other agent is answered with 429 for ever.
+PLAN_PATH = "/api/oauth/profile"
+# Any other agent is always answered with 429.
 AGENT = "claude-cli/2.1.100 (external, cli)"
-KNOWN = ("five_hour", "seven_day", "limits")
+REQUIRED = ("five_hour", "seven_day", "limits")
 LENGTHS = {"five_hour": FIVE_HOURS, "seven_day": WEEK}
 KINDS = {"session": FIVE_HOURS, "weekly_all": WEEK}
 MODELS = ("opus", "sonnet", "haiku")
+CENT_DIGITS = 2
+
+PREFIX = "anthropic-ratelimit-unified-"
+CLAIM = re.compile(PREFIX + r"(([1-9]\d{0,2})([hd])(?:_([a-z0-9_]+))?)-(?:utilization|status)")
+UNITS = {"h": HOUR, "d": DAY}
+CLAIM_TITLES = {"oi": "overage-included"}
+ACCOUNT_CLAIMS = ("five_hour", "seven_day")
 
 
-def headers() -> dict[str, str]:
-    """Return the headers that Claude's account endpoints want."""
+def request(credential: Credential) -> Request:
+    """Return the request for the usage of the account whose token is sent; it needs no id."""
+    return Request("GET", PATH, _headers())
+
+
+def parse(answer: Answer, expected_account_id: str | None = None) -> Reading:
+    """Parse the windows of the account, of models and of extra usage; there are no flags."""
+    opened = open_answer(answer, *REQUIRED)
+    if isinstance(opened, Reading):
+        return opened
+    answer, body = opened
+    windows = [*_usage_windows(body), *_extra_usage(body)]
+    return Reading(
+        state="ok",
+        observed_at=answer.observed_at,
+        http_status=answer.status,
+        windows=finish_windows(windows, answer.observed_at),
+        complete=all(isinstance(field(body, key), dict | list | None) for key in REQUIRED),
+    )
+
+
+def plan_request(credential: Credential) -> Request:
+    """Return the request for the profile of the account whose token is sent."""
+    return Request("GET", PLAN_PATH, _headers())
+
+
+def parse_plan(answer: Answer) -> Reading:
+    """Parse the plan: the organisation's type, else the account's own flags, max before pro."""
+    opened = open_answer(answer, "account", "organization")
+    if isinstance(opened, Reading):
+        return opened
+    answer, body = opened
+    account = field(body, "account")
+    plan = word(field(field(body, "organization"), "organization_type"))
+    for name in ("claude_max", "claude_pro"):
+        plan = plan or (name if flag(field(account, f"has_{name}")) else None)
+    return Reading(
+        state="ok",
+        observed_at=answer.observed_at,
+        http_status=answer.status,
+        plan_raw=plan,
+        plan_source="endpoint" if plan else None,
+    )
+
+
+def read_headers(signal: HeaderSignal) -> Reading:
+    """Parse lower-case headers into windows and flags; the body of a refusal adds nothing."""
+    headers, observed_at = signal.headers, signal.observed_at
+    claims = {match[1]: match for match in map(CLAIM.fullmatch, headers) if match}
+    claim_windows = [_claim_window(headers, claim) for claim in claims.values()]
+    # A status without a utilization is informative only if it refuses.
+    informative = (w for w in claim_windows if w.used_percent is not None or w.limit_reached)
+    windows = finish_windows(informative, observed_at)
+    status = word(headers.get(f"{PREFIX}status"))
+    rejected = status == "rejected" and _refuses_account(headers, windows)
+    permitted = status is not None and status.startswith("allowed")
+    return Reading(
+        state=None,
+        observed_at=observed_at,
+        allowed=False if rejected else True if permitted else None,
+        limit_reached=True if rejected else False if permitted else None,
+        exhausted_until=_exhausted_until(headers, windows) if rejected else None,
+        windows=windows,
+    )
+
+
+PROVIDER = Provider(
+    bases=BASES,
+    request=request,
+    parse=parse,
+    plan=PlanQuery(plan_request, parse_plan),
+    read_headers=read_headers,
+    workspace_field="organization_uuid",
+    minimum_interval_ms=3 * MINUTE_MS,
+)
+
+
+def _headers() -> dict[str, str]:
     return {
         "Authorization": f"Bearer {TOKEN}",
         "anthropic-beta": "oauth-2025-04-20",
@@ -33,29 +147,8 @@ def headers() -> dict[str, str]:
     }
 
 
-def request(credential: Credential) -> Request:
-    """Ask for the usage of the account whose token is sent; no id is needed."""
-    return Request("GET", PATH, headers())
-
-
-def parse(answer: Answer, expected_account_id: str | None = None) -> Reading:
-    """Read the windows of the account, of models and of extra usage; there are no flags."""
-    found = opened(answer, *KNOWN)
-    if isinstance(found, Reading):
-        return found
-    answer, body = found
-    windows = [*_preferred(body), *extra_usage(body)]
-    return Reading(
-        state="ok",
-        observed_at=answer.observed_at,
-        http_status=answer.status,
-        windows=settled(windows, answer.observed_at),
-        complete=all(isinstance(field(body, key), dict | list | None) for key in KNOWN),
-    )
-
-
-def _preferred(body: Mapping[str, object]) -> list[Window]:
-    """Leave out a model's legacy window where the list has the model's own limit."""
+def _usage_windows(body: Mapping[str, object]) -> list[Window]:
+    """Return named and listed windows, without the legacy window of a model in the list."""
     named, listed = list(_named(body)), list(_listed(body))
     models = [row.scope_key for row in listed if row.scope == "model"]
     legacy = [row for row in named if row.scope == "model"]
@@ -64,40 +157,42 @@ def _preferred(body: Mapping[str, object]) -> list[Window]:
 
 
 def _listed(body: Mapping[str, object]) -> Iterator[Window]:
-    """Read `limits`: the newer list, and the only one that is right about models."""
+    """Parse `limits`: the newer list, and the only one that is right about models."""
     for limit in items(field(body, "limits")):
         kind = word(field(limit, "kind")) or ""
         scope = field(limit, "scope")
         model = text(field(field(scope, "model"), "display_name", "id"))
         surface = field(scope, "surface")
         surface = text(field(surface, "display_name", "id")) or text(surface)
-        used, at = percent(field(limit, "percent")), instant(field(limit, "resets_at"))
+        used, resets_at = percent(field(limit, "percent")), instant(field(limit, "resets_at"))
         if kind in KINDS:
-            yield _window("account", "", length=KINDS[kind], used=used, at=at)
+            yield _window("account", "", length=KINDS[kind], used=used, resets_at=resets_at)
         elif kind == "weekly_scoped" and (title := model or surface):
-            yield _window("model" if model else "feature", title, length=WEEK, used=used, at=at)
+            scope_name = "model" if model else "feature"
+            yield _window(scope_name, title, length=WEEK, used=used, resets_at=resets_at)
 
 
 def _named(body: Mapping[str, object]) -> Iterator[Window]:
-    """Read the named windows, those under code names as well as long as they are not null."""
+    """Parse the named windows; those under code names count while they are not null."""
     for key, value in ((snake(key), value) for key, value in body.items()):
         if "utilization" not in mapping(value) or key == "extra_usage":
             continue
-        used, at = percent(field(value, "utilization")), instant(field(value, "resets_at"))
+        used, resets_at = percent(field(value, "utilization")), instant(field(value, "resets_at"))
         rest = key.removeprefix("seven_day_")
         if key in LENGTHS:
-            yield _window("account", "", length=LENGTHS[key], used=used, at=at)
+            yield _window("account", "", length=LENGTHS[key], used=used, resets_at=resets_at)
         elif rest != key:
-            scope = "model" if rest in MODELS else "feature"
-            yield _window(scope, rest.replace("_", " "), length=WEEK, used=used, at=at)
+            scope, title = "model" if rest in MODELS else "feature", rest.replace("_", " ")
+            yield _window(scope, title, length=WEEK, used=used, resets_at=resets_at)
         else:
-            yield _window("feature", key.replace("_", " "), length=None, used=used, at=at)
+            title = key.replace("_", " ")
+            yield _window("feature", title, length=None, used=used, resets_at=resets_at)
 
 
 def _window(
-    scope: str, title: str, *, length: int | None, used: float | None, at: int | None
+    scope: str, title: str, *, length: int | None, used: float | None, resets_at: int | None
 ) -> Window:
-    key, span = name(length) if length else ("unknown", "")
+    key, span = window_name(length) if length else ("unknown", "")
     title = title[:1].upper() + title[1:]
     return Window(
         scope=scope,
@@ -106,9 +201,80 @@ def _window(
         label=f"{title} {span}".strip(),
         window_seconds=length,
         used_percent=used,
-        resets_at=at,
+        resets_at=resets_at,
         # An idle account has 0 % and no reset until its first request.
-        started=False if used == 0 and at is None else None,
+        started=False if used == 0 and resets_at is None else None,
         gating=scope == "account",
         assumed=length is None,
     )
+
+
+def _extra_usage(body: object) -> Iterator[Window]:
+    """Parse the monthly budget that takes over when the plan's windows are spent.
+
+    It is `extra_usage` in minor units of its currency, or the newer `spend` with its exponent. It
+    counts while it is enabled. It never gates, it only lifts a block.
+    """
+    old, new = field(body, "extra_usage"), field(body, "spend")
+    spent = field(new, "used")
+    if flag(field(old, "is_enabled")):
+        ratio, digits, unit = field(old, "utilization"), CENT_DIGITS, field(old, "currency")
+        used, limit = field(old, "used_credits"), field(old, "monthly_limit")
+    elif flag(field(new, "enabled")):
+        ratio, digits, unit = field(new, "percent"), _minor_digits(spent), field(spent, "currency")
+        used, limit = field(spent, "amount_minor"), field(field(new, "limit"), "amount_minor")
+    else:
+        return
+    used_percent = percent(ratio)
+    yield Window(
+        scope="spend",
+        scope_key="extra_usage",
+        window_key="month",
+        label="extra usage",
+        used_percent=percent_of_limit(used, limit) if used_percent is None else used_percent,
+        used_value=amount(used, digits),
+        limit_value=amount(limit, digits),
+        unit=text(unit, 12),
+    )
+
+
+def _minor_digits(money: object) -> int:
+    exponent = count(field(money, "exponent"))
+    return CENT_DIGITS if exponent is None else min(exponent, 8)
+
+
+def _claim_window(headers: Mapping[str, str], claim: re.Match[str]) -> Window:
+    own = f"{PREFIX}{claim[1]}-"
+    length = int(claim[2]) * UNITS[claim[3]]
+    key, span = window_name(length)
+    model = claim[4] or ""
+    status = word(headers.get(f"{own}status"))
+    return Window(
+        scope="model" if model else "account",
+        scope_key=model,
+        window_key=key,
+        label=f"{CLAIM_TITLES.get(model, model)} {span}".strip(),
+        window_seconds=length,
+        used_percent=percent_of_fraction(headers.get(f"{own}utilization")),
+        resets_at=instant(headers.get(f"{own}reset")),
+        limit_reached=None if status is None else status == "rejected",
+        gating=not model,
+        source="header",
+    )
+
+
+def _refuses_account(headers: Mapping[str, str], windows: tuple[Window, ...]) -> bool:
+    # The unified status is also `rejected` when only a model's own claim is.
+    refusing = [window for window in windows if window.limit_reached]
+    claim = word(headers.get(f"{PREFIX}representative-claim"))
+    if refusing:
+        return any(window.gating for window in refusing)
+    return claim is None or claim in ACCOUNT_CLAIMS
+
+
+def _exhausted_until(headers: Mapping[str, str], windows: tuple[Window, ...]) -> int | None:
+    # The unified reset may belong to another window than the one that refuses.
+    resets = [window.resets_at for window in windows if window.gating and window.limit_reached]
+    if resets:
+        return max((resets_at for resets_at in resets if resets_at), default=None)
+    return instant(headers.get(f"{PREFIX}reset"))

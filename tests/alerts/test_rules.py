@@ -18,7 +18,7 @@ from ingest import asking
 from ledger import prepare
 from quota.model import Answer
 from quota.providers import PROVIDERS
-from quota.store import Attempt, keep
+from quota.store import PollAttempt, store_reading
 from runtime.alert_rules import RULES, Budget
 from runtime.settings import Settings
 from tests.support.alert_rig import DAY, HOUR, MINUTE, Receiver, Watch, receiving
@@ -321,7 +321,9 @@ class Quotas:
     def answer(self, at: int, status: int, body: dict[str, Any]) -> None:
         """Let it be asked at an instant (ms), by the quota worker's own parse and store."""
         reading = PROVIDERS["codex"].parse(Answer(status, {}, json.dumps(body), at), None)
-        keep(self.watch.conn, self.account, reading, Attempt(at, at, "management", "test"))
+        store_reading(
+            self.watch.conn, self.account, reading, PollAttempt(at, at, "management", "test")
+        )
         self.watch.work(at)
 
     def used(self, percent: float, *, resets_at: int, at: int) -> None:

@@ -5,8 +5,16 @@ from typing import Any
 
 import pytest
 
-from quota.cycles import Point, Track, follow, is_early, is_worth_keeping, point, split
-from quota.forecast import Cycle, Forecast, forecast, horizon_ms
+from quota.forecast import Cycle, Forecast, forecast, recent_ms
+from quota.history import (
+    CycleState,
+    Point,
+    advance,
+    is_early,
+    is_worth_storing,
+    point_of,
+    split_cycles,
+)
 from quota.model import Window
 
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
@@ -146,12 +154,15 @@ def test_a_week_is_forecast_from_its_last_day() -> None:
     ],
 )
 def test_the_recent_past_grows_with_the_window(seconds: int | None, hours: int) -> None:
-    assert horizon_ms(seconds) == hours * HOUR
+    assert recent_ms(seconds) == hours * HOUR
 
 
 def used(history: Iterable[Point]) -> list[tuple[int, list[float]]]:
     """Give each cycle with its percentages."""
-    return [(number, [each.used_percent for each in members]) for number, members in split(history)]
+    return [
+        (number, [each.used_percent for each in members])
+        for number, members in split_cycles(history)
+    ]
 
 
 NEXT = RESET + 5 * HOUR
@@ -236,9 +247,9 @@ def test_observations_fall_into_cycles(history: list[Point], expected: Any) -> N
 
 def test_a_change_counts_only_when_seen_twice() -> None:
     first, odd, again = points((0, 80), (5, 0), (10, 1))
-    track = follow(follow(Track(), first), odd)
-    assert track == Track(RESET, first, odd)
-    assert follow(track, again) == Track(RESET + 1, again)
+    track = advance(advance(CycleState(), first), odd)
+    assert track == CycleState(RESET, first, odd)
+    assert advance(track, again) == CycleState(RESET + 1, again)
 
 
 def test_an_early_cycle_is_told_from_one_on_schedule() -> None:
@@ -247,9 +258,9 @@ def test_an_early_cycle_is_told_from_one_on_schedule() -> None:
 
 def test_a_window_that_is_not_started_has_no_reset_to_wait_for() -> None:
     known = {"scope": "account", "window_key": "5h", "label": "5-hour", "resets_at": RESET}
-    assert point(Window(**known, used_percent=0, started=False, observed_at=1)) == Point(1, 0)
-    assert point(Window(**known, used_percent=0, observed_at=1)) == Point(1, 0, RESET)
-    assert point(Window(**known, observed_at=1)) is None
+    assert point_of(Window(**known, used_percent=0, started=False, observed_at=1)) == Point(1, 0)
+    assert point_of(Window(**known, used_percent=0, observed_at=1)) == Point(1, 0, RESET)
+    assert point_of(Window(**known, observed_at=1)) is None
 
 
 @pytest.mark.parametrize(
@@ -265,5 +276,5 @@ def test_history_keeps_changes_and_a_sign_of_life(
     minutes: int, percent: float, same_cycle: bool, kept: bool
 ) -> None:
     last, seen = points((0, 10), (minutes, percent))
-    assert is_worth_keeping(last, seen, same_cycle=same_cycle) is kept
-    assert is_worth_keeping(None, seen, same_cycle=True)
+    assert is_worth_storing(last, seen, same_cycle=same_cycle) is kept
+    assert is_worth_storing(None, seen, same_cycle=True)

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from quota.answers import first_values
-from quota.headers import Signal, allowed, is_allowed, read
-from quota.model import Account, Reading, Window
-from quota.usable import Verdict, verdict
+from quota.http import first_values
+from quota.model import Account, HeaderSignal, Reading, Window
+from quota.signals import allowed, is_allowed, read_signal
+from quota.verdict import Verdict, account_verdict
 
 DATA = Path(__file__).parents[1] / "data" / "quota"
 EVENTS = json.loads((DATA / "events.json").read_text())
@@ -19,11 +19,11 @@ H5, D7 = 18_000, 604_800
 AT = 1_790_000_000_000
 
 
-def signal(event: dict[str, Any]) -> Signal:
+def signal(event: dict[str, Any]) -> HeaderSignal:
     """Give what the ledger keeps of an event that may tell of quota."""
     fail = event["fail"]
     error = json.loads(fail["body"]) if fail["body"].startswith("{") else None
-    return Signal(
+    return HeaderSignal(
         provider=event["provider"],
         headers=allowed(event.get("response_headers", {})),
         failed=event["failed"],
@@ -33,18 +33,18 @@ def signal(event: dict[str, Any]) -> Signal:
     )
 
 
-def codex(headers: dict[str, str], **more: Any) -> Signal:
+def codex(headers: dict[str, str], **more: Any) -> HeaderSignal:
     """Give a successful Codex event with these headers, `x-codex-` left out."""
     named = {f"x-codex-{name}": value for name, value in headers.items()}
     known = {"provider": "codex", "failed": False, "status_code": 200, "observed_at": AT, **more}
-    return Signal(headers=named, **known)
+    return HeaderSignal(headers=named, **known)
 
 
-def claude(headers: dict[str, str], **more: Any) -> Signal:
+def claude(headers: dict[str, str], **more: Any) -> HeaderSignal:
     """Give a Claude event with these headers, their common beginning left out."""
     named = {f"anthropic-ratelimit-unified-{name}": value for name, value in headers.items()}
     known = {"provider": "claude", "failed": False, "status_code": 200, "observed_at": AT, **more}
-    return Signal(headers=named, **known)
+    return HeaderSignal(headers=named, **known)
 
 
 def row(label: str, key: str, used: float, resets_at: int, **more: Any) -> Window:
@@ -158,7 +158,9 @@ def test_a_recorded_event_tells_its_accounts_windows(
 ) -> None:
     event = signal(EVENTS[name])
     dated = tuple(replace(window, observed_at=event.observed_at) for window in rows)
-    assert read(event) == Reading(state=None, observed_at=event.observed_at, windows=dated, **facts)
+    assert read_signal(event) == Reading(
+        state=None, observed_at=event.observed_at, windows=dated, **facts
+    )
 
 
 @pytest.mark.parametrize(
@@ -177,12 +179,12 @@ def test_a_recorded_event_tells_its_accounts_windows(
     ],
 )
 def test_an_event_that_may_carry_anothers_headers_tells_nothing(name: str) -> None:
-    assert read(signal(EVENTS[name])) is None
+    assert read_signal(signal(EVENTS[name])) is None
 
 
 def test_headers_of_a_spark_turn_leave_the_account_alone() -> None:
     told = json.loads((DATA / "codex-usage-event-headers.json").read_text())
-    spark = Signal(
+    spark = HeaderSignal(
         provider="codex",
         headers=allowed(told["headers"]),
         failed=False,
@@ -190,7 +192,7 @@ def test_headers_of_a_spark_turn_leave_the_account_alone() -> None:
         observed_at=AT,
     )
     window = row("GPT-5.3-Codex-Spark weekly", "7d", 48.5, 1_790_512_345_000, **SPARK)
-    assert read(spark) == Reading(
+    assert read_signal(spark) == Reading(
         state=None,
         observed_at=AT,
         plan_raw="pro",
@@ -225,7 +227,7 @@ WEEK = {
 def test_the_unprefixed_headers_belong_to_the_active_limit(
     active: str | None, scope: str, key: str
 ) -> None:
-    reading = read(codex(WEEK | ({"active-limit": active} if active else {})))
+    reading = read_signal(codex(WEEK | ({"active-limit": active} if active else {})))
     assert reading is not None
     assert [(w.scope, w.scope_key, w.gating) for w in reading.windows] == [
         (scope, key, scope == "account")
@@ -234,8 +236,8 @@ def test_the_unprefixed_headers_belong_to_the_active_limit(
 
 def test_flags_of_another_limit_never_reach_the_account() -> None:
     flags = {"allowed": "false", "limit-reached": "True", "rate-limit-reached-type": "weekly"}
-    blocked = read(codex(WEEK | flags))
-    spark = read(codex(WEEK | flags | {"active-limit": "codex_bengalfox"}))
+    blocked = read_signal(codex(WEEK | flags))
+    spark = read_signal(codex(WEEK | flags | {"active-limit": "codex_bengalfox"}))
     assert blocked is not None
     assert spark is not None
     assert (blocked.allowed, blocked.limit_reached, blocked.reached_type) == (False, True, "weekly")
@@ -246,7 +248,7 @@ def test_flags_of_another_limit_never_reach_the_account() -> None:
 def test_a_refused_spark_turn_does_not_exhaust_the_account() -> None:
     error = {"error": {"type": "usage_limit_reached", "resets_in_seconds": 60}}
     refused = codex({"active-limit": "codex_bengalfox"}, failed=True, status_code=429, error=error)
-    reading = read(refused)
+    reading = read_signal(refused)
     assert reading is not None
     assert (reading.error_code, reading.exhausted_until) == ("usage_limit_reached", None)
 
@@ -261,7 +263,7 @@ def test_a_refused_spark_turn_does_not_exhaust_the_account() -> None:
     ],
 )
 def test_an_extra_family_shares_its_row_with_the_usage_answer(family: str, key: str) -> None:
-    reading = read(codex({family + name: value for name, value in WEEK.items()}))
+    reading = read_signal(codex({family + name: value for name, value in WEEK.items()}))
     assert reading is not None
     assert [(w.scope, w.scope_key) for w in reading.windows] == [("feature", key)]
 
@@ -279,12 +281,12 @@ def test_an_extra_family_shares_its_row_with_the_usage_answer(family: str, key: 
     ],
 )
 def test_a_header_window_needs_minutes_and_a_percentage(headers: dict[str, str]) -> None:
-    assert read(codex(headers)) is None
+    assert read_signal(codex(headers)) is None
 
 
 def test_a_header_reset_may_be_told_as_a_wait() -> None:
     waiting = {**WEEK, "primary-reset-at": "", "primary-reset-after-seconds": "90"}
-    reading = read(codex(waiting))
+    reading = read_signal(codex(waiting))
     assert reading is not None
     assert [w.resets_at for w in reading.windows] == [AT + 90_000]
 
@@ -300,24 +302,24 @@ def test_a_header_reset_may_be_told_as_a_wait() -> None:
     ],
 )
 def test_only_a_reached_usage_limit_exhausts_a_plan(error: Any, until: int | None) -> None:
-    reading = read(codex(WEEK, failed=True, status_code=429, error=error))
+    reading = read_signal(codex(WEEK, failed=True, status_code=429, error=error))
     assert reading is not None
     assert reading.exhausted_until == (AT + until * 1000 if until else None)
 
 
 def test_a_plan_without_codex_is_blocked_by_that_name() -> None:
     error = {"error": {"type": "usage_not_included"}}
-    reading = read(codex({}, failed=True, status_code=429, error=error))
+    reading = read_signal(codex({}, failed=True, status_code=429, error=error))
     assert reading is not None
     assert reading.reached_type == "usage_not_included"
 
 
 def test_a_success_status_never_makes_a_failed_event_trustworthy() -> None:
-    assert read(codex(WEEK, failed=True, status_code=200)) is None
+    assert read_signal(codex(WEEK, failed=True, status_code=200)) is None
 
 
 def test_claudes_utilization_is_a_fraction_and_may_exceed_one() -> None:
-    reading = read(claude({"5h-utilization": "1.02", "7d-utilization": "-0.0"}))
+    reading = read_signal(claude({"5h-utilization": "1.02", "7d-utilization": "-0.0"}))
     assert reading is not None
     assert [w.used_percent for w in reading.windows] == [102, 0]
 
@@ -336,14 +338,14 @@ MODEL_ONLY = {
 
 
 def test_a_models_own_limit_of_claude_never_blocks_the_account() -> None:
-    reading = read(claude(MODEL_ONLY, failed=True, status_code=429))
+    reading = read_signal(claude(MODEL_ONLY, failed=True, status_code=429))
     assert reading is not None
     assert (reading.allowed, reading.exhausted_until) == (None, None)
     model = reading.windows[-1]
     assert (model.scope, model.scope_key, model.label) == ("model", "oi", "overage-included weekly")
     assert (model.used_percent, model.limit_reached, model.gating) == (100, True, False)
     state = Account(state="ok", observed_at=AT)
-    assert verdict(state, reading.windows, now=AT) == Verdict(True, "within_limits", 6)
+    assert account_verdict(state, reading.windows, now=AT) == Verdict(True, "within_limits", 6)
 
 
 @pytest.mark.parametrize(
@@ -373,13 +375,13 @@ def test_a_models_own_limit_of_claude_never_blocks_the_account() -> None:
 def test_a_refusal_of_claude_ends_with_the_window_that_refuses(
     headers: dict[str, str], allowed_now: bool | None, until: int | None
 ) -> None:
-    reading = read(claude(headers, failed=True, status_code=429))
+    reading = read_signal(claude(headers, failed=True, status_code=429))
     found = (None, None) if reading is None else (reading.allowed, reading.exhausted_until)
     assert found == (allowed_now, AT + until * 1000 if until else None)
 
 
 def test_a_calm_status_without_utilization_hides_no_known_percentage() -> None:
-    reading = read(claude({"5h-status": "allowed", "7d-status": "rejected"}))
+    reading = read_signal(claude({"5h-status": "allowed", "7d-status": "rejected"}))
     assert reading is not None
     assert [(w.window_key, w.used_percent) for w in reading.windows] == [("7d", None)]
 

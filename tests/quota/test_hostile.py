@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quota.answers import first_values
-from quota.envelope import unwrapped
-from quota.headers import Signal, allowed, read
+from quota.http import first_values
 from quota.identity import from_file, from_listing
-from quota.model import Account, Answer, Reading
+from quota.model import Account, Answer, HeaderSignal, Reading
 from quota.providers import PROVIDERS
-from quota.usable import verdict, verdicts
+from quota.signals import allowed, read_signal
+from quota.sources.management import unwrap
+from quota.verdict import account_verdict, group_verdicts
 
 DATA = Path(__file__).parents[1] / "data" / "quota"
 AT = 1_790_000_000_000
@@ -100,7 +100,7 @@ def account(found: Reading) -> Account:
 
 def usable(found: Reading) -> bool | None:
     """Judge a reading as if it were all that is known."""
-    return verdict(account(found), found.windows, now=AT).usable
+    return account_verdict(account(found), found.windows, now=AT).usable
 
 
 def zeros(found: Reading) -> Counter[str]:
@@ -221,8 +221,8 @@ def test_any_json_is_an_answer_of_some_kind(body: Any, status: int) -> None:
     for provider in PROVIDERS.values():
         found = provider.parse(answer, "account")
         assert all(w.used_percent is None or w.used_percent >= 0 for w in found.windows)
-        verdicts(account(found), found.windows, now=AT)
-    unwrapped(answer)
+        group_verdicts(account(found), found.windows, now=AT)
+    unwrap(answer)
     from_file("file.json", body)
     from_listing(body)
 
@@ -230,10 +230,10 @@ def test_any_json_is_an_answer_of_some_kind(body: Any, status: int) -> None:
 @settings(max_examples=120, deadline=None, derandomize=True, database=None)
 @given(headers=st.dictionaries(NAMES, TOLD), provider=st.sampled_from(["codex", "claude"]))
 def test_any_headers_are_read_without_inventing(headers: dict[str, str], provider: str) -> None:
-    signal = Signal(
+    signal = HeaderSignal(
         provider=provider, headers=headers, failed=False, status_code=200, observed_at=AT
     )
-    found = read(signal)
+    found = read_signal(signal)
     for window in found.windows if found else ():
         told = [float(v) for v in headers.values() if re.fullmatch(r"[0-9.]+", v)]
         percents = {*told, *(round(number * 100, 6) for number in told)}

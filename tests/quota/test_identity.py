@@ -7,10 +7,26 @@ from typing import Any
 
 import pytest
 
-from quota.identity import Credential, from_file, from_listing, key, token_state
-from quota.model import TERMINAL
-from quota.numbers import amount, count, flag, instant, number, percent, percent_of, seconds, share
-from quota.tokens import access_token, claims
+from quota.identity import (
+    access_token,
+    account_key,
+    from_file,
+    from_listing,
+    jwt_claims,
+    token_state,
+)
+from quota.json_fields import (
+    amount,
+    count,
+    flag,
+    instant,
+    number,
+    percent,
+    percent_of_fraction,
+    percent_of_limit,
+    seconds,
+)
+from quota.model import TERMINAL, Credential
 
 DATA = Path(__file__).parents[1] / "data" / "quota"
 TEAM = "99999999-8888-4777-8666-555555555555"
@@ -48,7 +64,7 @@ def known(content: Any, file_name: str = "file.json") -> Credential:
 
 def test_a_codex_file_tells_all_that_a_poll_needs() -> None:
     assert known(codex(disabled=True, proxy_url="http://u:p@proxy")) == Credential(
-        account_key=key("codex", account=TEAM, person="ann@example.com", file_name=""),
+        account_key=account_key("codex", account=TEAM, person="ann@example.com", file_name=""),
         provider="codex",
         display_name="ann@example.com",
         file_name="file.json",
@@ -83,7 +99,9 @@ def test_the_proxys_listing_gives_every_credential() -> None:
     assert len({each.account_key for each in found.values() if each}) == len(rows)
     heidi = found["codex-f0aed856-heidi.limited@example.com-plus.json"]
     assert heidi == Credential(
-        account_key=key("codex", account=ACCOUNT, person="heidi.limited@example.com", file_name=""),
+        account_key=account_key(
+            "codex", account=ACCOUNT, person="heidi.limited@example.com", file_name=""
+        ),
         provider="codex",
         display_name="heidi.limited@example.com",
         file_name="codex-f0aed856-heidi.limited@example.com-plus.json",
@@ -142,7 +160,9 @@ def test_other_providers_are_known_by_what_their_files_hold(
     content: Any, account: str | None, person: str
 ) -> None:
     found = known(content)
-    assert found.account_key == key(content["type"], account=account, person=person, file_name="")
+    assert found.account_key == account_key(
+        content["type"], account=account, person=person, file_name=""
+    )
 
 
 @pytest.mark.parametrize("content", [None, [], "x", {}, {"type": None}, {"type": 7}])
@@ -199,7 +219,7 @@ def test_an_expired_token_need_not_be_tried(
     ["", "a.b", "a.b.c", "a.!!.c", "a.W10.c", f"a.{'x' * 30_000}.c", None, 7, "ä.ö.ü"],
 )
 def test_what_is_no_jwt_has_no_claims(token: Any) -> None:
-    assert claims(token) == {}
+    assert jwt_claims(token) == {}
 
 
 def test_a_credential_never_shows_token_or_proxy() -> None:
@@ -235,9 +255,9 @@ AT = 1_790_000_000_000
         pytest.param(number, "9" * 99, None, id="long"),
         pytest.param(percent, " 64.5 % ", 64.5, id="percent-apart"),
         pytest.param(percent, "64.5%", 64.5, id="percent-sign"),
-        pytest.param(percent_of, 0.29, 29, id="fraction"),
-        pytest.param(percent_of, "1.02", 102, id="fraction-above-one"),
-        pytest.param(share, None, None, id="share-of-one"),
+        pytest.param(percent_of_fraction, 0.29, 29, id="fraction"),
+        pytest.param(percent_of_fraction, "1.02", 102, id="fraction-above-one"),
+        pytest.param(percent_of_limit, None, None, id="share-of-one"),
         pytest.param(count, "3", 3, id="count"),
         pytest.param(count, 1.5, None, id="no-count"),
         pytest.param(seconds, 0, None, id="no-duration"),
@@ -267,4 +287,4 @@ AT = 1_790_000_000_000
     ],
 )
 def test_a_value_is_read_or_unknown(read: Any, value: Any, expected: Any) -> None:
-    assert (read(value, 1) if read is share else read(value)) == expected
+    assert (read(value, 1) if read is percent_of_limit else read(value)) == expected

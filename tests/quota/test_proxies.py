@@ -13,12 +13,11 @@ from demo.fake_proxy import FakeProxy
 from demo.http import Reply
 from ledger import prepare
 from ledger.keys import load_salt
-from quota.asking import Asker
-from quota.claims import Claims
-from quota.job import Parts, Poller, Shared
-from quota.members import listed
-from quota.source_management import Management
-from quota.wishes import Wishes
+from quota.account_list import listed_accounts
+from quota.poll import AccountPoller, PollLocks
+from quota.refresh_requests import RefreshProgress
+from quota.sources.management import ManagementApi
+from quota.worker import PollerParts, ProxyPoller, Shared
 from runtime.errors import Refused, Unavailable
 from runtime.heartbeat import now
 from runtime.loop import Job
@@ -40,29 +39,31 @@ class Two:
         self.data, self.proxies, self.at = folder / "data", proxies, now()
         self.conn = prepare(self.data, timezone="UTC")
         self.ids = {name: find(self.conn, name) for name in proxies}
-        self.shared = Shared(Wishes(listed(self.conn, self.ids.values())), Claims())
+        self.shared = Shared(
+            RefreshProgress(listed_accounts(self.conn, self.ids.values())), PollLocks()
+        )
         self.pollers = {name: self.poller(name) for name in proxies}
 
-    def poller(self, name: str) -> Poller:
+    def poller(self, name: str) -> ProxyPoller:
         """Make the poller of one proxy."""
         proxy, proxy_id = self.proxies[name], self.ids[name]
         refusals = Refusals(self.conn, proxy_id, load_salt(self.data).key(KEY))
-        source = Management(
+        source = ManagementApi(
             address=f"http://127.0.0.1:{proxy.port}",
             key=KEY,
             refusals=refusals,
-            is_over=lambda: False,
+            should_stop=lambda: False,
             seconds=PATIENCE * 10,
         )
-        asker = Asker(
+        account_poller = AccountPoller(
             self.conn,
             source,
             refresh_ms=5 * MINUTE,
             urls=urls(proxy),
-            chance=lambda low, high: (low + high) / 2,
+            uniform=lambda low, high: (low + high) / 2,
         )
-        parts = Parts(self.conn, proxy_id, source, asker, clock=lambda: self.at)
-        return Poller(parts, shared=self.shared)
+        parts = PollerParts(self.conn, proxy_id, source, account_poller, clock=lambda: self.at)
+        return ProxyPoller(parts, shared=self.shared)
 
     def step(self, *names: str) -> None:
         """Let the pollers step in turn until none has anything to do, as their loops would."""
@@ -89,10 +90,10 @@ class Two:
         sql = "insert into quota_requests (requested_at, account_id) values (?, ?)"
         return self.conn.execute(sql, (self.at, account_id)).lastrowid
 
-    def outcome(self, wish_id: int) -> str | None:
+    def outcome(self, request_id: int) -> str | None:
         """Give what came of a request."""
         sql = "select outcome from quota_requests where id = ?"
-        return self.conn.execute(sql, (wish_id,)).fetchone()[0]
+        return self.conn.execute(sql, (request_id,)).fetchone()[0]
 
     def account(self, account: Account) -> dict:
         """Give what the ledger says of an account."""
@@ -134,11 +135,11 @@ def test_a_request_is_answered_by_the_proxy_that_has_the_account(two):
     pair = two()
     pair.step()
     pair.at += 4 * MINUTE
-    wish = pair.ask(KIMI)
+    request = pair.ask(KIMI)
     pair.step("home")
-    assert pair.outcome(wish) is None
+    assert pair.outcome(request) is None
     pair.step("office")
-    assert pair.outcome(wish) == "1 refreshed"
+    assert pair.outcome(request) == "1 refreshed"
     assert pair.proxies["home"].providers.count(KIMI) == 0
 
 
@@ -146,20 +147,20 @@ def test_a_request_about_one_proxys_account_does_not_wait_for_another_proxy(two)
     pair = two()
     pair.step()
     pair.at += 4 * MINUTE
-    wish = pair.ask(ALICE)
+    request = pair.ask(ALICE)
     pair.step("home")
-    assert pair.outcome(wish) == "1 refreshed"
+    assert pair.outcome(request) == "1 refreshed"
 
 
 def test_a_request_about_all_accounts_is_answered_when_all_were_asked(two):
     pair = two()
     pair.step()
     pair.at += 4 * MINUTE
-    wish = pair.ask()
+    request = pair.ask()
     pair.step("home")
-    assert pair.outcome(wish) is None
+    assert pair.outcome(request) is None
     pair.step()
-    assert pair.outcome(wish) == "4 refreshed"
+    assert pair.outcome(request) == "4 refreshed"
     again = pair.ask()
     pair.step()
     assert pair.outcome(again) == "4 asked too recently"
@@ -173,15 +174,15 @@ def test_a_proxy_that_is_away_keeps_nobody_waiting_and_its_accounts_count_as_fai
     pair.step()
     every, one, other = pair.ask(), pair.ask(BOB), pair.ask(ALICE)
     pair.step("home")
-    assert [pair.outcome(wish) for wish in (every, one, other)] == [
+    assert [pair.outcome(request) for request in (every, one, other)] == [
         "2 refreshed, 2 failed",
         "1 failed",
         "1 refreshed",
     ]
     pair.proxies["office"].start()
-    wish = pair.ask(BOB)
+    request = pair.ask(BOB)
     pair.step("office", "home")
-    assert pair.outcome(wish) == "1 refreshed"
+    assert pair.outcome(request) == "1 refreshed"
 
 
 def test_a_request_about_an_account_of_no_proxy_is_answered_once_all_have_looked(two):
@@ -189,13 +190,13 @@ def test_a_request_about_an_account_of_no_proxy_is_answered_once_all_have_looked
     pair.step("home")
     sql = "insert into known_accounts (provider, label) values ('codex', 'nobody@example.com')"
     account_id = pair.conn.execute(sql).lastrowid
-    wish = pair.conn.execute(
+    request = pair.conn.execute(
         "insert into quota_requests (requested_at, account_id) values (?, ?)", (pair.at, account_id)
     ).lastrowid
     pair.step("home")
-    assert pair.outcome(wish) is None
+    assert pair.outcome(request) is None
     pair.step()
-    assert pair.outcome(wish) == "1 without anything to ask"
+    assert pair.outcome(request) == "1 without a usable credential"
 
 
 def test_an_account_of_two_proxies_is_asked_no_more_often_than_one_of_one(two):
@@ -206,9 +207,9 @@ def test_an_account_of_two_proxies_is_asked_no_more_often_than_one_of_one(two):
     assert sum(shared.values()) == sum(alone.values()) == 13
     assert len(rows(pair.conn, "select * from quota_accounts")) == 3
     pair.at += 2 * MINUTE
-    wish = pair.ask(ALICE)
+    request = pair.ask(ALICE)
     pair.step()
-    assert pair.outcome(wish) == "1 refreshed"
+    assert pair.outcome(request) == "1 refreshed"
     assert sum(pair.count(ALICE).values()) == 14
 
 
@@ -242,10 +243,10 @@ def test_an_account_that_another_poller_is_asking_is_left_alone(two):
     pair.step()
     pair.at += 6 * MINUTE
     account_id = pair.account(ALICE)["account_id"]
-    assert pair.shared.claims.take(account_id)
+    assert pair.shared.locks.acquire(account_id)
     pair.step()
     before = pair.count(ALICE)
-    pair.shared.claims.give_back(account_id)
+    pair.shared.locks.release(account_id)
     pair.step()
     assert sum(before.values()) == 1
     assert sum(pair.count(ALICE).values()) == 2

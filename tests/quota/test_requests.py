@@ -6,14 +6,12 @@ from typing import Any
 
 import pytest
 
-from quota.answers import first_values
-from quota.envelope import filled, wrapped
-from quota.identity import Credential
-from quota.model import Answer, Reading
-from quota.providers import PROVIDERS, plans
-from quota.providers.codex_resets import ResetCredits
-from quota.providers.codex_resets import parse as parse_resets
-from quota.providers.codex_resets import request as resets_request
+from quota.http import first_values
+from quota.model import Answer, Credential, Reading
+from quota.providers import PROVIDERS, antigravity, claude
+from quota.providers.codex import ResetCredits, parse_resets, resets_request
+from quota.sources.files import with_token
+from quota.sources.management import wrap
 
 DATA = Path(__file__).parents[1] / "data" / "quota"
 AT = 1_790_000_000_000
@@ -65,11 +63,11 @@ def test_a_request_has_what_its_provider_insists_on(provider: str, header: str, 
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_a_request_names_the_token_without_holding_it(provider: str) -> None:
     known = PROVIDERS[provider]
-    asks = [known.request, known.fallback, known.plan and known.plan[0], resets_request]
+    asks = [known.request, known.fallback, known.plan and known.plan.request, resets_request]
     for ask in filter(None, asks):
         request = ask(credential(account_id=TEAM, project_id="proj-1"))
         assert request.headers["Authorization"] == "Bearer $TOKEN$"
-        assert filled(request.headers, "secret")["Authorization"] == "Bearer secret"
+        assert with_token(request.headers, "secret")["Authorization"] == "Bearer secret"
         assert request.path.startswith("/")
         assert "secret" not in repr(request)
         assert not {"accept-encoding", "cookie"} & {name.lower() for name in request.headers}
@@ -78,7 +76,7 @@ def test_a_request_names_the_token_without_holding_it(provider: str) -> None:
 def test_a_request_wrapped_for_the_proxy_has_an_absolute_url() -> None:
     known = PROVIDERS["antigravity"]
     request = known.request(credential(project_id="proj-1"))
-    assert wrapped(request, base=known.bases[0], auth_index="ab12") == {
+    assert wrap(request, base=known.bases[0], auth_index="ab12") == {
         "auth_index": "ab12",
         "method": "POST",
         "url": "https://daily-cloudcode-pa.googleapis.com/v1internal:retrieveUserQuotaSummary",
@@ -98,7 +96,7 @@ def test_grok_is_asked_for_credits_first_and_the_plain_view_next() -> None:
     ("read", "body", "plan"),
     [
         pytest.param(
-            plans.claude_plan,
+            claude.parse_plan,
             {
                 "account": {"has_claude_pro": True},
                 "organization": {"organization_type": "Claude_Team"},
@@ -107,20 +105,20 @@ def test_grok_is_asked_for_credits_first_and_the_plain_view_next() -> None:
             id="organization",
         ),
         pytest.param(
-            plans.claude_plan,
+            claude.parse_plan,
             {"account": {"has_claude_max": True, "has_claude_pro": True}},
             "claude_max",
             id="max-before-pro",
         ),
-        pytest.param(plans.claude_plan, {"account": {"has_claude_max": None}}, None, id="unknown"),
+        pytest.param(claude.parse_plan, {"account": {"has_claude_max": None}}, None, id="unknown"),
         pytest.param(
-            plans.antigravity_plan,
+            antigravity.parse_plan,
             {"currentTier": {"id": "free-tier"}, "paidTier": {"id": "g1-pro-tier"}},
             "g1-pro-tier",
             id="paid-tier",
         ),
         pytest.param(
-            plans.antigravity_plan, {"currentTier": {"id": "free-tier"}}, "free-tier", id="tier"
+            antigravity.parse_plan, {"currentTier": {"id": "free-tier"}}, "free-tier", id="tier"
         ),
     ],
 )

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from quota.answers import first_values
-from quota.envelope import unwrapped
+from quota.http import first_values
 from quota.model import Account, Answer, Reading, Window
 from quota.providers import PROVIDERS
-from quota.usable import Verdict, verdict, verdicts
+from quota.sources.management import unwrap
+from quota.verdict import Verdict, account_verdict, group_verdicts
 
 DATA = Path(__file__).parents[1] / "data" / "quota"
 AT = 1_790_000_000_000
@@ -256,12 +256,12 @@ def test_an_answer_gives_its_plan_its_flags_and_its_credits(name: str) -> None:
 @pytest.mark.parametrize("name", ROWS)
 def test_an_answer_tells_whether_its_account_can_be_used(name: str) -> None:
     reading = parse(name)
-    assert verdict(account(reading), reading.windows, now=AT) == VERDICTS[name]
+    assert account_verdict(account(reading), reading.windows, now=AT) == VERDICTS[name]
 
 
 def test_one_group_of_models_is_usable_while_the_other_is_unknown() -> None:
     reading = parse("antigravity-summary")
-    assert verdicts(account(reading), reading.windows, now=AT) == {
+    assert group_verdicts(account(reading), reading.windows, now=AT) == {
         "gemini": Verdict(True, "within_limits", 48.15),
         "3p": Verdict(None, "percent_unknown", 100),
     }
@@ -283,14 +283,14 @@ def test_an_answer_to_another_question_is_a_bad_response(name: str, provider: st
 
 
 def test_the_proxys_envelope_counts_by_its_inner_status() -> None:
-    inner = unwrapped(sample("mgmt-api-call-wrapper"))
+    inner = unwrap(sample("mgmt-api-call-wrapper"))
     assert inner is not None
     assert parse("codex", inner).state == "token_expired"
 
 
 def test_a_reply_of_the_running_proxy_reads_like_a_direct_answer() -> None:
     outer = Answer(200, {}, (DATA / "management-api-call.json").read_bytes(), AT)
-    inner = unwrapped(outer)
+    inner = unwrap(outer)
     assert inner is not None
     reading = parse("codex", inner)
     # The reply's own `Date` is two months later than the clock of this test.
@@ -310,4 +310,4 @@ def test_a_reply_of_the_running_proxy_reads_like_a_direct_answer() -> None:
     ],
 )
 def test_what_is_no_envelope_is_no_answer(outer: Answer) -> None:
-    assert unwrapped(outer) is None
+    assert unwrap(outer) is None

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from quota.answers import first_values
+from quota.http import first_values
 from quota.model import Answer, Reading, Window
 from quota.providers import PROVIDERS
 

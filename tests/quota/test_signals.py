@@ -13,8 +13,8 @@ from ingest import signals
 from ingest.parse import Usage, parse
 from ingest.payload import Payload
 from ledger import connect, prepare
-from quota import headers
-from quota.listening import listen
+from quota import signals as quota_signals
+from quota.signals import take_signals
 from tests.support.home import KEY, RECORDINGS, recorded
 from tests.support.quota_ledger import rows
 
@@ -82,7 +82,7 @@ class Events:
         self.proxy.push(payloads)
         self.home.run("ingest", "--once")
         with closing(connect(self.home.data / "ledger.db")) as conn:
-            listen(conn)
+            take_signals(conn)
 
     def windows(self) -> dict[tuple[str, str, str], float]:
         """Give what is used of each window, by credential, scope and window."""
@@ -201,8 +201,8 @@ def test_nothing_of_a_header_map_is_kept_but_the_allowed(events):
 @given(st.text(alphabet="x-codexanthropicratelimitturnpromo_.0 X", max_size=40) | st.text())
 @settings(max_examples=300)
 def test_both_rooms_allow_the_same_headers(name):
-    assert headers.is_allowed(name) == bool(signals.ALLOWED.fullmatch(name.strip().lower()))
-    assert headers.ALLOWED.pattern == signals.ALLOWED.pattern
+    assert quota_signals.is_allowed(name) == bool(signals.ALLOWED.fullmatch(name.strip().lower()))
+    assert quota_signals.ALLOWED.pattern == signals.ALLOWED.pattern
 
 
 @pytest.mark.parametrize(
@@ -261,6 +261,6 @@ def test_for_events_without_headers_the_ledger_is_not_asked(tmp_path):
     conn.set_trace_callback(executed.append)
     signals.keep_signals(conn, batch, credential=never, popped_at=0)
     assert executed == []
-    assert listen(conn) == 0
+    assert take_signals(conn) == 0
     assert rows(conn, "select * from quota_signals") == []
     conn.close()

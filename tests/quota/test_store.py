@@ -5,14 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from quota.accounts import bind
-from quota.identity import Credential, from_file, from_listing
-from quota.inbox import note_unlisted
-from quota.members import keep_members
-from quota.model import Reading, Window
-from quota.providers import PROVIDERS
-from quota.source import Found
-from quota.store import Attempt, write
+from quota.account_sync import link_credentials, store_listing
+from quota.identity import from_file, from_listing
+from quota.model import Credential, Reading, Window
+from quota.signals import add_unlisted_accounts
+from quota.sources import ListedCredential
+from quota.store import PollAttempt, write_reading
 from tests.support.home import set_clock
 from tests.support.quota_ledger import add_account, ledger, rows
 
@@ -51,9 +49,9 @@ def partial(at: int, *windows: Window, **more) -> Reading:
     )
 
 
-def attempt(at: int) -> Attempt:
+def attempt(at: int) -> PollAttempt:
     """Give a poll of that instant."""
-    return Attempt(at, at + 5 * MINUTE, "files", "files abc")
+    return PollAttempt(at, at + 5 * MINUTE, "files", "files abc")
 
 
 def current(conn) -> dict[str, float | None]:
@@ -69,18 +67,18 @@ POINTS = "select observed_at, used_percent, cycle from quota_points order by obs
 def test_a_failed_poll_keeps_what_was_known(conn):
     account_id = add_account(conn)
     good = reading(AT, window(40), allowed=True, plan_raw="plus", plan_source="endpoint")
-    write(conn, account_id, good, attempt(AT))
+    write_reading(conn, account_id, good, attempt(AT))
     failure = Reading(
         state="unavailable", observed_at=AT + 1, http_status=500, error_code="x", error_text="y"
     )
     for number in (1, 2):
-        write(conn, account_id, failure, attempt(AT + number))
+        write_reading(conn, account_id, failure, attempt(AT + number))
     (row,) = rows(conn, ACCOUNT)
     assert (row["state"], row["http_status"], row["error_text"]) == ("unavailable", 500, "y")
     assert (row["consecutive_failures"], row["last_success_at"]) == (2, AT)
     assert (row["allowed"], row["plan_raw"], row["observed_at"]) == (1, "plus", AT)
     assert current(conn) == {"5h": 40}
-    write(conn, account_id, reading(AT + 3, window(41)), attempt(AT + 3))
+    write_reading(conn, account_id, reading(AT + 3, window(41)), attempt(AT + 3))
     (row,) = rows(conn, ACCOUNT)
     assert (row["state"], row["error_code"], row["consecutive_failures"]) == ("ok", None, 0)
     assert (row["allowed"], row["plan_raw"]) == (None, "plus")
@@ -88,15 +86,17 @@ def test_a_failed_poll_keeps_what_was_known(conn):
 
 def test_a_complete_success_retires_the_windows_it_does_not_have(conn):
     account_id = add_account(conn)
-    write(conn, account_id, reading(AT, window(40), window(7, "7d")), attempt(AT))
-    write(conn, account_id, reading(AT + 1, window(8, "7d"), complete=False), attempt(AT + 1))
+    write_reading(conn, account_id, reading(AT, window(40), window(7, "7d")), attempt(AT))
+    write_reading(
+        conn, account_id, reading(AT + 1, window(8, "7d"), complete=False), attempt(AT + 1)
+    )
     assert current(conn) == {"5h": 40, "7d": 8}
-    write(conn, account_id, reading(AT + 5, window(9, "7d")), attempt(AT + 5))
+    write_reading(conn, account_id, reading(AT + 5, window(9, "7d")), attempt(AT + 5))
     assert current(conn) == {"7d": 9}
     # What was seen before the answer does not bring it back, what is seen after it does.
-    write(conn, account_id, partial(AT + 4, window(41)))
+    write_reading(conn, account_id, partial(AT + 4, window(41)))
     assert current(conn) == {"7d": 9}
-    write(conn, account_id, partial(AT + 6, window(42)))
+    write_reading(conn, account_id, partial(AT + 6, window(42)))
     assert current(conn) == {"5h": 42, "7d": 9}
     assert [row["used_percent"] for row in rows(conn, POINTS)] == [40, 7, 8, 9, 42]
 
@@ -111,7 +111,7 @@ def test_the_newest_observation_wins_in_any_order(conn, turn):
         partial(AT + 3 * MINUTE, window(14), allowed=False),
     ]
     for number in turn:
-        write(conn, account_id, told[number])
+        write_reading(conn, account_id, told[number])
     assert current(conn) == {"5h": 14, "7d": 51}
     (row,) = rows(conn, ACCOUNT)
     assert (row["allowed"], row["observed_at"]) == (0, AT + 3 * MINUTE)
@@ -122,7 +122,7 @@ def test_history_keeps_changes_and_a_point_every_half_hour(conn):
     used = [10, 10, 10, 11, 11, 11, 11, 11, 11, 11]
     for number, percent in enumerate(used):
         at = AT + number * 10 * MINUTE
-        write(conn, account_id, reading(at, window(percent)))
+        write_reading(conn, account_id, reading(at, window(percent)))
     minutes = [(row["observed_at"] - AT) // MINUTE for row in rows(conn, POINTS)]
     assert minutes == [0, 30, 60, 90]
 
@@ -130,7 +130,7 @@ def test_history_keeps_changes_and_a_point_every_half_hour(conn):
 def test_a_drop_starts_a_cycle_only_when_it_is_seen_twice(conn):
     account_id = add_account(conn)
     for minute, used in ((0, 50), (5, 0), (10, 51), (15, 52), (20, 1), (25, 2), (30, 3)):
-        write(conn, account_id, reading(AT + minute * MINUTE, window(used)))
+        write_reading(conn, account_id, reading(AT + minute * MINUTE, window(used)))
     points = [(row["used_percent"], row["cycle"] % 2) for row in rows(conn, POINTS)]
     first = points[0][1]
     # The swing at minute 5 is no part of it; the drop at minute 20 counts once it is confirmed.
@@ -143,10 +143,10 @@ def test_a_drop_starts_a_cycle_only_when_it_is_seen_twice(conn):
 
 def test_a_cycle_that_ends_on_time_tells_what_was_wasted(conn):
     account_id = add_account(conn)
-    write(conn, account_id, reading(AT, window(30)))
-    write(conn, account_id, reading(AT + HOUR, window(45)))
+    write_reading(conn, account_id, reading(AT, window(30)))
+    write_reading(conn, account_id, reading(AT + HOUR, window(45)))
     later = window(2, resets_at=RESET + 5 * HOUR)
-    write(conn, account_id, reading(RESET + MINUTE, later))
+    write_reading(conn, account_id, reading(RESET + MINUTE, later))
     set_clock(conn, RESET + 2 * MINUTE)
     (end,) = rows(conn, "select * from quota_cycle_ends")
     assert (end["used_percent"], end["left_unused_percent"], end["early"]) == (45, 55, 0)
@@ -162,7 +162,7 @@ def test_a_window_that_is_not_started_has_no_cycle(conn):
     account_id = add_account(conn)
     for minute in (0, 40):
         lazy = window(0, started=False, resets_at=AT + minute * MINUTE + 5 * HOUR)
-        write(conn, account_id, reading(AT + minute * MINUTE, lazy))
+        write_reading(conn, account_id, reading(AT + minute * MINUTE, lazy))
     assert rows(conn, "select distinct cycle from quota_points") == [{"cycle": 0}]
     assert rows(conn, "select * from quota_cycle_ends") == []
     (forecast,) = rows(conn, "select * from quota_window_forecasts")
@@ -189,7 +189,7 @@ def add_event(conn, account_id: int, at: int, tokens: int, dollars: float) -> No
 def test_a_percent_point_has_its_tokens_and_the_share_of_others(conn):
     account_id = add_account(conn)
     for minute, used in ((0, 10), (30, 14), (60, 18), (90, 20)):
-        write(conn, account_id, reading(AT + minute * MINUTE, window(used)))
+        write_reading(conn, account_id, reading(AT + minute * MINUTE, window(used)))
     add_event(conn, account_id, AT + 20 * MINUTE, 30_000, 0.3)
     add_event(conn, account_id, AT + 80 * MINUTE, 20_000, 0.2)
     (row,) = rows(conn, "select * from quota_cycle_usage")
@@ -206,16 +206,16 @@ def test_a_percent_point_has_its_tokens_and_the_share_of_others(conn):
     assert (row["tokens_per_percent"], row["outside_share_percent"]) == (None, 100)
 
 
-def listed(name: str, **more) -> Found:
+def listed(name: str, **more) -> ListedCredential:
     """Give a credential of the proxy's list."""
     entry = {"provider": "codex", "name": name, "account_type": "oauth", **more}
     return found(from_listing(entry))
 
 
-def found(credential: Credential | None) -> Found:
+def found(credential: Credential | None) -> ListedCredential:
     """Give a credential as a source lists it."""
     assert credential is not None
-    return Found(credential, "abc")
+    return ListedCredential(credential, "abc")
 
 
 TEAM = {"chatgpt_account_id": "11111111-demo", "plan_type": "team"}
@@ -240,8 +240,8 @@ def event_credential(conn, auth_index: str, provider: str = "codex") -> int:
 
 def test_two_credentials_of_one_workspace_and_person_are_one_account(conn):
     old, new = event_credential(conn, "aa"), event_credential(conn, "bb")
-    write(conn, new, partial(AT, window(70)))
-    members = bind(
+    write_reading(conn, new, partial(AT, window(70)))
+    members = link_credentials(
         conn,
         1,
         [
@@ -258,7 +258,7 @@ def test_two_credentials_of_one_workspace_and_person_are_one_account(conn):
 
 def test_one_address_in_two_workspaces_is_two_accounts(conn):
     first, second = event_credential(conn, "aa"), event_credential(conn, "bb")
-    bind(
+    link_credentials(
         conn,
         1,
         [
@@ -270,8 +270,8 @@ def test_one_address_in_two_workspaces_is_two_accounts(conn):
 
 
 def test_an_address_alone_merges_nothing(conn):
-    bind(conn, 1, [listed("claude-1.json", provider="claude", **ALICE)])
-    bind(
+    link_credentials(conn, 1, [listed("claude-1.json", provider="claude", **ALICE)])
+    link_credentials(
         conn,
         1,
         [
@@ -295,15 +295,17 @@ def test_the_files_and_the_list_mean_the_same_accounts(conn):
         "codex-alice.json": {"type": "codex", **account, **ALICE},
     }
     in_files = [found(from_file(name, content)) for name, content in files.items()]
-    first = set(bind(conn, 1, in_list))
-    assert set(bind(conn, 1, in_files)) == first
-    assert set(bind(conn, 1, in_list)) == first
+    first = set(link_credentials(conn, 1, in_list))
+    assert set(link_credentials(conn, 1, in_files)) == first
+    assert set(link_credentials(conn, 1, in_list)) == first
     assert len(rows(conn, ACCOUNTS)) == 3
 
 
 def test_another_account_under_an_old_file_name_is_another_account(conn):
-    (before,) = bind(conn, 1, [listed("codex.json", id_token=OWN, **ALICE)])
-    (after,) = bind(conn, 1, [listed("codex.json", id_token=TEAM, email="bob@example.com")])
+    (before,) = link_credentials(conn, 1, [listed("codex.json", id_token=OWN, **ALICE)])
+    (after,) = link_credentials(
+        conn, 1, [listed("codex.json", id_token=TEAM, email="bob@example.com")]
+    )
     assert before != after
 
 
@@ -317,8 +319,8 @@ def test_what_the_list_says_is_kept_and_forgotten_with_the_file(conn):
         next_retry_after="2026-09-21T15:13:20Z",
         **ALICE,
     )
-    members = bind(conn, 1, [told, listed("qwen.json", provider="qwen")])
-    keep_members(conn, members, "management")
+    members = link_credentials(conn, 1, [told, listed("qwen.json", provider="qwen")])
+    store_listing(conn, members, "management")
     set_clock(conn, AT)
     standing = "select account, plan, state, disabled, cooldown_until from account_standings"
     assert rows(conn, standing) == [
@@ -337,7 +339,7 @@ def test_what_the_list_says_is_kept_and_forgotten_with_the_file(conn):
             "cooldown_until": None,
         },
     ]
-    keep_members(conn, bind(conn, 1, []), "management")
+    store_listing(conn, link_credentials(conn, 1, []), "management")
     assert rows(conn, standing) == []
 
 
@@ -348,7 +350,7 @@ def test_accounts_that_only_events_name_say_why_they_have_no_bars(conn):
         (event_credential(conn, "cc"), AT - 8 * DAY),
     ):
         add_event(conn, account_id, at, 1, 0)
-    note_unlisted(conn, PROVIDERS)
+    add_unlisted_accounts(conn)
     states = rows(conn, "select state from account_standings order by account_id")
     assert states == [{"state": "never"}, {"state": "no_source"}]
     verdicts = rows(conn, "select usable, reason from account_verdicts order by account_id")
@@ -368,7 +370,7 @@ def test_a_proxy_in_a_container_is_matched_by_an_address_that_is_unique(conn):
     account = {"type": "codex", "account_id": "33333333-demo"}
     alice = found(from_file("codex-alice.json", account | ALICE))
     bob = found(from_file("codex-bob.json", account | {"email": "bob@example.com"}))
-    members = bind(conn, 1, [alice, bob], by_address=True)
+    members = link_credentials(conn, 1, [alice, bob], by_address=True)
     assert mine in members
     assert not {twice, again} & set(members)
-    assert set(bind(conn, 1, [alice, bob], by_address=True)) == set(members)
+    assert set(link_credentials(conn, 1, [alice, bob], by_address=True)) == set(members)

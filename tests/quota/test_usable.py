@@ -5,8 +5,7 @@ from typing import Any
 import pytest
 
 from quota.model import Account, Window
-from quota.standing import left, left_per_hour
-from quota.usable import Verdict, order, verdict, verdicts
+from quota.verdict import Verdict, account_verdict, group_verdicts, left, left_per_hour, sort_key
 
 AT = 1_790_000_000_000
 MINUTE, HOUR = 60_000, 3_600_000
@@ -262,7 +261,7 @@ BOTH = {"limit_reached": True}
     ],
 )
 def test_an_account_is_judged(state: Account, windows: list[Window], expected: Verdict) -> None:
-    assert verdict(state, windows, now=AT) == expected
+    assert account_verdict(state, windows, now=AT) == expected
 
 
 @pytest.mark.parametrize(
@@ -294,17 +293,17 @@ def test_a_block_ends_two_minutes_after_its_reset(
     after: int, state: Account, expected: Verdict
 ) -> None:
     windows = [window("5h", 100), window("7d", 40)]
-    assert verdict(state, windows, now=RESETS["5h"] + after) == expected
+    assert account_verdict(state, windows, now=RESETS["5h"] + after) == expected
 
 
 def test_a_window_that_rolled_over_leaves_the_others_to_decide() -> None:
     windows = [window("5h", 100, resets_at=AT - 3 * MINUTE), window("7d", 40)]
-    assert verdict(account(), windows, now=AT) == Verdict(True, "within_limits", 60)
+    assert account_verdict(account(), windows, now=AT) == Verdict(True, "within_limits", 60)
 
 
 def test_windows_that_all_rolled_over_tell_nothing_even_if_allowed() -> None:
     windows = [window("5h", 10, resets_at=AT), window("7d", 40, resets_at=AT - HOUR)]
-    assert verdict(account(**PERMIT), windows, now=AT) == Verdict(None, "rolled_over")
+    assert account_verdict(account(**PERMIT), windows, now=AT) == Verdict(None, "rolled_over")
 
 
 @pytest.mark.parametrize(
@@ -315,19 +314,19 @@ def test_windows_that_all_rolled_over_tell_nothing_even_if_allowed() -> None:
     ],
 )
 def test_an_old_observation_is_no_yes(age: int, expected: Verdict) -> None:
-    assert verdict(account(**PERMIT), [window("7d", 10)], now=AT + age) == expected
+    assert account_verdict(account(**PERMIT), [window("7d", 10)], now=AT + age) == expected
 
 
 def test_a_spent_window_stays_a_no_however_old() -> None:
     now = RESETS["7d"] - 1
-    assert verdict(account(), [window("7d", 100)], now=now) == Verdict(
+    assert account_verdict(account(), [window("7d", 100)], now=now) == Verdict(
         False, "window_spent", 0, RESETS["7d"]
     )
 
 
 def test_one_old_window_among_recent_ones_is_no_yes() -> None:
     windows = [window("5h", 10), window("7d", 10, observed_at=AT - 2 * HOUR)]
-    assert verdict(account(), windows, now=AT).reason == "stale"
+    assert account_verdict(account(), windows, now=AT).reason == "stale"
 
 
 def group(name: str, key: str, used: float | None) -> Window:
@@ -347,8 +346,8 @@ def test_an_account_with_groups_is_as_good_as_the_best(
     other: float | None, expected: Verdict
 ) -> None:
     windows = [group("3p", "7d", 100), group("gemini", "5h", other)]
-    assert verdict(account(), windows, now=AT) == expected
-    assert verdicts(account(), windows, now=AT) == {
+    assert account_verdict(account(), windows, now=AT) == expected
+    assert group_verdicts(account(), windows, now=AT) == {
         "3p": Verdict(False, "window_spent", 0, RESETS["7d"]),
         "gemini": expected,
     }
@@ -366,8 +365,8 @@ def test_accounts_are_listed_usable_first_and_hopeless_last() -> None:
         "dead": (Verdict(False, "deactivated", 99), "deactivated"),
         "off": (Verdict(False, "disabled", 99), "ok"),
     }
-    assert sorted(reversed(cases), key=lambda name: order(*cases[name]))[:5] == list(cases)[:5]
-    assert len({order(*cases[name]) for name in list(cases)[5:]}) == 1
+    assert sorted(reversed(cases), key=lambda name: sort_key(*cases[name]))[:5] == list(cases)[:5]
+    assert len({sort_key(*cases[name]) for name in list(cases)[5:]}) == 1
 
 
 @pytest.mark.parametrize(

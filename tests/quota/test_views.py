@@ -10,11 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ledger import zones
-from quota.cycles import Point, is_early
 from quota.forecast import Cycle, forecast
-from quota.history import keep_windows
+from quota.history import Point, is_early, store_windows
 from quota.model import Account, Window
-from quota.usable import Verdict, order, verdict, verdicts
+from quota.verdict import Verdict, account_verdict, group_verdicts, sort_key
 from tests.support.home import ROOT, set_clock
 from tests.support.quota_ledger import add_account, add_windows, ledger, rows
 
@@ -127,11 +126,11 @@ def test_a_verdict_in_sql_is_the_verdict_in_python(conn, cases):
         in_groups.setdefault(row["account_id"], {})[row["group_name"]] = as_verdict(row)
     whole = {row["account_id"]: row for row in rows(conn, "select * from account_verdicts")}
     for account_id, (account, found) in known.items():
-        assert in_groups[account_id] == verdicts(account, found, now=NOW)
-        expected = verdict(account, found, now=NOW)
+        assert in_groups[account_id] == group_verdicts(account, found, now=NOW)
+        expected = account_verdict(account, found, now=NOW)
         row = whole[account_id]
         assert as_verdict(row) == expected
-        assert (row["turn"], row["turn_value"]) == order(expected, account.state)
+        assert (row["turn"], row["turn_value"]) == sort_key(expected, account.state)
     assert set(whole) == set(known)
 
 
@@ -197,7 +196,7 @@ def test_a_forecast_in_sql_is_the_forecast_in_python(conn, histories):
     for history in histories:
         account_id = add_account(conn, state="ok")
         for window in history:
-            keep_windows(conn, account_id, [window])
+            store_windows(conn, account_id, [window])
     for row in rows(conn, "select * from quota_window_forecasts"):
         expected = forecast(cycle_of(conn, row["window_id"]), NOW)
         assert (row["outcome"], row["reason"]) == (expected.outcome, expected.reason)
@@ -289,7 +288,7 @@ def test_a_known_history_has_its_known_forecast(conn, seconds, reset_hours, told
     cleared(conn)
     account_id = add_account(conn, state="ok")
     for window in history(seconds, NOW + reset_hours * HOUR, told):
-        keep_windows(conn, account_id, [window])
+        store_windows(conn, account_id, [window])
     (row,) = rows(conn, "select * from quota_window_forecasts")
     names = ("outcome", "reason", "percent_per_hour", "runs_out_at", "left_over_percent")
     assert tuple(row[name] for name in names) == expected
@@ -326,10 +325,10 @@ def filled(conn):
     zones.write(conn, "Europe/Berlin", first=date(2026, 1, 1), last=date(2027, 1, 1))
     first, second = (add_account(conn, state="ok", plan_raw=None) for _ in "ab")
     for window in history(18_000, NOW + 2 * HOUR, [(1.1, 10), (0.99, 20), (0.5, 25), (0, 30)]):
-        keep_windows(conn, first, [window])
+        store_windows(conn, first, [window])
     for hours, used, resets_at in ((30, 40, -2), (3, 55, -2), (0, 100, 166)):
         (window,) = history(WEEK, NOW + resets_at * HOUR, [(hours, used)])
-        keep_windows(conn, second, [replace(window, label="weekly")])
+        store_windows(conn, second, [replace(window, label="weekly")])
     add_account(conn, state="needs_login", error_code="token_revoked", consecutive_failures=1)
     return conn
 
@@ -370,7 +369,7 @@ def test_a_day_that_the_clocks_change_changes_no_forecast_and_no_history(filled)
     for half in range(8):
         at = night + half * HOUR // 2
         (window,) = history(18_000, night + 4 * HOUR, [(0, half * 5)])
-        keep_windows(filled, account_id, [replace(window, observed_at=at)])
+        store_windows(filled, account_id, [replace(window, observed_at=at)])
     set_clock(filled, night + 7 * HOUR // 2)
     (forecast,) = ask(filled, "quota_forecast")
     assert (forecast["percent_per_hour"], forecast["left_over_percent"]) == (10, 60)

@@ -9,12 +9,12 @@ from demo.accounts import Account, write_files
 from demo.fake_proxy import FakeProxy
 from ledger import prepare
 from ledger.keys import load_salt
-from quota.asking import Asker
-from quota.job import Parts, Poller
+from quota.poll import AccountPoller
 from quota.providers import PROVIDERS
-from quota.source import Source
-from quota.source_files import Files
-from quota.source_management import Management
+from quota.sources import Source
+from quota.sources.files import CredentialFiles
+from quota.sources.management import ManagementApi
+from quota.worker import PollerParts, ProxyPoller
 from runtime.heartbeat import now
 from runtime.proxies import find
 from runtime.refusals import Refusals
@@ -68,29 +68,29 @@ class Rig:
         self.proxy_id = find(self.conn, f"127.0.0.1:{proxy.port}")
         self.poller = self.restarted()
 
-    def restarted(self, *, force: bool = False) -> Poller:
+    def restarted(self, *, force: bool = False) -> ProxyPoller:
         """Give a poller that remembers nothing but the ledger."""
         source = self.source()
-        asker = Asker(
+        asker = AccountPoller(
             self.conn,
             source,
             refresh_ms=self.refresh_ms,
             urls=urls(self.proxy),
-            chance=lambda low, high: (low + high) / 2,
+            uniform=lambda low, high: (low + high) / 2,
         )
-        parts = Parts(self.conn, self.proxy_id, source, asker, clock=lambda: self.at)
-        return Poller(parts, force=force)
+        parts = PollerParts(self.conn, self.proxy_id, source, asker, clock=lambda: self.at)
+        return ProxyPoller(parts, force=force)
 
     def source(self) -> Source:
         """Give the source of the rig's mode."""
         if self.mode == "files":
-            return Files(self.auth, lambda: False, seconds=PATIENCE)
+            return CredentialFiles(self.auth, lambda: False, seconds=PATIENCE)
         key = load_salt(self.data).key(KEY)
-        return Management(
+        return ManagementApi(
             address=f"http://127.0.0.1:{self.proxy.port}",
             key=KEY,
             refusals=Refusals(self.conn, self.proxy_id, key),
-            is_over=lambda: False,
+            should_stop=lambda: False,
             seconds=PATIENCE,
         )
 

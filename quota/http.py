@@ -1,4 +1,4 @@
-"""One HTTP call with hard limits: seconds in total, bytes of the body, and no second place.
+"""One HTTP call with hard limits: total seconds, bytes of the body, a single address.
 
 Nothing is retried, no redirect is followed, no proxy is taken from the environment, and neither
 addresses nor headers appear in an error.
@@ -12,53 +12,65 @@ from ssl import SSLContext
 
 import httpx
 
-from quota.answers import first_values
 from quota.model import Answer, Reading
 from runtime.heartbeat import now
 
 TOTAL_SECONDS = 20.0
-MOST_BYTES = 1_000_000
-LOOK_SECONDS = 0.2
-# How the proxy's credential files spell "no proxy for this one".
+MAX_BYTES = 1_000_000
+CHECK_SECONDS = 0.2
+# How the proxy's credential files spell "no proxy for this credential".
 DIRECT = ("direct", "none")
 
-IsOver = Callable[[], bool]
+ShouldStop = Callable[[], bool]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """What to send; whoever prints one sees neither headers nor body nor proxy."""
+    """One call; its repr shows neither address nor headers nor body nor proxy."""
 
     method: str
     url: str = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
     body: str | None = field(default=None, repr=False)
     proxy: str | None = field(default=None, repr=False)
-    most_bytes: int = MOST_BYTES
+    max_bytes: int = MAX_BYTES
 
 
 class NoAnswer(Exception):
-    """No usable answer came; `state` and `code` say why, the text is a sentence."""
+    """No usable answer came; `state` and `code` give the reason, the text is a sentence."""
 
     def __init__(self, sentence: str, *, code: str, state: str = "unavailable") -> None:
         super().__init__(sentence)
         self.code, self.state = code, state
 
     def reading(self) -> Reading:
-        """Give what this says about an account."""
+        """Return the failure as a reading of the account."""
         return Reading(
             state=self.state, observed_at=now(), error_code=self.code, error_text=str(self)
         )
 
 
 class Stopped(Exception):
-    """It is time to stop: the call was given up."""
+    """The worker is stopping: the call was abandoned."""
 
 
-def fetch(call: Call, *, is_over: IsOver, seconds: float = TOTAL_SECONDS) -> Answer:
-    """Make one call. Raises `NoAnswer`, or `Stopped` as soon as `is_over` says so."""
+def first_values(headers: Mapping[str, object]) -> dict[str, str]:
+    """Return lower-case header names, each with its first non-empty value.
+
+    Takes both a plain map and the proxy's map of lists.
+    """
+    first: dict[str, str] = {}
+    for name, values in headers.items():
+        for value in values if isinstance(values, list) else [values]:
+            if isinstance(value, str) and value.strip():
+                first.setdefault(str(name).strip().lower(), value.strip())
+    return first
+
+
+def fetch(call: Call, *, should_stop: ShouldStop, seconds: float = TOTAL_SECONDS) -> Answer:
+    """Make one call. Raises `NoAnswer`, or `Stopped` as soon as `should_stop` returns true."""
     try:
-        return asyncio.run(_bounded(call, is_over, seconds))
+        return asyncio.run(_fetch_within(call, should_stop, seconds))
     except (httpx.ConnectError, httpx.ConnectTimeout) as error:
         raise NoAnswer("no connection could be made", code="no_connection") from error
     except httpx.InvalidURL as error:
@@ -71,24 +83,24 @@ def fetch(call: Call, *, is_over: IsOver, seconds: float = TOTAL_SECONDS) -> Ans
         raise NoAnswer("the connection broke off", code="connection_broken") from error
 
 
-async def _bounded(call: Call, is_over: IsOver, seconds: float) -> Answer:
-    """Wait for the whole answer, however slowly it drips."""
+async def _fetch_within(call: Call, should_stop: ShouldStop, seconds: float) -> Answer:
+    """Return the whole answer if it arrives within so many seconds, at any speed."""
     loop = asyncio.get_running_loop()
     until = loop.time() + seconds
     sending = loop.create_task(_send(call, seconds))
-    while not sending.done() and not is_over() and (left := until - loop.time()) > 0:
-        await asyncio.wait({sending}, timeout=min(left, LOOK_SECONDS))
+    while not sending.done() and not should_stop() and (left := until - loop.time()) > 0:
+        await asyncio.wait({sending}, timeout=min(left, CHECK_SECONDS))
     if sending.done():
         return sending.result()
     sending.cancel()
     await asyncio.gather(sending, return_exceptions=True)
-    if is_over():
+    if should_stop():
         raise Stopped
     raise NoAnswer(f"no answer within {seconds:g} seconds", code="timeout")
 
 
 async def _send(call: Call, seconds: float) -> Answer:
-    # Compressed answers could grow beyond any limit.
+    # A compressed answer could grow beyond any limit.
     headers = {"Accept-Encoding": "identity", **call.headers}
     content = None if call.body is None else call.body.encode()
     async with (
@@ -98,10 +110,10 @@ async def _send(call: Call, seconds: float) -> Answer:
         body = bytearray()
         async for piece in response.aiter_raw():
             body += piece
-            if len(body) > call.most_bytes:
+            if len(body) > call.max_bytes:
                 raise NoAnswer("the answer is too long", code="too_long", state="bad_response")
-    told = {name: response.headers.get_list(name) for name in response.headers}
-    return Answer(response.status_code, first_values(told), bytes(body), now())
+    values = {name: response.headers.get_list(name) for name in response.headers}
+    return Answer(response.status_code, first_values(values), bytes(body), now())
 
 
 def _client(proxy: str | None, seconds: float) -> httpx.AsyncClient:
@@ -111,10 +123,10 @@ def _client(proxy: str | None, seconds: float) -> httpx.AsyncClient:
         return httpx.AsyncClient(
             proxy=proxy, verify=_certificates(), trust_env=False, timeout=seconds
         )
-    # ImportError is what SOCKS gives where the package for it is not installed.
+    # httpx raises ImportError for SOCKS where the package for it is not installed.
     except (ImportError, ValueError, httpx.InvalidURL) as error:
         raise NoAnswer(
-            "the credential's proxy_url cannot be used here, and without it nobody is asked",
+            "the credential's proxy_url cannot be used here, and no call is made without it",
             code="proxy_unusable",
         ) from error
 

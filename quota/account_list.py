@@ -1,0 +1,140 @@
+"""The accounts that one proxy lists: their credentials, and the stored result of their polls."""
+
+import logging
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from ledger import transaction
+from quota.account_sync import AccountCredentials, has_source, link_credentials, store_listing
+from quota.identity import token_state
+from quota.schedule import PollContext, PollState
+from quota.sources import ListedCredential, Source
+
+log = logging.getLogger(__name__)
+
+LIST_EVERY_MS = {"files": 2_000, "management": 60_000}
+HEALTHY = ("ok", "never", "no_source")
+POLL_STATES = """
+  select
+    account_id, state, fingerprint, last_attempt_at, next_attempt_at, consecutive_failures,
+    plan_asked_at,
+    (
+      select count(*)
+      from credential_files
+      where credential_files.account_id = quota_accounts.account_id
+        and credential_files.proxy_id <> ?
+        and credential_files.disabled = 0
+    )
+  from quota_accounts
+"""
+LISTED_ACCOUNTS = "select proxy_id, account_id from credential_files"
+SET_EXPIRED = """
+  update quota_accounts set state = 'token_expired', error_code = null, error_text = null
+  where account_id = ?
+"""
+
+
+def listed_accounts(conn: sqlite3.Connection, proxies: Iterable[int]) -> dict[int, set[int]]:
+    """Return the accounts that each proxy had in its last listing."""
+    accounts: dict[int, set[int]] = {proxy_id: set() for proxy_id in proxies}
+    for proxy_id, account_id in conn.execute(LISTED_ACCOUNTS):
+        accounts.setdefault(proxy_id, set()).add(account_id)
+    return accounts
+
+
+def store_expired(conn: sqlite3.Connection, state: PollState) -> None:
+    """Store that an account's token has expired, which is known without a call."""
+    if state.state != "token_expired":
+        with transaction(conn):
+            conn.execute(SET_EXPIRED, (state.account_id,))
+
+
+class AccountList:
+    """The accounts of one proxy, listed again at intervals."""
+
+    def __init__(
+        self,
+        conn: sqlite3.Connection,
+        source: Source,
+        *,
+        proxy_id: int,
+        clock: Callable[[], int],
+    ) -> None:
+        self._conn = conn
+        self._source = source
+        self._proxy_id = proxy_id
+        self._clock = clock
+        self._credentials: AccountCredentials = {}
+        self._last_listing: object = None
+        self._poll_states: Mapping[int, PollState] = {}
+        self._list_due = 0
+
+    def __iter__(self) -> Iterator[int]:
+        """Iterate over the ids of the accounts."""
+        return iter(self._credentials)
+
+    def list_if_due(self) -> bool:
+        """List the credentials at intervals, and link them when anything changed.
+
+        Returns whether it was due. Raises `Unavailable` or `Refused`.
+        """
+        at = self._clock()
+        if at < self._list_due:
+            return False
+        listed, source = self._source.list_credentials(), self._source.name
+        newest = self._conn.execute("select max(id) from credentials").fetchone()
+        if self._last_listing != (listed, source, newest):
+            self._credentials = link_credentials(
+                self._conn, self._proxy_id, listed, by_address=source == "files"
+            )
+            store_listing(self._conn, self._credentials, source)
+            self._last_listing = (listed, source, newest)
+            log.info("%d credentials of %d accounts", len(listed), len(self._credentials))
+        self._list_due = at + LIST_EVERY_MS[source]
+        return True
+
+    def list_soon(self) -> None:
+        """List the credentials at the next occasion."""
+        self._list_due = 0
+
+    def load_poll_states(self) -> None:
+        """Read the poll states of all accounts from the ledger."""
+        rows = self._conn.execute(POLL_STATES, (self._proxy_id,))
+        self._poll_states = {row[0]: PollState(*row) for row in rows}
+
+    def poll_state(self, account_id: int) -> PollState:
+        """Return the stored result of an account's last polls."""
+        return self._poll_states[account_id]
+
+    def enabled_credentials(self, account_id: int) -> list[ListedCredential]:
+        """Return an account's credentials that can request a quota and are not disabled."""
+        listed = self._credentials.get(account_id, ())
+        return [
+            each for each in listed if has_source(each.credential) and not each.credential.disabled
+        ]
+
+    def valid_credentials(self, account_id: int) -> list[ListedCredential]:
+        """Return the enabled credentials whose tokens are not known to have expired."""
+        at, listed = self._clock(), self.enabled_credentials(account_id)
+        return [each for each in listed if token_state(each.credential, at) != "token_expired"]
+
+    def poll_context(self, account_id: int) -> PollContext:
+        """Return the state of an account's credentials at this moment."""
+        listed, source = self._credentials[account_id], self._source.name
+        elsewhere = self.poll_state(account_id).other_proxies_credentials
+        poller = f"{source}:{self._proxy_id}"
+        return PollContext(
+            at=self._clock(),
+            provider=listed[0].credential.provider,
+            source=source,
+            fingerprint=" ".join((poller, *(each.fingerprint for each in listed))),
+            credentials=len(self.enabled_credentials(account_id)) + elsewhere,
+        )
+
+    def status_note(self) -> str | None:
+        """Return a sentence with the number of accounts that cannot be read, if there are any."""
+        states = [self._poll_states[a].state for a in self._credentials if a in self._poll_states]
+        failing = sum(state not in HEALTHY for state in states)
+        if not failing:
+            return None
+        return f"{failing} of {len(states)} accounts cannot be read: see quota_errors"
