@@ -3,8 +3,7 @@
 from alerts import receivers, store
 from alerts.job import Parts, Watcher
 from alerts.source import clock
-from runtime.alert_rules import rules
-from runtime.settings import Settings
+from ledger.settings import Settings, effective_rules
 from runtime.start import Given, start
 
 LONGEST_REST = 1.0
@@ -16,7 +15,7 @@ def watcher(given: Given) -> Watcher:
     """Wire the worker."""
     conn, chosen = given.conn, given.settings
     conn.execute(SMALL_CACHE)
-    store.keep_settings(conn, rules(chosen.alert_rules), chosen.budgets, clock(conn))
+    store.keep_settings(conn, effective_rules(chosen.alert_rules), chosen.budgets, clock(conn))
     calm_ms = 0 if given.options.once else int(2000 * chosen.alert_check_seconds)
     return Watcher(
         Parts(

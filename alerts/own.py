@@ -11,8 +11,8 @@ from alerts.model import SEVERITIES, Condition
 from ledger import connect_read_only
 from ledger.errors import translated
 from ledger.file import NAME as LEDGER
+from ledger.settings import ALERT_RULES
 from ledger.statements import statements
-from runtime.alert_rules import RULES
 
 NAME = "own_alerts.sql"
 MOST_ROWS, MOST_SECONDS, LONGEST_SENTENCE = 100, 1.0, 500
@@ -86,7 +86,7 @@ def answers(conn: sqlite3.Connection, query: str) -> Iterator[Condition]:
 def condition(row: dict[str, Any]) -> Condition:
     """Read one row; raises `Malformed`."""
     rule, severity = row.get("rule") or "own", row.get("severity") or "warning"
-    if rule in RULES:
+    if rule in ALERT_RULES:
         raise Malformed(f"the rule {rule} is one of the ledger's own: take another name")
     if severity not in SEVERITIES:
         raise Malformed(f"severity must be {', '.join(SEVERITIES)}")

@@ -7,7 +7,7 @@ from alerts.model import Condition, Episode
 from alerts.rules import Changes
 from ledger import transaction
 from ledger.errors import translated
-from runtime.alert_rules import Budget, Rule
+from ledger.settings import AlertRule, Budget
 
 OPEN = """
   select
@@ -80,7 +80,7 @@ FROM = "insert into settings (name, value) values ('alerts_from', ?) on conflict
 
 
 def keep_settings(
-    conn: sqlite3.Connection, rules: Iterable[Rule], budgets: Iterable[Budget], at: int
+    conn: sqlite3.Connection, rules: Iterable[AlertRule], budgets: Iterable[Budget], at: int
 ) -> None:
     """Let the views know rules and budgets, and from when on (ms) events are worth an alert.
 

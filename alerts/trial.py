@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from alerts.courier import NO_ANSWER, NOT_REACHED, REFUSED, SECONDS, UNKNOWN, Courier
 from alerts.model import Letter, Result
 from alerts.receivers import service
-from runtime import settings
+from ledger import settings
 
 TITLE = "cliproxy-ledger: test"
 BODY = "This is a test: alerts of the usage ledger arrive here."

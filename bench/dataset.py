@@ -15,8 +15,8 @@ from bench.bars import counting
 from bench.feed import BATCH, ZONE, Feed
 from bench.workload import Workload, history
 from ledger import connect
-from ledger.config import ROOT
 from ledger.file import NAME
+from ledger.settings import ROOT
 
 MARK = "built.json"
 # Older ones have no event in the short windows.

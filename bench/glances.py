@@ -8,7 +8,7 @@ from bench.bars import counting
 from bench.figures import Part, Section, at_most, number, percentile
 from bench.live import Live
 from bench.plan import Plan
-from ledger.config import ROOT
+from ledger.settings import ROOT
 
 SCRAPE_BAR, STATUS_BAR = 50, 200
 # Scrapes of the same second share an answer; Prometheus does not come more often.

@@ -14,7 +14,7 @@ from bench.figures import Part, Section, at_least, number
 from bench.plan import Plan
 from bench.processes import Place
 from bench.workload import Workload, history
-from ledger.config import ROOT
+from ledger.settings import ROOT
 
 BAR = 10_000
 AT_ONCE = 5_000

@@ -4,7 +4,7 @@ import argparse
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
-from ledger.config import ROOT
+from ledger.settings import ROOT
 
 PAGE = ROOT / "docs" / "performance.md"
 FOLDER = ROOT / "bench-data"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.feed import ZONE
-from ledger.config import ROOT
+from ledger.settings import ROOT
 
 KEY = "bench-management-key"
 PATIENCE_SECONDS = 20.0

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from bench.processes import end
 from bench.workload import Kind
-from ledger.config import ROOT
+from ledger.settings import ROOT
 
 
 class Said(NamedTuple):

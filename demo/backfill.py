@@ -22,19 +22,17 @@ from demo.fake_proxy import FakeProxy, serving
 from demo.providers import ANSWERS
 from demo.quotas import Quotas
 from demo.traffic import Traffic
-from ledger import connect_read_only, prepare, transaction
-from ledger.config import ROOT
+from ledger import connect_read_only, prepare, settings, transaction
 from ledger.file import NAME
+from ledger.settings import ROOT, Settings
 from quota.account_sync import link_credentials, store_listing
 from quota.identity import from_listing
 from quota.model import Answer, Reading
 from quota.providers import PROVIDERS
 from quota.sources import ListedCredential
 from quota.store import PollAttempt, write_reading
-from runtime import settings
 from runtime.proxies import find
 from runtime.serve import require_port
-from runtime.settings import Settings
 
 DAYS, EVENTS = 30, 24_000
 CHUNK, MOST_QUEUED = 1_000, 4_000

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ledger.config import ROOT
+from ledger.settings import ROOT
 
 SCREENSHOT = ROOT / "docs" / "preview.png"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")

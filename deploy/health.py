@@ -8,10 +8,9 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import NamedTuple
 
-from ledger import connect_read_only
+from ledger import connect_read_only, settings
 from ledger.file import NAME
-from runtime import settings
-from runtime.settings import Settings
+from ledger.settings import Settings
 
 PATIENCE_SECONDS = 5.0
 STATE = """

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from ledger import config
-from runtime.settings import Settings
+from ledger.settings import ROOT, Settings, config_path
 
 SERVICES = ("ingest", "quota", "alerts", "web")
 HERE = Path(__file__).parent
@@ -67,7 +66,7 @@ class Manager(Protocol):
 def place(chosen: Settings, python: Path) -> Place:
     """Give the place of the services that use these settings."""
     auth = tuple(chosen.auth_folders)
-    return Place(config.ROOT, python, config.path(), chosen.data_folder, auth)
+    return Place(ROOT, python, config_path(), chosen.data_folder, auth)
 
 
 def write(file: Path, content: bytes) -> None:

@@ -5,8 +5,7 @@ from collections.abc import Iterator
 
 from deploy import health
 from deploy.manager import SERVICES, Manager
-from ledger import config
-from runtime.settings import Settings
+from ledger.settings import Settings, config_path
 
 START_SECONDS, LOOK_SECONDS = 30.0, 0.3
 # The upgrade of a large ledger.
@@ -74,7 +73,7 @@ def address(chosen: Settings) -> str:
 
 def closing_words(manager: Manager, chosen: Settings) -> Iterator[str]:
     """Say where everything is."""
-    yield f"The data is in {chosen.data_folder}; the settings are in {config.path()}."
+    yield f"The data is in {chosen.data_folder}; the settings are in {config_path()}."
     yield "The logs:"
     for service in SERVICES:
         yield f"  {manager.logs(service)}"

@@ -11,20 +11,17 @@ from deploy.agents import Launchd
 from deploy.manager import SERVICES, Manager, place, write
 from deploy.report import problem, processes, report, sentence
 from deploy.units import Systemd
-from ledger import Unavailable, config, locks
+from ledger import Unavailable, locks, settings
 from ledger.file import make_private
-from runtime import settings
-from runtime.pool import Listed
-from runtime.proxy_rules import require_key
+from ledger.settings import ListedProxy, Settings, require_key
 from runtime.serve import require_password, require_port
-from runtime.settings import Settings
 
 MANAGERS = {"systemd": Systemd, "launchd": Launchd}
 
 
 def install(manager: Manager) -> None:
     """Write the units, start the services, and look whether they run; twice is an upgrade."""
-    refuse_environment(sorted(config.from_environment()))
+    refuse_environment(sorted(settings.read_environment()))
     chosen = settings.load()
     refuse_environment([f"the key of {entry.name}" for entry in borrowed(chosen)])
     require_key(chosen)
@@ -63,7 +60,8 @@ def uninstall(manager: Manager) -> None:
     print(f"Removed {len(files)} files from {files[0].parent}.")
     if away:
         print(f"{away} What runs of them goes on until you log out.")
-    print(f"The data stays in {config.data_dir()}, the settings in {config.path()}.")
+    data, file = settings.read().data_folder, settings.config_path()
+    print(f"The data stays in {data}, the settings in {file}.")
 
 
 def status(manager: Manager) -> None:
@@ -85,11 +83,11 @@ def refuse_environment(found: list[str]) -> None:
     if found:
         raise SystemExit(
             "A service does not see the variables of this terminal: put "
-            f"{', '.join(found)} into {config.path()} and unset the variables."
+            f"{', '.join(found)} into {settings.config_path()} and unset the variables."
         )
 
 
-def borrowed(chosen: Settings) -> list[Listed]:
+def borrowed(chosen: Settings) -> list[ListedProxy]:
     """Give the proxies whose key is in a variable."""
     return [entry for entry in chosen.proxies if entry.management_key_variable]
 

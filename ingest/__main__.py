@@ -18,10 +18,9 @@ from ledger.file import NAME
 from ledger.keys import Salt, load_salt
 from ledger.presence import Presence
 from ledger.prices import Prices
+from ledger.settings import Proxy, require_key
 from ledger.wal import Wal
-from runtime.pool import Proxy
 from runtime.proxies import find_all
-from runtime.proxy_rules import require_key
 from runtime.refusals import Refusals
 from runtime.start import Given, Task, start_tasks
 from runtime.tasks import for_each

@@ -11,10 +11,9 @@ from collections.abc import Callable, Iterator
 from ingest.parse import Rejected, Usage, parse
 from ingest.spool import Batch
 from ingest.store import UNKEPT, Store
-from ledger import NewerLedger, Unavailable, prepare, retention
+from ledger import NewerLedger, Unavailable, prepare, retention, settings
 from ledger.keys import load_salt
 from ledger.prices import Prices
-from runtime import settings
 from runtime.heartbeat import now
 
 AT_ONCE = 500

@@ -9,8 +9,8 @@ from typing import Protocol
 from ingest.listing import elements
 from ingest.management import Management, NoAnswer
 from ingest.resp import CutOff, NotServed, Resp
+from ledger.settings import Proxy
 from runtime.errors import Refused, Unavailable
-from runtime.pool import Proxy
 
 
 class Source(Protocol):

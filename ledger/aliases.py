@@ -2,7 +2,7 @@
 
 import sqlite3
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ledger.keys import Salt, load_salt
 
@@ -27,29 +27,6 @@ def are_names(given: dict[str, str]) -> bool:
 def is_name(text: str) -> bool:
     """Tell whether a text can stand in place of a label."""
     return 0 < len(text) <= LONGEST and text.isprintable() and text == text.strip()
-
-
-def from_settings(raw: dict[str, Any]) -> Aliases:
-    """Read the names from raw settings.
-
-    Raises `SystemExit` with a sentence when they are malformed; it shows none of them.
-    """
-    return Aliases(mapping(raw, "account_aliases"), mapping(raw, "client_aliases"))
-
-
-def mapping(raw: dict[str, Any], setting: str) -> dict[str, str]:
-    """Read one mapping, which is JSON where it comes from the environment."""
-    import msgspec  # Slow to load, and who only reads the ledger does without.
-
-    found = raw.get(setting) or {}
-    try:
-        found = msgspec.json.decode(found) if isinstance(found, str) else found
-        names = msgspec.convert(found, dict[str, str])
-    except (msgspec.ValidationError, msgspec.DecodeError):
-        names = {"": ""}
-    if not are_names(names):
-        raise SystemExit(f"The setting {setting} is malformed: it must {RULE}.")
-    return names
 
 
 def rows(aliases: Aliases, folder: Path) -> list[Row]:

@@ -7,12 +7,9 @@ from contextlib import closing
 from datetime import date
 from pathlib import Path
 
-import msgspec
-
-from ledger import NewerLedger, Unavailable, config, connect_read_only, rollups, safekeeping
+from ledger import NewerLedger, Unavailable, connect_read_only, rollups, safekeeping, settings
 from ledger.check import problems
 from ledger.file import NAME
-from ledger.own_prices import Price
 from ledger.terminal import existing, opened, progress
 
 ABOUT = "Create the ledger file, prove that it adds up, work it out anew."
@@ -22,7 +19,7 @@ OUTSIDE = "{day} is outside the days that the ledger knows."
 def init(_: argparse.Namespace) -> None:
     """Create or upgrade the ledger and print where it is."""
     opened().close()
-    print(config.data_dir() / NAME)
+    print(settings.read().data_folder / NAME)
 
 
 def check(_: argparse.Namespace) -> None:
@@ -54,18 +51,8 @@ def reprice(chosen: argparse.Namespace) -> None:
     existing()
     with closing(opened()) as conn, progress("costs") as told:
         start, end = bounds(conn, chosen.first, chosen.last)
-        changed = reprice(conn, Prices(own_prices()), start=start, end=end, told=told)
+        changed = reprice(conn, Prices(settings.read().prices), start=start, end=end, told=told)
     print(f"{changed:,} costs changed.")
-
-
-def own_prices() -> dict[str, Price]:
-    """Read the user's own prices from the settings."""
-    raw = config.merged().get("prices", {})
-    try:
-        found = msgspec.json.decode(raw) if isinstance(raw, str) else raw
-        return msgspec.convert(found, dict[str, Price])
-    except (msgspec.ValidationError, msgspec.DecodeError) as error:
-        raise SystemExit(f"The setting prices is malformed: {error}.") from None
 
 
 def bounds(conn: sqlite3.Connection, first: date | None, last: date | None) -> tuple[int, int]:

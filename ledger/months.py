@@ -10,11 +10,10 @@ from typing import Any
 
 import sqlite_utils
 
-from ledger import config
+from ledger import settings
 from ledger.layout import laid_out
 from ledger.queries import ask
 
-SETTING = "subscription_price"
 MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
 SHARES = ("cost", "tokens")
 COLUMNS = (
@@ -67,18 +66,6 @@ def describe(parser: argparse._ArgumentGroup) -> None:
     parser.add_argument("--share", choices=SHARES, help="what is counted for it (cost)")
 
 
-def configured_price() -> float:
-    """Give the price of the settings.
-
-    Raises `SystemExit` with a sentence when it is no price.
-    """
-    raw = config.merged()
-    try:
-        return price(str(raw.get(SETTING) or 0))
-    except argparse.ArgumentTypeError:
-        raise SystemExit(f"The setting {SETTING} is malformed: it must be dollars.") from None
-
-
 def report(database: sqlite_utils.Database, chosen: argparse.Namespace) -> None:
     """Print the bill of a month.
 
@@ -87,7 +74,7 @@ def report(database: sqlite_utils.Database, chosen: argparse.Namespace) -> None:
     known = next(iter(database.query(NOTE, {"month": chosen.month or ""})), None)
     if known is None:
         raise SystemExit(f"{chosen.month or 'Now'} is outside the months that the ledger knows.")
-    dollars = configured_price() if chosen.price is None else chosen.price
+    dollars = settings.read().subscription_price if chosen.price is None else chosen.price
     share = chosen.share or SHARES[0]
     rows = ask(database, "month_report", month=known["month"], price=str(dollars), by=share)
     shared = f"${dollars:,.2f} shared" if dollars else "shares"

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import sqlite_utils
 import yaml
 
-from ledger.config import ROOT
+from ledger.settings import ROOT
 
 PARAMETER = re.compile(r":([a-z_]+)\b")
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from ledger.config import ROOT
 from ledger.queries import queries
+from ledger.settings import ROOT
 
 # A name that follows `from` or `join` in the SQL of this project is always a table or a view.
 SOURCE = re.compile(r"\b(?:from|join)\s+(\w+)")

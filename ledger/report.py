@@ -12,7 +12,7 @@ from typing import Any
 
 import sqlite_utils
 
-from ledger import config, connect_read_only, months
+from ledger import connect_read_only, months, settings
 from ledger.file import NAME
 from ledger.layout import laid_out
 from ledger.queries import ask, queries
@@ -131,7 +131,7 @@ def main() -> None:
     months.describe(parser.add_argument_group("of a month"))
     chosen = parser.parse_args()
     require_one_kind(parser, chosen)
-    file = config.data_dir() / NAME
+    file = settings.read().data_folder / NAME
     if not file.exists():
         raise SystemExit(f"There is no ledger at {file}; `make init` creates one.")
     with closing(connect_read_only(file)) as conn:

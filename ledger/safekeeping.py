@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 from ledger import backup as copies
-from ledger import config, retention
+from ledger import retention, settings
 from ledger.backup import Damaged
 from ledger.locks import Held, alone
 from ledger.restore import restore as bring_back
@@ -30,7 +30,7 @@ def backup(chosen: argparse.Namespace) -> None:
 
 def restore(chosen: argparse.Namespace) -> None:
     """Put a backup in the ledger's place, while no worker runs; the old ledger is kept."""
-    data = config.data_dir()
+    data = settings.read().data_folder
     old = bring_back(chosen.file.absolute(), data)
     print(f"{chosen.file} is the ledger now.")
     if old:
@@ -40,8 +40,7 @@ def restore(chosen: argparse.Namespace) -> None:
 def retain(_: argparse.Namespace) -> None:
     """Delete the events that keep_events_days no longer keeps, and give their space back."""
     existing()
-    raw = config.merged()
-    days = int(raw.get("keep_events_days") or 0)
+    days = settings.read().keep_events_days
     with closing(opened()) as conn:
         deleted = thin(conn, days)
         print(f"{deleted:,} events deleted; every sum is kept.")

@@ -6,7 +6,7 @@ import sqlite3
 from contextlib import closing
 from typing import Any
 
-from ledger import Unavailable, config, connect_read_only
+from ledger import Unavailable, connect_read_only, settings
 from ledger.errors import translated
 from ledger.file import NAME
 from ledger.status_line import line, words
@@ -113,7 +113,7 @@ def read() -> Row:
 
     Raises `Unavailable` with a sentence when it cannot be read.
     """
-    file = config.data_dir() / NAME
+    file = settings.read().data_folder / NAME
     if not file.exists():
         raise Unavailable(f"there is no ledger at {file}; `make init` creates one")
     try:

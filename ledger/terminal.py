@@ -5,23 +5,21 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import tzlocal
 from tqdm import tqdm
 
-from ledger import aliases, config, prepare
+from ledger import prepare, settings
 from ledger.file import NAME
 
 
 def opened() -> sqlite3.Connection:
     """Create or upgrade the ledger and open it."""
-    raw = config.merged()
-    zone = raw.get("timezone") or tzlocal.get_localzone_name()
-    return prepare(config.data_dir(), timezone=zone, names=aliases.from_settings(raw))
+    current = settings.read()
+    return prepare(current.data_folder, timezone=current.zone_name, names=current.aliases)
 
 
 def existing() -> Path:
     """Give the ledger's file, or end with a sentence when there is none."""
-    file = config.data_dir() / NAME
+    file = settings.read().data_folder / NAME
     if not file.exists():
         raise SystemExit(f"There is no ledger at {file}; `make init` creates one.")
     return file

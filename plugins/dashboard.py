@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from datasette import Forbidden, Response, hookimpl
 
-from plugins import lately
+from ledger.settings import read_live
 from plugins.charts import released
 from plugins.page_data import snapshot
 from plugins.page_plan import PARAMETERS, asked
@@ -38,11 +38,11 @@ async def require_permission(request: Any, datasette: Any) -> None:
 async def page(request: Any, datasette: Any) -> Response:
     """Serve the page itself, which then asks for its data."""
     await require_permission(request, datasette)
-    raw = lately.settings()
+    settings = read_live()
     html = await datasette.render_template(
         "dashboard.html",
         {
-            "has_key": bool(raw.get("management_key") or raw.get("proxies")),
+            "has_key": bool(settings.management_key or settings.proxies),
             "charts": datasette.urls.path(f"/-/charts-{released()}.js"),
             "data": datasette.urls.path("/-/page.json" + named(request)),
         },

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from datasette import hookimpl
 
-from ledger import config
+from ledger import settings
 
 Scope = dict[str, Any]
 Channel = Callable[..., Awaitable[Any]]
@@ -81,8 +81,7 @@ def is_foreign(headers: dict[bytes, str], host: str) -> bool:
 
 def own_names() -> set[str]:
     """Give the host names that the dashboard is meant to be reached by."""
-    raw = config.merged()
-    return LOOPBACK | {str(raw.get("dashboard_host") or "127.0.0.1").lower()}
+    return LOOPBACK | {settings.read().dashboard_host.lower()}
 
 
 def guarded(app: App, names: set[str]) -> App:

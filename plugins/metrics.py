@@ -14,7 +14,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.openmetrics.exposition import ALLOWUTF8
 from prometheus_client.registry import Collector
 
-from plugins import lately
+from ledger.settings import read_live
 from plugins.beside import Beside
 from plugins.metric_families import Family, Source, empty, families
 from plugins.metric_list import ACCOUNT_SOURCES, FILE_BYTES, GAP_SOURCE, SOURCES
@@ -90,7 +90,7 @@ def read(conn: sqlite3.Connection, sources: Sequence[Source], chosen: Format) ->
 
 def account_sources() -> list[Source]:
     """Give what is told of accounts: no single ones where the settings say so."""
-    hidden = {"quotas"} if lately.settings().get("metrics_accounts") == "off" else set()
+    hidden = {"quotas"} if read_live().metrics_accounts == "off" else set()
     return [source for name, source in ACCOUNT_SOURCES.items() if name not in hidden]
 
 

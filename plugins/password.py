@@ -17,7 +17,7 @@ from datasette import hookimpl
 from datasette_auth_passwords.utils import verify_password
 from itsdangerous import BadSignature
 
-from ledger import config
+from ledger import settings
 
 Scope = dict[str, Any]
 Channel = Callable[..., Awaitable[Any]]
@@ -32,8 +32,7 @@ ASK = (b"www-authenticate", b'Basic realm="ledger", charset="UTF-8"')
 
 def password_hash() -> str:
     """Give the hash that the settings hold; empty when no password is set."""
-    raw = config.merged()
-    return str(raw.get(SETTING) or "")
+    return settings.read().dashboard_password_hash
 
 
 def password_of(header: str) -> str | None:

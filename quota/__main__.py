@@ -4,8 +4,9 @@ import sqlite3
 import sys
 from functools import partial
 
-from ledger import transaction
+from ledger import settings, transaction
 from ledger.keys import Salt, load_salt
+from ledger.settings import Proxy
 from quota.account_list import listed_accounts
 from quota.account_sync import delete_other_proxies
 from quota.poll import AccountPoller, PollLocks
@@ -13,10 +14,8 @@ from quota.refresh_requests import RefreshProgress
 from quota.report import print_quotas, refresh_by_running_worker
 from quota.sources.choice import KeyDelay, choose_source, require_source
 from quota.worker import PollerParts, ProxyPoller, Shared, SignalReader
-from runtime import settings
 from runtime.lock import Held
 from runtime.loop import Job
-from runtime.pool import Proxy
 from runtime.proxies import find_all
 from runtime.start import Given, Task, arguments, start_tasks
 from runtime.tasks import for_each

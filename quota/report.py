@@ -8,9 +8,9 @@ from typing import TextIO
 
 from ledger import connect
 from ledger.file import NAME
+from ledger.settings import Settings
 from quota.refresh_requests import add_request, is_answered
 from runtime.heartbeat import now
-from runtime.settings import Settings
 
 WAIT_SECONDS, CHECK_SECONDS = 120.0, 0.2
 

@@ -1,7 +1,7 @@
 """`python -m runtime.preflight`: say in one sentence why nothing can start, before it starts."""
 
-from runtime import settings
-from runtime.proxy_rules import require_key
+from ledger import settings
+from ledger.settings import require_key
 from runtime.serve import require_password, require_port
 
 

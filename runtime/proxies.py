@@ -4,7 +4,6 @@ import json
 import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Protocol
-from urllib.parse import urlsplit
 
 from ledger import transaction
 
@@ -35,15 +34,6 @@ class Placed(Protocol):
     @property
     def address(self) -> str:
         """Where it is, without scheme."""
-
-
-def address(host: str, port: int) -> str:
-    """Give the proxy's base URL; a host with a scheme may bring its own port."""
-    if "://" not in host:
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    given = urlsplit(host)
-    with_port = given.netloc if given.port else f"{given.netloc}:{port}"
-    return f"{given.scheme}://{with_port}{given.path.rstrip('/')}"
 
 
 def find(conn: sqlite3.Connection, name: str) -> int:

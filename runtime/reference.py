@@ -15,15 +15,14 @@ import msgspec
 from msgspec import inspect as types
 
 from ledger import prepare, reference
-from ledger.config import PROXY_VARIABLES, ROOT
-from runtime.settings import Settings
+from ledger.settings import PROXY_VARIABLES, ROOT, Settings
 
 VARIABLES = {setting: variable for variable, setting in PROXY_VARIABLES.items()}
 EXAMPLE = re.compile(r"^(.+) Example: `(.+)`$")
 INTRODUCTION = """\
 # Settings
 
-Written by `make docs` from the class `Settings` in `runtime/settings.py`.
+Written by `make docs` from the class `Settings` in `ledger/settings.py`.
 
 They are in `config.json` beside the program, made with mode 600 by the first start; the variable \
 `LEDGER_CONFIG` names another file. What the environment says wins. An unknown name, a wrong type \

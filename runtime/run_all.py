@@ -6,7 +6,7 @@ import sys
 
 from honcho.command import main as honcho
 
-from ledger.config import ROOT
+from ledger.settings import ROOT
 
 
 def main() -> None:

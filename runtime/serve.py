@@ -12,13 +12,11 @@ from contextlib import closing
 from ipaddress import ip_address
 from pathlib import Path
 
-from ledger import NewerLedger, Unavailable, prepare, transaction
-from ledger.config import ROOT
+from ledger import NewerLedger, Unavailable, prepare, settings, transaction
 from ledger.file import NAME
 from ledger.presence import Presence, Replaced
-from runtime import settings
+from ledger.settings import ROOT, Settings
 from runtime.lock import hold
-from runtime.settings import Settings
 from runtime.stop import LOOK_SECONDS, is_gone, starter
 
 PASSWORD_HASH = re.compile(r"pbkdf2_sha256\$\d{4,8}\$[^$]+\$[^$]+")

@@ -10,14 +10,13 @@ from contextlib import closing
 from functools import partial
 from typing import NoReturn
 
-from ledger import NewerLedger, prepare
+from ledger import NewerLedger, prepare, settings
 from ledger.file import make_private
 from ledger.presence import Replaced
-from runtime import settings
+from ledger.settings import Settings
 from runtime.heartbeat import forget_others
 from runtime.lock import hold
 from runtime.loop import Job, patiently
-from runtime.settings import Settings
 from runtime.stop import Stop
 from runtime.tasks import Given, Task, Work, begin_logging
 

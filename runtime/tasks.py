@@ -15,10 +15,9 @@ from typing import NamedTuple
 from ledger import connect
 from ledger.file import NAME
 from ledger.presence import Presence, Replaced
+from ledger.settings import Proxy, Settings
 from runtime.heartbeat import Heartbeat
 from runtime.loop import Job, patiently, run
-from runtime.pool import Proxy
-from runtime.settings import Settings
 from runtime.stop import LOOK_SECONDS, Stop
 
 log = logging.getLogger(__name__)

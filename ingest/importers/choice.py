@@ -4,7 +4,7 @@ import sqlite3
 from typing import NamedTuple
 
 from ledger import transaction
-from runtime.pool import Proxy
+from ledger.settings import Proxy
 from runtime.proxies import find_all
 
 SEVERAL = (

@@ -15,14 +15,13 @@ from ingest.importers.detect import reader
 from ingest.importers.reader import Reader, Unreadable
 from ingest.names import Names
 from ingest.rows import Rows
-from ledger import Unavailable, prepare
+from ledger import Unavailable, prepare, settings
 from ledger.keys import load_salt
 from ledger.prices import Prices
+from ledger.settings import Settings
 from ledger.terminal import progress
-from runtime import settings
 from runtime.heartbeat import now
 from runtime.lock import hold
-from runtime.settings import Settings
 
 PROVIDERS = """
   select auth_index, min(provider)

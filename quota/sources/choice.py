@@ -4,16 +4,14 @@ import sqlite3
 import time
 
 from ledger.keys import Salt
+from ledger.settings import Proxy, Settings, require_key
 from quota.model import Answer, Request
 from quota.sources import ListedCredential, Source
 from quota.sources.files import CredentialFiles
 from quota.sources.management import ManagementApi
 from runtime.errors import Refused, Unavailable
 from runtime.heartbeat import now
-from runtime.pool import Proxy
-from runtime.proxy_rules import require_key
 from runtime.refusals import Refusals
-from runtime.settings import Settings
 from runtime.start import Given
 
 # The collector tries a new management key first: five wrong ones ban the address.

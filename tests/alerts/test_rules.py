@@ -16,11 +16,10 @@ from demo.accounts import ALICE
 from demo.fake_proxy import FakeProxy, serving
 from ingest import asking
 from ledger import prepare
+from ledger.settings import ALERT_RULES, Budget, Settings
 from quota.model import Answer
 from quota.providers import PROVIDERS
 from quota.store import PollAttempt, store_reading
-from runtime.alert_rules import RULES, Budget
-from runtime.settings import Settings
 from tests.support.alert_rig import DAY, HOUR, MINUTE, Receiver, Watch, receiving
 from tests.support.brute import local, midnight
 from tests.support.home import KEY, ROOT, collector_of
@@ -348,7 +347,7 @@ def quotas(tmp_path, receiver) -> Iterator[Callable[..., Quotas]]:
     made: list[Watch] = []
 
     def make(*rules: str) -> Quotas:
-        off = {name: False for name in RULES if name not in (*rules, "failed_attempts")}
+        off = {name: False for name in ALERT_RULES if name not in (*rules, "failed_attempts")}
         made.append(watch := Watch(tmp_path / "data", receiver, alert_rules=off))
         watch.conn.execute("insert into proxies (name) values ('127.0.0.1:8317')")
         watch.set_clock(NOON)
@@ -535,4 +534,4 @@ def test_budgets_near_and_spent(world):
 
 def test_the_views_know_every_rule():
     views = (ROOT / "views.sql").read_text("utf-8").partition("\n-- 8. Alerts")[2]
-    assert set(re.findall(r"\brule = '(\w+)'", views)) == set(RULES)
+    assert set(re.findall(r"\brule = '(\w+)'", views)) == set(ALERT_RULES)

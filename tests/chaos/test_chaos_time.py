@@ -25,7 +25,7 @@ def event(at: str) -> bytes:
 
 def test_a_clock_that_jumps_an_hour_forward_and_back(home, proxy, monkeypatch, tmp_path):
     from ledger import prepare
-    from runtime.settings import Settings
+    from ledger.settings import Settings
 
     shift = [0]
     real = job.now

@@ -12,8 +12,8 @@ import pytest
 
 from demo.fake_proxy import FakeProxy, serving
 from ledger import prepare
+from ledger.settings import Settings
 from runtime.errors import Refused, Unavailable
-from runtime.settings import Settings
 from tests.support.chaos_rig import LARGE, SIZE, account, events, must_add_up, nothing_lost, record
 from tests.support.home import KEY, collector_of, eventually, recorded
 

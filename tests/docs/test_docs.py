@@ -10,8 +10,8 @@ import msgspec
 import pytest
 import yaml
 
+from ledger.settings import Settings
 from runtime import reference
-from runtime.settings import Settings
 from tests.support import documents
 from tests.support.home import ROOT
 

@@ -11,8 +11,8 @@ from ingest.kept import kept_record
 from ingest.spool import Spool
 from ledger import Unwritable, prepare, wal
 from ledger.presence import Presence, Replaced
+from ledger.settings import Settings
 from ledger.wal import Wal
-from runtime.settings import Settings
 from tests.support.events import burst
 from tests.support.home import KEY, collector_of
 

@@ -18,7 +18,7 @@ from ingest.job import Collector
 from ingest.reconcile import has_restarted
 from ledger import Unwritable, prepare
 from ledger.file import NAME
-from runtime.settings import Settings
+from ledger.settings import Settings
 from tests.support.home import KEY, collector_of, set_clock
 
 numbers = count()

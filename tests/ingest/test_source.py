@@ -11,11 +11,10 @@ import pytest
 from demo.fake_proxy import FakeProxy, serving
 from ingest.management import Management
 from ingest.source import Auto, CutOff, Http, Resp, Source, source
+from ledger.settings import Settings, base_url
 from runtime.errors import Refused, Unavailable
 from runtime.heartbeat import now
-from runtime.proxies import address
 from runtime.refusals import refusal
-from runtime.settings import Settings
 from tests.support.home import KEY
 
 Make = Callable[..., Source]
@@ -30,7 +29,7 @@ def resp(port: int, key: str = KEY) -> Resp:
 
 def http(port: int, key: str = KEY) -> Http:
     """Give a source that loses patience soon."""
-    return Http(Management(address("127.0.0.1", port), key, patience=PATIENCE))
+    return Http(Management(base_url("127.0.0.1", port), key, patience=PATIENCE))
 
 
 def auto(port: int, key: str = KEY) -> Auto:

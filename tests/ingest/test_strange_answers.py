@@ -9,8 +9,8 @@ import pytest
 
 from ingest.management import Management
 from ingest.source import CutOff, Http, NotServed, Resp, Source
+from ledger.settings import base_url
 from runtime.errors import Unavailable
-from runtime.proxies import address
 from tests.support.home import KEY
 
 
@@ -39,7 +39,7 @@ def resp(port: int) -> Resp:
 
 def http(port: int) -> Http:
     """Give the source that speaks HTTP."""
-    return Http(Management(address("127.0.0.1", port), KEY))
+    return Http(Management(base_url("127.0.0.1", port), KEY))
 
 
 def trouble(way: Source) -> tuple[type[Exception], str]:
@@ -109,4 +109,4 @@ def test_half_an_answer_over_http_may_have_lost_a_batch(reply: bytes) -> None:
     ],
 )
 def test_a_host_becomes_an_address(host: str, expected: str) -> None:
-    assert address(host, 8317) == expected
+    assert base_url(host, 8317) == expected

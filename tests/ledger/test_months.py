@@ -322,7 +322,7 @@ def test_what_makes_no_sense_is_refused_with_a_sentence(seeded):  # noqa: F811
     seeded.env["LEDGER_SUBSCRIPTION_PRICE"] = "much"
     said = report(seeded, "month", status=1)
     del seeded.env["LEDGER_SUBSCRIPTION_PRICE"]
-    assert "subscription_price is malformed" in said
+    assert "subscription_price in the environment is malformed" in said
 
 
 def test_a_month_of_nothing_is_said_to_be_empty(seeded):  # noqa: F811

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ledger.config import from_file, keep_private
+from ledger.settings import read_file, restrict_file
 from tests.support.home import ROOT, unwritable
 
 KEY = "very-secret-management-key"
@@ -19,7 +19,7 @@ CLEAN = {
     for name, value in os.environ.items()
     if not name.startswith(("LEDGER_", "CLIPROXY_")) and name != "TZ"
 }
-SHOW = "from runtime import settings; s = settings.load(); print({}, end='')"
+SHOW = "from ledger import settings; s = settings.load(); print({}, end='')"
 
 
 class Settings:
@@ -211,8 +211,8 @@ def test_a_lent_file_is_read_as_it_is() -> None:
         file.write_text('{"timezone": "Asia/Shanghai"}')
         file.chmod(0o644)
         with unwritable(file.parent):
-            keep_private(file)
-            assert from_file(file) == {"timezone": "Asia/Shanghai"}
+            restrict_file(file)
+            assert read_file(file) == {"timezone": "Asia/Shanghai"}
         file.chmod(0o600)
         with unwritable(file.parent), pytest.raises(SystemExit, match="cannot be used"):
-            keep_private(file)
+            restrict_file(file)

@@ -20,8 +20,8 @@ from tests.support.home import ROOT
 
 NOW = 1_795_500_000_000  # 2026-11-24 06:00, UTC
 SLOW = {
-    "msgspec",
     "tqdm",
+    "tzlocal",
     "yaml",
     "sqlite_utils",
     "tabulate",

@@ -12,8 +12,7 @@ import pytest
 import yaml
 
 from deploy.manager import SERVICES
-from ledger import config
-from runtime.settings import Settings
+from ledger.settings import PREFIX, PROXY_VARIABLES, RESERVED, Settings
 from tests.runtime.test_run import free_port
 from tests.support.home import KEY, ROOT, eventually, recorded
 
@@ -29,8 +28,8 @@ PASSWORD = "correct horse"
 
 def known_variables() -> set[str]:
     """Give every variable that the settings know, and the ones that are no settings."""
-    settings = {f"{config.PREFIX}{name.upper()}" for name in Settings.__struct_fields__}
-    return settings | set(config.PROXY_VARIABLES) | config.RESERVED
+    settings = {f"{PREFIX}{name.upper()}" for name in Settings.__struct_fields__}
+    return settings | set(PROXY_VARIABLES) | RESERVED
 
 
 def of_image() -> dict[str, str]:
@@ -99,13 +98,13 @@ def test_no_secret_stands_in_any_file_of_it():
     assert not re.search(r"(KEY|PASSWORD\w*|HASH)=\S", IMAGE)
     assert re.search(r"^CLIPROXY_MANAGEMENT_KEY=$", EXAMPLE, re.MULTILINE)
     ignored = subprocess.run(
-        ["git", "check-ignore", "deploy/.env", "deploy/proxy/config.yaml"],
+        ["git", "check-ignore", "deploy/.env", "deploy/proxy/settings.yaml"],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert ignored.stdout.split() == ["deploy/.env", "deploy/proxy/config.yaml"]
+    assert ignored.stdout.split() == ["deploy/.env", "deploy/proxy/settings.yaml"]
 
 
 def test_the_example_has_every_variable_that_is_demanded():
@@ -163,7 +162,7 @@ def test_only_the_program_goes_into_the_image():
     }
     assert [name for name in contents() if "__pycache__" in name or name.endswith(".db")] == []
     assert is_ignored("data/ledger.db")
-    assert is_ignored("config.json")
+    assert is_ignored("settings.json")
     assert is_ignored("deploy/.env")
 
 

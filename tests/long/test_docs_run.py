@@ -15,7 +15,7 @@ import msgspec
 import pytest
 import yaml
 
-from runtime.settings import Settings
+from ledger.settings import Settings
 from tests.support import documents
 from tests.support.browsing import Site
 from tests.support.home import ROOT, Home

@@ -441,7 +441,7 @@ def test_the_data_folder_lies_in_no_proxys_auth_dir(home, pair):
 
 
 def test_the_keys_of_a_list_are_shown_to_nobody(home, pair):
-    shown = "from runtime import settings; s = settings.load(); print(s, s.pool, [s.proxies])"
+    shown = "from ledger import settings; s = settings.load(); print(s, s.pool, [s.proxies])"
     done = subprocess.run(
         [sys.executable, "-c", shown], cwd=ROOT, env=home.env, capture_output=True, text=True
     )

@@ -221,7 +221,7 @@ def test_a_whole_key_in_the_settings_is_found_nowhere_else(named, browser):  # n
     site = Site(named)
     said = [named.said, named.run("ledger", "check"), named.run("ledger", "init")]
     said.append(named.run("ledger.report", "24h"))
-    show = "from runtime import settings; s = settings.load(); print(s, [s], str(s))"
+    show = "from ledger import settings; s = settings.load(); print(s, [s], str(s))"
     process = named.start("timeit", "-n1", "-r1", show)
     said.append(process.communicate(timeout=60)[0])
     assert "client_aliases='…'" in said[-1]

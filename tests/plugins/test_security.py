@@ -101,7 +101,7 @@ def test_another_site_cannot_force_a_refresh(site, sent, query):
 
 def test_path_tricks_reach_no_file_and_no_closed_page(site):
     for path in (
-        *("/assets/../runtime/settings.py", "/assets/%2e%2e/%2e%2e/etc/passwd"),
+        *("/assets/../ledger/settings.py", "/assets/%2e%2e/%2e%2e/etc/passwd"),
         *("/assets/..%2f..%2fconfig.json", "/-/static/../../../etc/passwd", "/ledger.db"),
         *("/-/static-plugins/datasette_vega/../../etc/passwd", "/.git/config", "/%00"),
         *("/export/..%2f..%2fetc%2fpasswd.csv", "/export/sqlite_schema.csv", "/data/salt"),
@@ -273,8 +273,8 @@ def test_with_a_password_nobody_gets_in_without_it(home, proxy):
 
 
 def test_beyond_this_machine_there_is_no_free_sql(home, proxy):
+    from ledger.settings import Settings
     from runtime.serve import arguments
-    from runtime.settings import Settings
 
     named = arguments(Settings(dashboard_host="0.0.0.0"))
     assert named[named.index("default_allow_sql") + 1] == "off"

@@ -12,7 +12,7 @@ from typing import Any
 from alerts.__main__ import watcher
 from alerts.job import Watcher
 from ledger import prepare
-from runtime.settings import Settings
+from ledger.settings import Settings
 from runtime.tasks import Given
 from tests.support.brute import local
 

@@ -14,7 +14,7 @@ from typing import Any
 from demo.fake_proxy import FakeProxy
 from ingest.__main__ import collectors
 from ingest.job import Collector
-from runtime.settings import Settings
+from ledger.settings import Settings
 from runtime.start import Given
 
 ROOT = Path(__file__).parents[2]
