@@ -1,24 +1,20 @@
 """`/api/health`, `/api/summary`, `/api/quota` and `/api/requests`: the original script's JSON."""
 
-import asyncio
 import sqlite3
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import sqlite_utils
-from datasette import Forbidden, Response, hookimpl
+from datasette import Response, hookimpl
 
 from ledger.queries import ask
 from ledger.report import RANGES, as_original, picked
-from plugins.refresh_quota import ask as ask_worker
+from plugins.refresh_quota import refresh_and_wait
+from plugins.security import require_permission
 
-PATIENCE_SECONDS = 5.0
-LOOK_SECONDS = 0.1
-REQUESTS, MOST_REQUESTS = 100, 500
-HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+DEFAULT_REQUESTS, MOST_REQUESTS = 100, 500
 QUOTAS = """
   select
     email, plan, allowed, limit_reached,
@@ -28,7 +24,7 @@ QUOTAS = """
   from account_quotas
   order by email, plan
 """
-REQUEST = (
+REQUEST_FIELDS = (
     "timestamp",
     "local_time",
     "source",
@@ -54,44 +50,44 @@ REQUEST = (
     "cost_dollars",
 )
 
-Given = dict[str, str]
+Parameters = dict[str, str]
+Json = dict[str, Any]
 
 
-def reply(found: dict[str, Any], status: int = 200) -> Response:
-    """Give JSON as the original did: characters as they are, never kept by a cache."""
-    body = msgspec.json.encode(found)
-    kind = "application/json; charset=utf-8"
-    return Response(body, status=status, content_type=kind, headers=dict(HEADERS))
+def json_response(value: Json, status: int = 200) -> Response:
+    """Return JSON as the original wrote it: characters are not escaped."""
+    body = msgspec.json.encode(value)
+    return Response(body, status=status, content_type="application/json; charset=utf-8")
 
 
-def health(conn: sqlite3.Connection, given: Given) -> dict[str, Any]:
-    """Say that the ledger can be read, its name without its path, and the credential files."""
+def health(conn: sqlite3.Connection, parameters: Parameters) -> Json:
+    """Return the ledger's file name, without its path, and the number of credential files."""
     (files,) = conn.execute("select count(*) from credential_files").fetchone()
     path = conn.execute("select file from pragma_database_list where name = 'main'").fetchone()[0]
     return {"ok": True, "db": Path(path).name, "auth_files": files}
 
 
-def summary(conn: sqlite3.Connection, given: Given) -> dict[str, Any]:
-    """Sum a window up; an unknown one is today."""
-    window = given.get("range", "")
+def summary(conn: sqlite3.Connection, parameters: Parameters) -> Json:
+    """Return the sums of a window; an unknown one is today."""
+    window = parameters.get("range", "")
     return as_original(sqlite_utils.Database(conn), window if window in RANGES else "today")
 
 
-def quota(conn: sqlite3.Connection, given: Given) -> dict[str, Any]:
-    """List each account's quota; null is unknown."""
+def quota(conn: sqlite3.Connection, parameters: Parameters) -> Json:
+    """Return each account's quota; null is unknown."""
     return {"quotas": [dict(row) for row in sqlite_utils.Database(conn).query(QUOTAS)]}
 
 
-def requests(conn: sqlite3.Connection, given: Given) -> dict[str, Any]:
-    """List the newest attempts."""
-    text = given.get("limit", "")
-    limit = int(text[:9]) if text.isdecimal() else REQUESTS
-    kept = str(max(1, min(limit, MOST_REQUESTS)))
-    rows = ask(sqlite_utils.Database(conn), "requests", limit=kept)
-    return {"requests": picked([{**row, "source": row["account"]} for row in rows], REQUEST)}
+def requests(conn: sqlite3.Connection, parameters: Parameters) -> Json:
+    """Return the newest attempts."""
+    text = parameters.get("limit", "")
+    limit = int(text[:9]) if text.isdecimal() else DEFAULT_REQUESTS
+    bounded = str(max(1, min(limit, MOST_REQUESTS)))
+    rows = ask(sqlite_utils.Database(conn), "requests", limit=bounded)
+    return {"requests": picked([{**row, "source": row["account"]} for row in rows], REQUEST_FIELDS)}
 
 
-ANSWERS: dict[str, Callable[[sqlite3.Connection, Given], dict[str, Any]]] = {
+ANSWERS: dict[str, Callable[[sqlite3.Connection, Parameters], Json]] = {
     "health": health,
     "summary": summary,
     "quota": quota,
@@ -99,38 +95,21 @@ ANSWERS: dict[str, Callable[[sqlite3.Connection, Given], dict[str, Any]]] = {
 }
 
 
-def answered(conn: sqlite3.Connection, wish: int) -> bool:
-    """Tell whether the worker has answered a question."""
-    sql = "select answered_at is not null from quota_requests where id = ?"
-    return bool(conn.execute(sql, (wish,)).fetchone()[0])
-
-
-async def refresh(database: Any) -> None:
-    """Ask the quota worker, and wait a few seconds for its answer."""
-    wish = await database.execute_write_fn(ask_worker)
-    until = time.monotonic() + PATIENCE_SECONDS
-    while time.monotonic() < until:
-        if await database.execute_fn(lambda conn: answered(conn, wish)):
-            return
-        await asyncio.sleep(LOOK_SECONDS)
-
-
 async def api(request: Any, datasette: Any) -> Response:
     """Answer a request to the API."""
-    name, given = request.url_vars["name"], {key: request.args[key] for key in request.args}
-    allowed = datasette.permission_allowed
-    if not await allowed(request.actor, "view-database", "ledger", default=True):
-        raise Forbidden("view-database")
+    name = request.url_vars["name"]
+    parameters = {key: request.args[key] for key in request.args}
+    await require_permission(request, datasette)
     if name not in ANSWERS or request.method not in ("GET", "HEAD"):
-        return reply({"error": "not found"}, 404)
+        return json_response({"error": "not found"}, 404)
     database = datasette.get_database("ledger")
-    # The guard lets no other site's page ask this.
-    if name == "quota" and given.get("force") == "1":
-        await refresh(database)
-    return reply(await database.execute_fn(lambda conn: ANSWERS[name](conn, given)))
+    # The request guard refuses this from another site's page.
+    if name == "quota" and parameters.get("force") == "1":
+        await refresh_and_wait(database)
+    return json_response(await database.execute_fn(lambda conn: ANSWERS[name](conn, parameters)))
 
 
 @hookimpl
 def register_routes() -> list[tuple[str, Callable[..., Any]]]:
-    """Serve the API, and a plain 404 for what it has not."""
+    """Register the API, and a plain 404 for every other path below it."""
     return [(r"^/api/(?P<name>.*)$", api)]

@@ -1,4 +1,4 @@
-"""The charts' script, written by vl-convert-python where it is installed, and served from there.
+"""The charts' script, written once by vl-convert-python and then served from a file.
 
 `python -m plugins.charts` writes it ahead of time.
 """
@@ -14,55 +14,55 @@ from typing import Any
 
 from datasette import NotFound, Response, hookimpl
 
-EXPORTED = "window.vegaEmbed=vegaEmbed;"
-FOREVER = "public, max-age=31536000, immutable"
+EXPORTS = "window.vegaEmbed=vegaEmbed;"
+IMMUTABLE = "public, max-age=31536000, immutable"
 
 
-def released() -> str:
-    """Tell the version of what writes the script."""
+def script_version() -> str:
+    """Return the version of the package that writes the script."""
     return version("vl-convert-python")
 
 
-def place() -> Path:
-    """Tell where the script lies: beside the installed packages, away with them."""
-    return Path(sys.prefix) / "share" / "cliproxy-ledger" / f"charts-{released()}.js"
+def script_path() -> Path:
+    """Return the script's path: in the environment of the packages, removed together with it."""
+    return Path(sys.prefix) / "share" / "cliproxy-ledger" / f"charts-{script_version()}.js"
 
 
 def script() -> bytes:
-    """Give the script; the first time, write it, which takes some seconds."""
+    """Return the script; the first time, write it, which takes some seconds."""
     try:
-        return place().read_bytes()
+        return script_path().read_bytes()
     except OSError:
         # Slow to load, and not needed again.
         import vl_convert
 
-        made = vl_convert.javascript_bundle(EXPORTED).encode()
-        keep(made)
-        return made
+        bundle = vl_convert.javascript_bundle(EXPORTS).encode()
+        save(bundle)
+        return bundle
 
 
-def keep(made: bytes) -> None:
-    """Write the script in one step, if its place can be written."""
+def save(bundle: bytes) -> None:
+    """Write the script in one step, if its folder can be written."""
     try:
-        place().parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=place().parent, delete=False) as file:
-            file.write(made)
-        os.replace(file.name, place())
+        script_path().parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=script_path().parent, delete=False) as file:
+            file.write(bundle)
+        os.replace(file.name, script_path())
     except OSError:
         return
 
 
 async def charts(request: Any) -> Response:
     """Serve the script; its address changes with its version."""
-    if request.url_vars["version"] != released():
+    if request.url_vars["version"] != script_version():
         raise NotFound("There is no such version of the charts.")
-    made = await asyncio.to_thread(script)
-    return Response(made, content_type="text/javascript", headers={"Cache-Control": FOREVER})
+    body = await asyncio.to_thread(script)
+    return Response(body, content_type="text/javascript", headers={"Cache-Control": IMMUTABLE})
 
 
 @hookimpl
 def register_routes() -> list[tuple[str, Callable[..., Any]]]:
-    """Serve the script."""
+    """Register the script's route."""
     return [(r"^/-/charts-(?P<version>[\w.]+)\.js$", charts)]
 
 

@@ -5,66 +5,58 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
 
-from datasette import Forbidden, Response, hookimpl
+from datasette import Response, hookimpl
 
 from ledger.settings import read_live
-from plugins.charts import released
-from plugins.page_data import snapshot
-from plugins.page_plan import PARAMETERS, asked
-from plugins.reader import LANGUAGES
-from plugins.single_flight import SingleFlight
+from plugins.cache import SingleFlight
+from plugins.charts import script_version
+from plugins.locales import LANGUAGES
+from plugins.page_queries import PARAMETERS, parse, snapshot
+from plugins.security import require_permission
 
 KEPT_SECONDS = 1.0
-YEAR = 365 * 86400
+YEAR_SECONDS = 365 * 86400
+# Stricter than what every response has.
 HEADERS = {
-    "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
     "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'self'; "
     "frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
 }
 
 flights: SingleFlight[bytes] = SingleFlight(KEPT_SECONDS)
 
 
-async def require_permission(request: Any, datasette: Any) -> None:
-    """Raise `Forbidden` where the ledger is closed to whoever asks."""
-    allowed = datasette.permission_allowed
-    if not await allowed(request.actor, "view-database", "ledger", default=True):
-        raise Forbidden("view-database")
-
-
 async def page(request: Any, datasette: Any) -> Response:
-    """Serve the page itself, which then asks for its data."""
+    """Serve the page itself, which then requests its data."""
     await require_permission(request, datasette)
     settings = read_live()
     html = await datasette.render_template(
         "dashboard.html",
         {
             "has_key": bool(settings.management_key or settings.proxies),
-            "charts": datasette.urls.path(f"/-/charts-{released()}.js"),
-            "data": datasette.urls.path("/-/page.json" + named(request)),
+            "charts": datasette.urls.path(f"/-/charts-{script_version()}.js"),
+            "data": datasette.urls.path("/-/page.json" + data_query(request)),
         },
         request=request,
     )
     response = Response.html(html, headers=dict(HEADERS))
     if request.args.get("lang") in LANGUAGES:
-        response.set_cookie("lang", request.args["lang"], max_age=YEAR, samesite="lax")
+        response.set_cookie("lang", request.args["lang"], max_age=YEAR_SECONDS, samesite="lax")
     return response
 
 
-def named(request: Any) -> str:
-    """Give the address's parameters that the data depends on."""
-    given = {name: request.args[name] for name in PARAMETERS if request.args.get(name)}
-    return f"?{urlencode(given)}" if given else ""
+def data_query(request: Any) -> str:
+    """Return the query string of the data that a page's address shows."""
+    parameters = {name: request.args[name] for name in PARAMETERS if request.args.get(name)}
+    return f"?{urlencode(parameters)}" if parameters else ""
 
 
 async def data(request: Any, datasette: Any) -> Response:
-    """Serve the page's data: one computation a second, however many browsers ask."""
+    """Serve the page's data, computed once a second for all browsers with the same address."""
     await require_permission(request, datasette)
-    given = {name: request.args[name] for name in request.args}
-    question, is_masked = asked(given), given.get("mask") == "1"
+    parameters = {name: request.args[name] for name in request.args}
+    question, is_masked = parse(parameters), parameters.get("mask") == "1"
     database = datasette.get_database("ledger")
 
     async def compute() -> bytes:
@@ -79,5 +71,5 @@ async def data(request: Any, datasette: Any) -> Response:
 
 @hookimpl
 def register_routes() -> list[tuple[str, Callable[..., Any]]]:
-    """Serve the page in Datasette's place."""
+    """Register the page in place of Datasette's own index."""
     return [(r"^/$", page), (r"^/-/page\.json$", data)]

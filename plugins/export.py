@@ -1,7 +1,7 @@
-"""`/export/NAME.csv` and `/export/NAME.jsonl`: every row of the events, or of a view.
+"""`/export/NAME.csv` and `/export/NAME.jsonl`: every row of the events or of a view, streamed.
 
 Datasette's own CSV of a query ends silently at its row limit, and its stream of a table stalls
-every other request. Here one cursor in a thread of its own gives a chunk at a time.
+every other request. Here one cursor in a thread of its own reads a chunk at a time.
 """
 
 import asyncio
@@ -9,17 +9,19 @@ import csv
 import io
 import json
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Generator
 from typing import Any, NamedTuple
 
-from datasette import Forbidden, NotFound, hookimpl
+from datasette import NotFound, hookimpl
 from datasette.utils.asgi import AsgiStream
 
+from plugins.security import require_permission
+
 CHUNK_ROWS = 1000
-TYPES = {"csv": "text/csv; charset=utf-8", "jsonl": "application/x-ndjson; charset=utf-8"}
+CONTENT_TYPES = {"csv": "text/csv; charset=utf-8", "jsonl": "application/x-ndjson; charset=utf-8"}
 EVENTS = "events"
-EVENT_COLUMNS = ("account", "model", "client", "proxy", "failed", "request_id")
-SPAN = """
+EVENT_FILTERS = ("account", "model", "client", "proxy", "failed", "request_id")
+RANGE = """
   select starts_at, ends_at
   from spans
   where window = :window and from_day = :from and to_day = :to
@@ -31,7 +33,8 @@ VIEW_COLUMNS = """
   where views.type = 'view' and views.name = ?
 """
 
-Format = Callable[[list[str], list[tuple[Any, ...]], bool], str]
+Writer = Callable[[list[str], list[tuple[Any, ...]], bool], str]
+Parameters = dict[str, str]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Stream = Callable[[Any], Awaitable[None]]
 
@@ -43,97 +46,96 @@ class Select(NamedTuple):
     parameters: dict[str, Any]
 
 
-def as_csv(names: list[str], rows: list[tuple[Any, ...]], is_first: bool) -> str:
-    """Give rows as CSV, the first ones with a header."""
+def as_csv(columns: list[str], rows: list[tuple[Any, ...]], is_first: bool) -> str:
+    """Return rows as CSV, the first ones with a header."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     if is_first:
-        writer.writerow(names)
+        writer.writerow(columns)
     writer.writerows(rows)
     return text.getvalue()
 
 
-def as_json_lines(names: list[str], rows: list[tuple[Any, ...]], is_first: bool) -> str:
-    """Give rows as JSON, a line each."""
+def as_json_lines(columns: list[str], rows: list[tuple[Any, ...]], is_first: bool) -> str:
+    """Return rows as JSON, one object a line."""
     encode = json.JSONEncoder(ensure_ascii=False).encode
-    return "".join(f"{encode(dict(zip(names, row, strict=True)))}\n" for row in rows)
+    return "".join(f"{encode(dict(zip(columns, row, strict=True)))}\n" for row in rows)
 
 
-FORMATS: dict[str, Format] = {"csv": as_csv, "jsonl": as_json_lines}
+WRITERS: dict[str, Writer] = {"csv": as_csv, "jsonl": as_json_lines}
 
 
-def asked(given: dict[str, str]) -> dict[str, str]:
-    """Give the span that a request names, 24h when it names none."""
-    first = given.get("from", "")
-    window = "custom" if first else given.get("window") or "24h"
-    return {"window": window, "from": first, "to": first and (given.get("to") or first)}
+def range_of(parameters: Parameters) -> Parameters:
+    """Return the range that a request names; 24h when it names none."""
+    first = parameters.get("from", "")
+    window = "custom" if first else parameters.get("window") or "24h"
+    return {"window": window, "from": first, "to": first and (parameters.get("to") or first)}
 
 
-def of_events(given: dict[str, str], starts_at: int, ends_at: int) -> Select:
-    """Select the events between two instants (ms) that the filters leave, oldest first."""
-    named = [name for name in EVENT_COLUMNS if given.get(name)]
-    where = "".join(f" and {name} = :{name}" for name in named)
-    parameters = {name: given[name] for name in named} | {"starts": starts_at, "ends": ends_at}
-    if "failed" in parameters:
-        parameters["failed"] = int(parameters["failed"] == "1")
+def select_events(parameters: Parameters, starts_at: int, ends_at: int) -> Select:
+    """Return the select of the filtered events between two instants (ms), oldest first."""
+    filters = [name for name in EVENT_FILTERS if parameters.get(name)]
+    where = "".join(f" and {name} = :{name}" for name in filters)
+    values = {name: parameters[name] for name in filters} | {"starts": starts_at, "ends": ends_at}
+    if "failed" in values:
+        values["failed"] = int(values["failed"] == "1")
     return Select(
         "select * from recent_requests where occurred_at >= :starts and occurred_at < :ends"
         f"{where} order by occurred_at",
-        parameters,
+        values,
     )
 
 
-def of_view(view: str, columns: list[str], given: dict[str, str]) -> Select:
-    """Select a view's rows; of the named span, where the view has one."""
-    span = asked(given)
-    kept = {"window": "window", "from_day": "from", "to_day": "to"}
-    where = [f"{column} = :{name}" for column, name in kept.items() if column in columns]
+def select_view(view: str, columns: list[str], parameters: Parameters) -> Select:
+    """Return the select of a view's rows, limited to the named range where the view has one."""
+    range_columns = {"window": "window", "from_day": "from", "to_day": "to"}
+    where = [f"{column} = :{name}" for column, name in range_columns.items() if column in columns]
     clause = f" where {' and '.join(where)}" if where else ""
-    return Select(f'select * from "{view}"{clause}', span if where else {})
+    return Select(f'select * from "{view}"{clause}', range_of(parameters) if where else {})
 
 
-def chosen(conn: sqlite3.Connection, name: str, given: dict[str, str]) -> Select | None:
-    """Find what a request asks for; None when there is no such thing."""
+def select_for(conn: sqlite3.Connection, name: str, parameters: Parameters) -> Select | None:
+    """Return the select of a request; None when there is no such view or range."""
     if name == EVENTS:
-        span = conn.execute(SPAN, asked(given)).fetchone()
-        return of_events(given, *span) if span else None
+        bounds = conn.execute(RANGE, range_of(parameters)).fetchone()
+        return select_events(parameters, *bounds) if bounds else None
     columns = [column for (column,) in conn.execute(VIEW_COLUMNS, (name,))]
-    return of_view(name, columns, given) if columns else None
+    return select_view(name, columns, parameters) if columns else None
 
 
 def connect(path: str) -> sqlite3.Connection:
-    """Open the ledger for reading, for whichever thread comes next."""
+    """Open the ledger for reading, from any thread."""
     return sqlite3.connect(f"file:{path}?mode=ro", uri=True, check_same_thread=False)
 
 
-def chunks(conn: sqlite3.Connection, select: Select, form: Format) -> Iterator[str]:
-    """Give a statement's rows in chunks of text."""
+def chunks(conn: sqlite3.Connection, select: Select, write: Writer) -> Generator[str, None, None]:
+    """Yield a statement's rows in chunks of text."""
     cursor = conn.execute(*select)
-    names = [column[0] for column in cursor.description]
+    columns = [column[0] for column in cursor.description]
     is_first = True
     while (rows := cursor.fetchmany(CHUNK_ROWS)) or is_first:
-        yield form(names, rows, is_first)
+        yield write(columns, rows, is_first)
         is_first = False
 
 
-async def until_gone(receive: Receive) -> None:
-    """Wait until the client has gone."""
+async def wait_for_disconnect(receive: Receive) -> None:
+    """Wait until the client disconnects."""
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
-def streamed(conn: sqlite3.Connection, select: Select, form: Format, receive: Receive) -> Stream:
-    """Give what writes an export: one chunk at a time, each made in a thread."""
+def stream_of(conn: sqlite3.Connection, select: Select, write: Writer, receive: Receive) -> Stream:
+    """Return the stream of an export: one chunk at a time, each read in a thread."""
 
-    async def stream(writer: Any) -> None:
-        gone = asyncio.ensure_future(until_gone(receive))
-        made = chunks(conn, select, form)
+    async def stream(response: Any) -> None:
+        disconnected = asyncio.ensure_future(wait_for_disconnect(receive))
+        texts = chunks(conn, select, write)
         try:
-            while not gone.done() and (text := await asyncio.to_thread(next, made, "")):
-                await writer.write(text)
+            while not disconnected.done() and (text := await asyncio.to_thread(next, texts, "")):
+                await response.write(text)
         finally:
-            gone.cancel()
-            made.close()
+            disconnected.cancel()
+            texts.close()
             conn.close()
 
     return stream
@@ -141,24 +143,22 @@ def streamed(conn: sqlite3.Connection, select: Select, form: Format, receive: Re
 
 async def export(datasette: Any, request: Any, receive: Receive) -> AsgiStream:
     """Answer a request for an export."""
-    allowed = datasette.permission_allowed
-    if not await allowed(request.actor, "view-database", "ledger", default=True):
-        raise Forbidden("view-database")
+    await require_permission(request, datasette)
     name, form = request.url_vars["name"], request.url_vars["format"]
     conn = connect(datasette.get_database("ledger").path)
-    given = {key: request.args[key] for key in request.args}
-    select = await asyncio.to_thread(chosen, conn, name, given)
+    parameters = {key: request.args[key] for key in request.args}
+    select = await asyncio.to_thread(select_for, conn, name, parameters)
     if select is None:
         conn.close()
-        raise NotFound(f"There are no events of such a window, or no view is named {name}.")
+        raise NotFound(f"There is no such window, or no view is named {name}.")
     return AsgiStream(
-        streamed(conn, select, FORMATS[form], receive),
-        content_type=TYPES[form],
+        stream_of(conn, select, WRITERS[form], receive),
+        content_type=CONTENT_TYPES[form],
         headers={"content-disposition": f'attachment; filename="{name}.{form}"'},
     )
 
 
 @hookimpl
 def register_routes() -> list[tuple[str, Callable[..., Any]]]:
-    """Serve exports."""
+    """Register exports."""
     return [(r"^/export/(?P<name>\w+)\.(?P<format>csv|jsonl)$", export)]

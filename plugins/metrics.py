@@ -2,31 +2,224 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from datasette import Forbidden, Response, hookimpl
+from datasette import Response, hookimpl
 from datasette.utils import sqlite_timelimit
 from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.openmetrics.exposition import ALLOWUTF8
 from prometheus_client.registry import Collector
 
 from ledger.settings import read_live
-from plugins.beside import Beside
-from plugins.metric_families import Family, Source, empty, families
-from plugins.metric_list import ACCOUNT_SOURCES, FILE_BYTES, GAP_SOURCE, SOURCES
-from plugins.single_flight import SingleFlight
+from plugins.cache import SingleFlight, StaleWhileRevalidate
+from plugins.security import require_permission
 
+PREFIX = "cliproxy_ledger_"
 KEPT_SECONDS = 1.0
-MOST_MS = 3000
-HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+TIME_LIMIT_MS = 3000
+
+USAGE = "select * from usage_ever"
+COLLECTION = """
+  select
+    proxy,
+    received,
+    stored,
+    duplicate,
+    rejected,
+    gaps,
+    batches_at_risk,
+    last_pop_at / 1000.0 as last_pop
+  from collection_ever
+"""
+MISSING = """
+  select
+    proxies.name                as proxy,
+    coalesce(maybe_missing, 0)  as maybe_missing
+  from proxies
+  left join (
+    select
+      proxy               as proxy,
+      sum(maybe_missing)  as maybe_missing
+    from gap_estimates
+    group by proxy
+  ) as estimates on estimates.proxy = proxies.name
+"""
+WORKERS = """
+  select
+    role                      as kind,
+    coalesce(proxy, '')       as proxy,
+    max(state = 'working')    as is_up,
+    max(beat_at) / 1000.0     as beat
+  from worker_states
+  group by 1, 2
+"""
+ACCOUNTS = "select provider, state, accounts from account_counts"
+# Accounts may share a name, and limits a label: the tightest one counts.
+QUOTAS = """
+  select
+    provider                                              as provider,
+    account                                               as account,
+    label                                                 as window,
+    min(left_percent) / 100.0                             as left_over,
+    min(iif(started is not 0, resets_at, null)) / 1000.0  as resets
+  from quota_window_states
+  where not rolled_over
+  group by 1, 2, 3
+"""
+ALERTS = """
+  select
+    rules.rule        as rule,
+    count(alerts.id)  as open
+  from (
+    select rule from alert_rules where enabled
+    union
+    select rule from alerts where ended_at is null
+  ) as rules
+  left join alerts on alerts.rule = rules.rule and alerts.ended_at is null
+  group by 1
+"""
+LEDGER = """
+  select
+    (select max(occurred_at) from usage_events) / 1000.0                    as last_event,
+    last_event_id >= (select coalesce(max(id), 0) from usage_events)        as is_whole
+  from rollup_state
+"""
+
+Family = CounterMetricFamily | GaugeMetricFamily
+
+
+class Metric(NamedTuple):
+    """A counter or gauge; the label `column_label` tells several columns apart."""
+
+    name: str
+    help: str
+    columns: dict[str, str]
+    column_label: str = ""
+
+    @property
+    def is_counter(self) -> bool:
+        """Whether it never decreases."""
+        return self.name.endswith("_total")
+
+
+class Source(NamedTuple):
+    """A query whose first columns are labels, and the metrics of its other columns."""
+
+    sql: str
+    labels: tuple[str, ...]
+    metrics: tuple[Metric, ...]
+
+
+def single(name: str, help: str, column: str) -> Metric:
+    """Return a metric of a single column."""
+    return Metric(name, help, {"": column})
+
+
+TOKENS = ("input", "cached", "cache_write", "output", "reasoning", "unclassified")
+SOURCES = (
+    Source(
+        USAGE,
+        ("proxy", "model"),
+        (
+            single("requests_total", "Upstream attempts.", "requests"),
+            single("failures_total", "Upstream attempts that failed.", "failed"),
+            Metric(
+                "tokens_total",
+                "Tokens; the kinds do not overlap, so that their sum is the total.",
+                {kind: f"{kind}_tokens" for kind in TOKENS},
+                "kind",
+            ),
+            single(
+                "cost_dollars",
+                "Cost at list price; repricing may lower it.",
+                "cost_dollars",
+            ),
+            single("unpriced_requests", "Requests for which no price is known.", "unpriced"),
+        ),
+    ),
+    Source(
+        COLLECTION,
+        ("proxy",),
+        (
+            single("records_received_total", "Records taken from the queue.", "received"),
+            Metric(
+                "records_total",
+                "What became of the records: their sum is what was received.",
+                {state: state for state in ("stored", "duplicate", "rejected")},
+                "state",
+            ),
+            single("gaps_total", "Stretches without a working collector.", "gaps"),
+            single(
+                "batches_at_risk_total", "Batches popped, never safe on disk.", "batches_at_risk"
+            ),
+            single("last_pop_timestamp_seconds", "When the queue was last asked.", "last_pop"),
+        ),
+    ),
+    Source(
+        WORKERS,
+        ("kind", "proxy"),
+        (
+            single("worker_up", "1 while a worker says that it works.", "is_up"),
+            single(
+                "worker_beat_timestamp_seconds", "When a worker last gave a sign of life.", "beat"
+            ),
+        ),
+    ),
+    Source(
+        ALERTS,
+        ("rule",),
+        (single("alerts_open", "Alerts that are not over, by rule.", "open"),),
+    ),
+    Source(
+        LEDGER,
+        (),
+        (
+            single("last_event_timestamp_seconds", "Time of the newest event.", "last_event"),
+            single(
+                "rollups_complete",
+                "0 while sums are worked out anew, and counters of usage are left out.",
+                "is_whole",
+            ),
+        ),
+    ),
+)
+# These take longer than a scrape may, and are worked out between scrapes.
+ACCOUNT_SOURCES = {
+    "accounts": Source(
+        ACCOUNTS,
+        ("provider", "state"),
+        (single("accounts", "Accounts by whether they can be used now.", "accounts"),),
+    ),
+    "quotas": Source(
+        QUOTAS,
+        ("provider", "account", "window"),
+        (
+            single("quota_left_ratio", "What is left of a limit, from 0 to 1.", "left_over"),
+            single("quota_reset_timestamp_seconds", "When a limit resets.", "resets"),
+        ),
+    ),
+}
+GAP_SOURCE = Source(
+    MISSING,
+    ("proxy",),
+    (
+        single(
+            "events_maybe_missing",
+            "By the rates around the gaps, how many events may be missing.",
+            "maybe_missing",
+        ),
+    ),
+)
+FILE_BYTES = Metric("file_bytes", "Size of the ledger's file and of its log.", {}, "kind")
 
 
 class Format(NamedTuple):
-    """How an answer is written, and what it ends with."""
+    """An exposition format: its encoder, and the bytes that end a response."""
 
     encode: Callable[[CollectorRegistry], bytes]
     content_type: str
@@ -34,96 +227,123 @@ class Format(NamedTuple):
 
 
 class Part(Collector):
-    """What the ledger said of something at one moment, and how each format writes it."""
+    """The families of some sources at one instant, encoded once for each format."""
 
-    def __init__(self, found: list[Family]) -> None:
-        self._found = found
+    def __init__(self, families: list[Family]) -> None:
+        self._families = families
         self._texts: dict[str, bytes] = {}
 
     def collect(self) -> Iterator[Family]:
-        """Give every family."""
-        return iter(self._found)
+        """Return every family."""
+        return iter(self._families)
 
-    def text(self, chosen: Format) -> bytes:
-        """Give it as a format writes it, worked out once."""
-        if chosen.content_type not in self._texts:
+    def text(self, form: Format) -> bytes:
+        """Return the families in a format."""
+        if form.content_type not in self._texts:
             registry = CollectorRegistry()
             registry.register(self)
-            self._texts[chosen.content_type] = chosen.encode(registry).removesuffix(chosen.end)
-        return self._texts[chosen.content_type]
+            self._texts[form.content_type] = form.encode(registry).removesuffix(form.end)
+        return self._texts[form.content_type]
 
 
 flights: SingleFlight[Part] = SingleFlight(KEPT_SECONDS)
-accounts: Beside[Part] = Beside(young_seconds=0, old_seconds=120)
-gaps: Beside[Part] = Beside(young_seconds=60, old_seconds=600)
+accounts: StaleWhileRevalidate[Part] = StaleWhileRevalidate(fresh_seconds=0, stale_seconds=120)
+gaps: StaleWhileRevalidate[Part] = StaleWhileRevalidate(fresh_seconds=60, stale_seconds=600)
+
+
+def families(conn: sqlite3.Connection, sources: Iterable[Source]) -> Iterator[Family]:
+    """Read each source's metrics."""
+    for source in sources:
+        cursor = conn.execute(source.sql)
+        columns = [column[0] for column in cursor.description]
+        rows = [dict(zip(columns, row, strict=True)) for row in cursor]
+        for metric in source.metrics:
+            yield filled_family(metric, source.labels, rows)
+
+
+def filled_family(metric: Metric, labels: tuple[str, ...], rows: list[dict[str, Any]]) -> Family:
+    """Return a metric with its samples; an unknown value has none."""
+    family = empty_family(metric, labels)
+    for row in rows:
+        for column_label, column in metric.columns.items():
+            values = [str(row[label]) for label in labels]
+            values += [column_label] if metric.column_label else []
+            if row[column] is not None:
+                family.add_metric(values, row[column])
+    return family
+
+
+def empty_family(metric: Metric, labels: tuple[str, ...] = ()) -> Family:
+    """Return a metric without samples."""
+    kind = CounterMetricFamily if metric.is_counter else GaugeMetricFamily
+    column_label = (metric.column_label,) if metric.column_label else ()
+    return kind(PREFIX + metric.name, metric.help, labels=(*labels, *column_label))
 
 
 def format_for(accept: str) -> Format:
-    """Choose the format that whoever asks can read."""
+    """Return the format that an Accept header prefers."""
     encode, content_type = choose_encoder(accept)
     if isinstance(encode, partial):
-        # Every name is plain, and looking for what is not takes as long as all the rest.
+        # Our names are plain: searching them for characters to escape takes as long as the rest.
         encode = partial(encode, escaping=ALLOWUTF8)
     return Format(encode, content_type, encode(CollectorRegistry()))
 
 
-def written(parts: Sequence[Part], chosen: Format) -> Response:
-    """Write the parts as one answer."""
-    body = b"".join(part.text(chosen) for part in parts) + chosen.end
-    return Response(body, content_type=chosen.content_type, headers=dict(HEADERS))
+def respond(parts: Sequence[Part], form: Format) -> Response:
+    """Return the parts as one response."""
+    body = b"".join(part.text(form) for part in parts) + form.end
+    return Response(body, content_type=form.content_type)
 
 
-def read(conn: sqlite3.Connection, sources: Sequence[Source], chosen: Format) -> Part:
-    """Read sources from one state of the ledger, and write them at once.
+def read(conn: sqlite3.Connection, sources: Sequence[Source], form: Format) -> Part:
+    """Read sources from one state of the ledger, and encode them.
 
     Raises `sqlite3.OperationalError` ("interrupted") when it takes longer than 3 s.
     """
     conn.execute("begin")
     try:
-        with sqlite_timelimit(conn, MOST_MS):
+        with sqlite_timelimit(conn, TIME_LIMIT_MS):
             part = Part(list(families(conn, sources)))
     finally:
         conn.rollback()
-    part.text(chosen)
+    part.text(form)
     return part
 
 
 def account_sources() -> list[Source]:
-    """Give what is told of accounts: no single ones where the settings say so."""
+    """Return the sources about accounts: without single accounts where the settings say so."""
     hidden = {"quotas"} if read_live().metrics_accounts == "off" else set()
     return [source for name, source in ACCOUNT_SOURCES.items() if name not in hidden]
 
 
-def file_bytes(file: Path) -> Part:
-    """Measure the ledger's file and its write-ahead log."""
-    found = empty(FILE_BYTES)
-    found.add_metric(["database"], file.stat().st_size)
+def file_sizes(file: Path) -> Part:
+    """Return the sizes of the ledger's file and of its write-ahead log."""
+    family = empty_family(FILE_BYTES)
+    family.add_metric(["database"], file.stat().st_size)
     log = file.with_name(f"{file.name}-wal")
-    found.add_metric(["log"], log.stat().st_size if log.exists() else 0)
-    return Part([found])
+    family.add_metric(["log"], log.stat().st_size if log.exists() else 0)
+    return Part([family])
 
 
 async def metrics(request: Any, datasette: Any) -> Response:
-    """Answer a scrape; those that come at once share one look at the ledger."""
-    allowed = datasette.permission_allowed
-    if not await allowed(request.actor, "view-database", "ledger", default=True):
-        raise Forbidden("view-database")
+    """Answer a scrape; concurrent scrapes share one read of the ledger."""
+    await require_permission(request, datasette)
     database = datasette.get_database("ledger")
-    chosen = format_for(request.headers.get("accept", ""))
+    form = format_for(request.headers.get("accept", ""))
 
     def reading(sources: Sequence[Source]) -> Callable[[], Awaitable[Part]]:
-        return lambda: database.execute_fn(lambda conn: read(conn, sources, chosen))
+        return lambda: database.execute_fn(lambda conn: read(conn, sources, form))
 
     try:
-        found = await flights.get(database.path, reading(SOURCES))
+        current = await flights.get(database.path, reading(SOURCES))
     except sqlite3.OperationalError as error:
         return Response.text(f"The ledger cannot be read now: {error}.\n", status=503)
-    beside = await accounts.get(reading(account_sources())), await gaps.get(reading([GAP_SOURCE]))
-    parts = [part for part in (found, *beside, file_bytes(Path(database.path))) if part]
-    return await asyncio.to_thread(written, parts, chosen)
+    cached = await accounts.get(reading(account_sources())), await gaps.get(reading([GAP_SOURCE]))
+    parts = [part for part in (current, *cached, file_sizes(Path(database.path))) if part]
+    return await asyncio.to_thread(respond, parts, form)
 
 
 @hookimpl
 def register_routes() -> list[tuple[str, Callable[..., Any]]]:
-    """Serve scrapes."""
+    """Register the route of scrapes."""
     return [(r"^/metrics$", metrics)]

@@ -2,7 +2,9 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -10,6 +12,11 @@ pytest.register_assert_rewrite("tests.support")
 
 from demo.fake_proxy import FakeProxy, serving  # noqa: E402
 from tests.support.home import KEY, RECORDINGS, Home, recorded  # noqa: E402
+from tests.support.sites import client_of, recorded_home  # noqa: E402
+
+if TYPE_CHECKING:
+    import httpx
+    from playwright.sync_api import Browser
 
 
 @pytest.fixture
@@ -31,6 +38,31 @@ def proxy() -> Iterator[FakeProxy]:
 def all_recorded() -> list[bytes]:
     """Every recorded payload."""
     return [payload for name in RECORDINGS for payload in recorded(name)]
+
+
+@pytest.fixture(scope="module")
+def seeded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    """A home whose ledger holds every recorded event, the last of them a second ago."""
+    with recorded_home(tmp_path_factory.mktemp("seeded")) as home:
+        home.stop_clock()
+        yield home
+
+
+@pytest.fixture(scope="module")
+def site(seeded: Home) -> Iterator["httpx.Client"]:
+    """An HTTP client for the dashboard of the seeded home."""
+    with closing(client_of(seeded)) as client:
+        yield client
+
+
+# Not for the session: while Playwright runs, no other code can run an event loop.
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    """Chromium."""
+    from tests.support.browsing import chromium  # Slow to load, and few tests need it.
+
+    with chromium() as browser:
+        yield browser
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

@@ -11,9 +11,10 @@ from axe_playwright_python.sync_playwright import Axe
 
 from demo.fake_proxy import FakeProxy, serving
 from demo.traffic import Traffic
-from tests.support.browsing import Site, browser, opened, picture  # noqa: F401
+from tests.support.browsing import opened, picture
 from tests.support.home import KEY, Home, eventually
 from tests.support.quota_ledger import add_account
+from tests.support.sites import Site
 
 ADVICE = "log in again: the provider has ended this login."
 BUDGETS = [
@@ -51,13 +52,13 @@ def change(site: Site, sql: str, *parameters: object) -> None:
         conn.execute(sql, parameters)
 
 
-def test_where_all_is_well_there_is_nothing_to_see(browser, site):  # noqa: F811
+def test_where_all_is_well_there_is_nothing_to_see(browser, site):
     look(site)
     with opened(browser, site) as page:
         assert page.locator("#alerts").is_hidden()
 
 
-def test_alerts_and_budgets_are_shown_and_lead_to_their_queries(browser, site):  # noqa: F811
+def test_alerts_and_budgets_are_shown_and_lead_to_their_queries(browser, site):
     with closing(sqlite3.connect(site.home.data / "ledger.db", timeout=10)) as conn, conn:
         first = add_account(conn, state="needs_login")
     look(site, budgets=BUDGETS)
@@ -92,7 +93,7 @@ def test_alerts_and_budgets_are_shown_and_lead_to_their_queries(browser, site): 
         picture(page, "alerts-zh")
 
 
-def test_what_is_over_stays_for_a_while(browser, site):  # noqa: F811
+def test_what_is_over_stays_for_a_while(browser, site):
     change(
         site, "update alerts set ended_at = ? where severity = 'severe'", int(time.time() * 1000)
     )
@@ -109,7 +110,7 @@ def test_what_is_over_stays_for_a_while(browser, site):  # noqa: F811
         page.wait_for_selector("#alerts", state="hidden")
 
 
-def test_a_page_of_many_alerts_stays_short(browser, site):  # noqa: F811
+def test_a_page_of_many_alerts_stays_short(browser, site):
     with closing(sqlite3.connect(site.home.data / "ledger.db", timeout=10)) as conn, conn:
         for _ in range(12):
             add_account(conn, state="needs_login")

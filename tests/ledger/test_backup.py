@@ -136,10 +136,10 @@ def test_a_restore_is_refused_while_a_worker_runs(filled, worker):
 
 
 def test_the_dashboard_holds_its_lock(filled):
-    from tests.plugins.test_security import site_of
+    from tests.support.sites import client_of
 
     with (
-        closing(site_of(filled)),
+        closing(client_of(filled)),
         pytest.raises(Held, match=f"web \\(process {filled.started[-1].pid}\\)"),
         alone(filled.data),
     ):
@@ -194,14 +194,14 @@ def test_a_ledger_can_be_restored_on_another_machine(filled, tmp_path):
 
 
 def test_the_dashboard_notices_another_ledger_in_the_place_of_its_own(filled):
-    from tests.plugins.test_security import site_of
+    from tests.support.sites import client_of
 
     other = filled.data / "other.db"
     with closing(sqlite3.connect(filled.data / "ledger.db")) as conn:
         conn.execute("vacuum into ?", (str(other),))
     with closing(sqlite3.connect(other, isolation_level=None)) as conn:
         conn.execute("update proxies set version = 'from the other file'")
-    with closing(site_of(filled)) as client:
+    with closing(client_of(filled)) as client:
         for name in ("ledger.db-wal", "ledger.db-shm"):
             (filled.data / name).unlink(missing_ok=True)
         other.rename(filled.data / "ledger.db")

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 from ledger import retention
 from ledger.aliases import Aliases, keep, rows
-from tests.plugins.test_served import seeded, site  # noqa: F401 - fixtures
 from tests.support.brute import (
     DAY,
     HOUR,
@@ -256,7 +255,7 @@ def report(home, *words: str, status: int = 0) -> str:
 
 
 @pytest.fixture(scope="module")
-def month(seeded):  # noqa: F811
+def month(seeded):
     """The month that the seeded ledger's newest events lie in."""
     [(found,)] = seeded.query(
         "select max(month) from client_month_pieces where month not in "
@@ -265,7 +264,7 @@ def month(seeded):  # noqa: F811
     return found
 
 
-def test_csv_and_json_are_the_rows_of_the_canned_query(seeded, site, month):  # noqa: F811
+def test_csv_and_json_are_the_rows_of_the_canned_query(seeded, site, month):
     asked_for = {"month": month, "price": "19.99", "_shape": "array"}
     served = site.get("/ledger/month_report.json", params=asked_for).json()
     assert len(served) > 1
@@ -279,7 +278,7 @@ def test_csv_and_json_are_the_rows_of_the_canned_query(seeded, site, month):  # 
 
 
 @pytest.mark.parametrize("style", ["table", "markdown"])
-def test_a_table_ends_with_sums_and_says_what_is_not_whole(seeded, site, month, style):  # noqa: F811
+def test_a_table_ends_with_sums_and_says_what_is_not_whole(seeded, site, month, style):
     said = report(seeded, "month", month, "--price", "200", "--share", "tokens", "--format", style)
     assert f"Month {month}, $200.00 shared by tokens" in said
     *_, total, _, note = said.rstrip().splitlines()
@@ -290,20 +289,20 @@ def test_a_table_ends_with_sums_and_says_what_is_not_whole(seeded, site, month, 
     assert note.startswith(("Not over yet", "Collection began"))
 
 
-def test_without_a_price_there_is_no_share_column(seeded, month):  # noqa: F811
+def test_without_a_price_there_is_no_share_column(seeded, month):
     said = report(seeded, "month", month)
     assert "share_percent" in said
     assert "share_dollars" not in said
 
 
 def test_the_price_of_the_settings_is_shared_where_none_is_named(home, proxy, all_recorded):
-    from tests.plugins.test_security import site_of
+    from tests.support.sites import client_of
 
     home.use(proxy, LEDGER_SUBSCRIPTION_PRICE="123.45")
     proxy.push(all_recorded)
     home.run("ingest", "--once")
     [(month,)] = home.query("select max(month) from client_month_pieces")
-    with closing(site_of(home)) as client:
+    with closing(client_of(home)) as client:
         asked_for = {"month": month, "_shape": "array"}
         served = client.get("/ledger/month_report.json", params=asked_for).json()
         other = client.get("/ledger/month_report.json", params={**asked_for, "price": "1"}).json()
@@ -312,7 +311,7 @@ def test_the_price_of_the_settings_is_shared_where_none_is_named(home, proxy, al
     assert "$123.45 shared by cost" in report(home, "month", month)
 
 
-def test_what_makes_no_sense_is_refused_with_a_sentence(seeded):  # noqa: F811
+def test_what_makes_no_sense_is_refused_with_a_sentence(seeded):
     assert "is outside the months" in report(seeded, "month", "2199-01", status=1)
     assert "2026-13 is no month" in report(seeded, "month", "2026-13", status=2)
     assert "-3 is no price" in report(seeded, "month", "--price=-3", status=2)
@@ -325,7 +324,7 @@ def test_what_makes_no_sense_is_refused_with_a_sentence(seeded):  # noqa: F811
     assert "subscription_price in the environment is malformed" in said
 
 
-def test_a_month_of_nothing_is_said_to_be_empty(seeded):  # noqa: F811
+def test_a_month_of_nothing_is_said_to_be_empty(seeded):
     assert "nothing" in report(seeded, "month", "2025-01")
     assert report(seeded, "month", "2025-01", "--format", "csv") == ""
     assert json.loads(report(seeded, "month", "2025-01", "--format", "json")) == []

@@ -12,13 +12,10 @@ import pytest
 from ledger import connect
 from ledger.status import found
 from ledger.status_line import line, short, words
-from tests.plugins.test_metrics import limit, uses
-from tests.plugins.test_served import seeded, site  # noqa: F401 - fixtures
 from tests.support import quota_ledger
-from tests.support.brute import DAY, HOUR, MINUTE, Ledger
+from tests.support.brute import DAY, HOUR, MINUTE, NOW, Ledger, random_uses
 from tests.support.home import ROOT
 
-NOW = 1_795_500_000_000  # 2026-11-24 06:00, UTC
 SLOW = {
     "tqdm",
     "tzlocal",
@@ -44,7 +41,7 @@ def test_without_a_ledger_it_says_so_and_ends_with_status_1(home):
     assert not (home.data / "ledger.db").exists()
 
 
-def test_its_numbers_are_those_of_the_pages(seeded, site):  # noqa: F811
+def test_its_numbers_are_those_of_the_pages(seeded, site):
     given = json.loads(said(seeded, "--json"))
     [summary] = site.get("/ledger/summary.json?window=today&_shape=array").json()
     assert given["today"] == {name: summary[name] for name in given["today"]}
@@ -68,7 +65,9 @@ def pool(*accounts: list[tuple[float | None, int | None]]) -> sqlite3.Connection
     )
     for number, limits in enumerate(accounts):
         account = quota_ledger.add_account(conn, state="ok", observed_at=NOW)
-        windows = [limit(used, f"w{n}", resets_at=at) for n, (used, at) in enumerate(limits)]
+        windows = [
+            quota_ledger.limit(used, f"w{n}", resets_at=at) for n, (used, at) in enumerate(limits)
+        ]
         quota_ledger.add_windows(conn, account, windows)
         assert number < 9
     return conn
@@ -219,7 +218,7 @@ def test_several_troubles_are_counted():
 def test_today_is_the_local_day_and_unpriced_requests_leave_a_mark(tmp_path):
     with closing(Ledger(tmp_path, "Asia/Kathmandu")) as ledger:
         at = NOW - 12 * HOUR  # 23:45 of the day before
-        [event] = uses(1)
+        [event] = random_uses(1)
         ledger.keep([{**event, "at": at, "input": 300, "output": 0, "model": "own-large"}])
         ledger.keep([{**event, "at": at + HOUR, "input": 150, "output": 7, "model": "own-large"}])
         ledger.set_clock(NOW)
@@ -248,7 +247,7 @@ def test_numbers_are_short(count, expected):
     assert short(count) == expected
 
 
-def test_a_format_of_ones_own_and_one_that_makes_no_sense(seeded):  # noqa: F811
+def test_a_format_of_ones_own_and_one_that_makes_no_sense(seeded):
     assert said(seeded, "--format", "{requests}|{failed}|{nothing}", status=1).startswith(
         "The format is malformed; it may name, in braces: requests, failed, tokens"
     )
@@ -287,7 +286,7 @@ def test_a_file_that_is_no_ledger_is_told_in_a_sentence(home, content):
     assert len(shown.splitlines()) == 1
 
 
-def test_nothing_is_written(seeded):  # noqa: F811
+def test_nothing_is_written(seeded):
     def state() -> list[tuple[str, int, int]]:
         files = sorted(seeded.data.glob("ledger.db*"))
         return [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]

@@ -15,9 +15,9 @@ import pytest
 
 from ledger import Unavailable
 from tests.support.alert_rig import TOKEN, Watch, receiving
-from tests.support.browsing import free_port
 from tests.support.home import eventually
 from tests.support.quota_ledger import add_account
+from tests.support.sites import free_port
 
 IDLE_MB = 40
 RULES = {"collector": 0.5, "unpriced": False}

@@ -8,8 +8,9 @@ from contextlib import closing
 import pytest
 
 from demo.fake_proxy import FakeProxy, serving
-from tests.support.browsing import Site, browser, drawn, opened, picture, ready  # noqa: F401
+from tests.support.browsing import drawn, opened, picture, ready
 from tests.support.home import KEY, Home
+from tests.support.sites import Site
 
 RUN = "<script>window.ran = 1</script><img src=x onerror='window.ran = 1'>"
 NAMES = {
@@ -78,7 +79,7 @@ def lengthen(home: Home) -> None:
 
 @pytest.mark.parametrize("size", [(1280, 900), (390, 844)], ids=["wide", "phone"])
 @pytest.mark.parametrize("by", ["model", "account"])
-def test_hostile_names_are_text_and_the_layout_holds(browser, site, size, by):  # noqa: F811
+def test_hostile_names_are_text_and_the_layout_holds(browser, site, size, by):
     with opened(browser, site, f"/?range=24h&by={by}", size=size) as page:
         for chart in ("over_time", "models", "accounts", "clients", "failure_series"):
             drawn(page, chart)
@@ -95,7 +96,7 @@ def test_hostile_names_are_text_and_the_layout_holds(browser, site, size, by):  
 
 
 @pytest.mark.parametrize("place", range(6))
-def test_a_hostile_name_is_a_filter_like_any_other(browser, site, place):  # noqa: F811
+def test_a_hostile_name_is_a_filter_like_any_other(browser, site, place):
     known = site.json("/ledger/models.json", _shape="array")
     # What looks like a secret was given another name when it was stored.
     assert len(known) > 5

@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from ledger import prepare
-from tests.runtime.test_run import free_port
 from tests.support.home import Home, eventually
+from tests.support.sites import free_port
 
 
 class Demo:

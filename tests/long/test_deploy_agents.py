@@ -14,8 +14,8 @@ import pytest
 
 from deploy.agents import GUARDED, Launchd
 from deploy.manager import SERVICES, Place
-from tests.runtime.test_run import free_port
 from tests.support.home import KEY, ROOT, eventually, recorded
+from tests.support.sites import free_port
 
 HERE = ROOT / "deploy" / "launchd"
 LABELS = {f"cliproxy-ledger.{service}" for service in SERVICES}

@@ -13,8 +13,8 @@ import yaml
 
 from deploy.manager import SERVICES
 from ledger.settings import PREFIX, PROXY_VARIABLES, RESERVED, Settings
-from tests.runtime.test_run import free_port
 from tests.support.home import KEY, ROOT, eventually, recorded
+from tests.support.sites import free_port
 
 COMPOSE = yaml.safe_load((ROOT / "deploy" / "compose.yml").read_text("utf-8"))
 IMAGE = (ROOT / "deploy" / "Containerfile").read_text("utf-8")

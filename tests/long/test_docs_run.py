@@ -17,8 +17,8 @@ import yaml
 
 from ledger.settings import Settings
 from tests.support import documents
-from tests.support.browsing import Site
 from tests.support.home import ROOT, Home
+from tests.support.sites import Site
 
 BIN = Path(sys.executable).parent
 COOKBOOK = (ROOT / "docs" / "cookbook.md").read_text("utf-8")

@@ -11,11 +11,12 @@ import pytest
 from ledger.aliases import Aliases, keep, rows
 from quota.report import print_quotas
 from tests.quota.test_usable import window as quota_window
-from tests.support.browsing import Site, browser, opened, picture, ready  # noqa: F401 - fixture
+from tests.support.browsing import opened, picture
 from tests.support.brute import Ledger
 from tests.support.home import EVENTS, KEY, eventually
 from tests.support.quota_ledger import add_account, add_windows
 from tests.support.quota_ledger import ledger as quota_ledger
+from tests.support.sites import Site
 
 NOW = 1_795_500_000_000
 WHOLE = "sk-test-whole-key-of-a-phone-51c9"
@@ -217,7 +218,7 @@ def test_a_new_account_and_key_have_their_names_from_their_first_event_on(named,
     ]
 
 
-def test_a_whole_key_in_the_settings_is_found_nowhere_else(named, browser):  # noqa: F811
+def test_a_whole_key_in_the_settings_is_found_nowhere_else(named, browser):
     site = Site(named)
     said = [named.said, named.run("ledger", "check"), named.run("ledger", "init")]
     said.append(named.run("ledger.report", "24h"))
@@ -309,7 +310,7 @@ def test_a_name_equal_to_another_label_counts_with_it(tmp_path):
         assert ledger.ask("summary", window="24h", client="…ta22")[0]["requests"] == 3
 
 
-def test_names_can_be_chosen_and_masked_on_the_page(named, browser):  # noqa: F811
+def test_names_can_be_chosen_and_masked_on_the_page(named, browser):
     site = Site(named)
     with opened(browser, site, "/?range=24h") as page:
         page.locator("#client").select_option("on the road")

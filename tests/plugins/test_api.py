@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from ledger.queries import queries
-from tests.plugins.test_served import seeded, site  # noqa: F401
 from tests.support.brute import Ledger
 from tests.support.home import ROOT
 
@@ -69,20 +68,20 @@ def hold(row: dict, shape: dict[str, tuple[type, ...]]) -> None:
     ["health", "summary?range=5h", "requests", "nothing", ""]
     + (["quota"] if "quota" in queries() else []),
 )
-def test_every_reply_is_json_that_no_cache_keeps(site, path):  # noqa: F811
+def test_every_reply_is_json_that_no_cache_keeps(site, path):
     answer = site.get(f"/api/{path}")
     assert answer.headers["content-type"] == "application/json; charset=utf-8"
     assert answer.headers["cache-control"] == "no-store"
     assert isinstance(answer.json(), dict)
 
 
-def test_health_names_the_file_without_its_path(site, seeded):  # noqa: F811
+def test_health_names_the_file_without_its_path(site, seeded):
     files = seeded.query("select count(*) from credential_files")[0][0]
     assert site.get("/api/health").json() == {"ok": True, "db": "ledger.db", "auth_files": files}
 
 
 @pytest.mark.parametrize("window", RANGES)
-def test_summary_has_every_field_with_its_type(site, window):  # noqa: F811
+def test_summary_has_every_field_with_its_type(site, window):
     found = site.get(f"/api/summary?range={window}").json()
     assert found["range"] == window
     hold(found["summary"], SUMMARY)
@@ -101,13 +100,13 @@ def test_summary_has_every_field_with_its_type(site, window):  # noqa: F811
     assert sum(row["requests"] for row in found["hours"]) == sums["requests"]
 
 
-def test_an_unknown_range_is_today(site):  # noqa: F811
+def test_an_unknown_range_is_today(site):
     unknown = site.get("/api/summary?range=forever").json()
     assert unknown == site.get("/api/summary?range=today").json()
     assert unknown == site.get("/api/summary").json()
 
 
-def test_requests_have_every_field_with_its_type_newest_first(site):  # noqa: F811
+def test_requests_have_every_field_with_its_type_newest_first(site):
     found = site.get("/api/requests").json()["requests"]
     assert len(found) == 100
     for row in found:
@@ -119,17 +118,17 @@ def test_requests_have_every_field_with_its_type_newest_first(site):  # noqa: F8
 @pytest.mark.parametrize(
     ("limit", "count"), [("5", 5), ("0", 1), ("100000", 370), ("x", 100), ("-3", 100), ("", 100)]
 )
-def test_the_limit_of_requests_is_kept_between_bounds(site, limit, count):  # noqa: F811
+def test_the_limit_of_requests_is_kept_between_bounds(site, limit, count):
     assert len(site.get("/api/requests", params={"limit": limit}).json()["requests"]) == count
 
 
 @pytest.mark.parametrize("path", ["", "nothing", "summary/", "health/x", "../api/none"])
-def test_anything_else_is_not_found(site, path):  # noqa: F811
+def test_anything_else_is_not_found(site, path):
     answer = site.get(f"/api/{path}")
     assert (answer.status_code, answer.json()) == (404, {"error": "not found"})
 
 
-def test_characters_are_not_escaped(site):  # noqa: F811
+def test_characters_are_not_escaped(site):
     assert "…" in site.get("/api/requests?limit=500").text
 
 
@@ -145,13 +144,13 @@ def test_an_empty_ledger_sums_up_to_zero(tmp_path: Path):
 
 
 @needs_quota
-def test_quotas_have_every_field_and_unknown_is_null(site):  # noqa: F811
+def test_quotas_have_every_field_and_unknown_is_null(site):
     for row in site.get("/api/quota").json()["quotas"]:
         hold(row, QUOTA)
 
 
 @needs_quota
-def test_force_leaves_the_worker_a_question_and_waits_for_a_while(site, seeded):  # noqa: F811
+def test_force_leaves_the_worker_a_question_and_waits_for_a_while(site, seeded):
     before = seeded.count("quota_requests")
     answer = site.get("/api/quota?force=1", timeout=15)
     assert answer.status_code == 200
@@ -167,7 +166,7 @@ def test_the_document_names_every_field():
     assert [name for name in shapes if f"`{name}`" not in text] == []
 
 
-def test_every_example_in_the_document_answers(site):  # noqa: F811
+def test_every_example_in_the_document_answers(site):
     import re
 
     text = (ROOT / "docs" / "api.md").read_text("utf-8")

@@ -8,17 +8,16 @@ import httpx
 import pytest
 
 from ledger.queries import queries
+from plugins.cache import SingleFlight
 from plugins.masking import Mask
-from plugins.page_plan import asked, parts
-from plugins.single_flight import SingleFlight
-from tests.plugins.test_served import seeded, site  # noqa: F401
+from plugins.page_queries import parse, parts
 from tests.support.home import ROOT
 
 RANGES = ["today", "1h", "5h", "24h", "7d", "30d"]
 QUOTA = {"usable", "quota", "forecast", "quota_errors"}
 
 
-def page(site, **given: str) -> dict:  # noqa: F811
+def page(site, **given: str) -> dict:
     """Give the sections of the page's data."""
     answer = site.get("/-/page.json", params={**given, "open": "usable,accounts,models,clients"})
     assert answer.status_code == 200
@@ -30,12 +29,12 @@ def rows(section: dict) -> list[dict]:
     return [dict(zip(section["columns"], row, strict=True)) for row in section["rows"]]
 
 
-def first(seeded, column: str) -> str:  # noqa: F811
+def first(seeded, column: str) -> str:
     """Give one value that requests have in a column."""
     return seeded.query(f"select {column} from recent_requests group by 1 order by 1 limit 1")[0][0]
 
 
-def compare(site, sections: dict) -> None:  # noqa: F811
+def compare(site, sections: dict) -> None:
     """Hold every section against its own query's JSON."""
     for name, section in sections.items():
         if section is not None and name != "facts":
@@ -45,7 +44,7 @@ def compare(site, sections: dict) -> None:  # noqa: F811
 
 
 @pytest.mark.parametrize("window", RANGES)
-def test_every_part_equals_its_query(site, window):  # noqa: F811
+def test_every_part_equals_its_query(site, window):
     sections = page(site, range=window)
     compare(site, sections)
     missing = {name for name, section in sections.items() if section is None}
@@ -56,19 +55,19 @@ def test_every_part_equals_its_query(site, window):  # noqa: F811
 @pytest.mark.parametrize(
     "filters", [(), ("account",), ("model",), ("client",), ("model", "client")]
 )
-def test_every_part_equals_its_query_with_filters(site, seeded, by, filters):  # noqa: F811
+def test_every_part_equals_its_query_with_filters(site, seeded, by, filters):
     given = {name: first(seeded, name) for name in filters}
     compare(site, page(site, range="30d", by=by, **given))
 
 
-def test_days_are_compared_with_as_many_days_before(site):  # noqa: F811
+def test_days_are_compared_with_as_many_days_before(site):
     sections = page(site, **{"from": "2026-11-10", "to": "2026-11-12"})
     assert sections["summary_before"]["parameters"] == {"from": "2026-11-07", "to": "2026-11-09"}
     compare(site, sections)
 
 
 @pytest.mark.parametrize("window", RANGES)
-def test_all_that_adds_up_adds_up(site, window):  # noqa: F811
+def test_all_that_adds_up_adds_up(site, window):
     for by in ("model", "account"):
         sections = {
             name: rows(found) for name, found in page(site, range=window, by=by).items() if found
@@ -81,7 +80,7 @@ def test_all_that_adds_up_adds_up(site, window):  # noqa: F811
         assert sum(row["failed"] for row in sections["failure_series"]) == whole["failed"]
 
 
-def test_requests_are_filtered_found_and_paged(site, seeded):  # noqa: F811
+def test_requests_are_filtered_found_and_paged(site, seeded):
     assert {row["failed"] for row in rows(page(site, failed="1")["requests"])} == {1}
     newest = rows(page(site)["requests"])
     older = rows(page(site, before=str(newest[24]["id"]))["requests"])
@@ -101,12 +100,12 @@ def test_requests_are_filtered_found_and_paged(site, seeded):  # noqa: F811
     ],
 )
 def test_what_is_malformed_counts_as_not_given(given):
-    assert asked(given) == asked({})
+    assert parse(given) == parse({})
 
 
 def test_days_the_wrong_way_round_are_turned():
-    turned = asked({"from": "2026-11-07", "to": "2026-11-01"})
-    assert turned.span == {"from": "2026-11-01", "to": "2026-11-07"}
+    turned = parse({"from": "2026-11-07", "to": "2026-11-01"})
+    assert turned.range == {"from": "2026-11-01", "to": "2026-11-07"}
 
 
 def test_every_part_names_a_canned_query():
@@ -119,14 +118,14 @@ def test_every_part_names_a_canned_query():
             {"model": "m"},
             {"by": "account"},
         )
-        for name, _ in parts(asked(given)).values()
+        for name, _ in parts(parse(given)).values()
     }
     assert {name for name in spoken if "quota" not in name and name != "usable_accounts"} <= set(
         queries()
     )
 
 
-def test_masked_names_reach_neither_the_data_nor_its_addresses(site, seeded):  # noqa: F811
+def test_masked_names_reach_neither_the_data_nor_its_addresses(site, seeded):
     names = [name for (name,) in seeded.query("select distinct account from named_credentials")]
     body = site.get("/-/page.json", params={"mask": "1", "range": "90d"}).text
     assert not [name for name in names if "@" in name and name in body]
@@ -180,7 +179,7 @@ def test_an_error_is_not_kept():
     asyncio.run(ask())
 
 
-def test_the_page_may_run_its_own_scripts_alone(site):  # noqa: F811
+def test_the_page_may_run_its_own_scripts_alone(site):
     answer = site.get("/")
     policy = answer.headers["content-security-policy"]
     assert "script-src 'self';" in policy
@@ -190,7 +189,7 @@ def test_the_page_may_run_its_own_scripts_alone(site):  # noqa: F811
     assert not re.findall(r'(?:src|href)="https?://', answer.text)
 
 
-def test_the_page_weighs_less_than_100_kilobytes(site):  # noqa: F811
+def test_the_page_weighs_less_than_100_kilobytes(site):
     html = site.get("/").text
     assets = set(re.findall(r'"(/assets/[\w.]+)"', html))
     for module in (ROOT / "plugins" / "static").glob("*.js"):
@@ -199,7 +198,7 @@ def test_the_page_weighs_less_than_100_kilobytes(site):  # noqa: F811
     assert weight < 100_000
 
 
-def test_the_charts_script_is_served_from_here(site):  # noqa: F811
+def test_the_charts_script_is_served_from_here(site):
     address = re.search(r'data-charts="([^"]+)"', site.get("/").text)[1]
     answer = site.get(address)
     assert answer.status_code == 200
@@ -220,7 +219,7 @@ def test_both_languages_say_the_same_things():
     assert keys(english) == keys(chinese)
 
 
-def test_the_language_is_the_browsers_unless_chosen(site):  # noqa: F811
+def test_the_language_is_the_browsers_unless_chosen(site):
     def spoken(**headers: str) -> str:
         return re.search(r'<html lang="([\w-]+)"', site.get("/", headers=headers).text)[1]
 
@@ -241,7 +240,7 @@ def test_the_language_is_the_browsers_unless_chosen(site):  # noqa: F811
         pytest.param({"x-requested-with": "XMLHttpRequest"}, id="another-mark"),
     ],
 )
-def test_only_our_own_page_can_ask_for_quotas(site, seeded, headers):  # noqa: F811
+def test_only_our_own_page_can_ask_for_quotas(site, seeded, headers):
     before = seeded.count("quota_requests")
     assert site.post("/-/refresh-quota", headers=headers).status_code in (403, 405)
     assert seeded.count("quota_requests") == before

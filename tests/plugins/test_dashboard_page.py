@@ -1,6 +1,5 @@
 """The dashboard in a real browser, on a real collector, quota worker and server."""
 
-import re
 import sqlite3
 import time
 from contextlib import closing
@@ -12,8 +11,9 @@ from axe_playwright_python.sync_playwright import Axe
 from demo.fake_proxy import FakeProxy, serving
 from demo.traffic import Traffic
 from ledger.queries import queries
-from tests.support.browsing import Site, browser, card, drawn, opened, picture, ready  # noqa: F401
+from tests.support.browsing import card, drawn, number_in, opened, picture, ready
 from tests.support.home import KEY, Home, eventually
+from tests.support.sites import Site
 
 DAYS, EVENTS = 3, 1500
 RANGES = ["today", "1h", "5h", "24h", "7d", "30d"]
@@ -40,13 +40,8 @@ def site(tmp_path_factory):
     home.end()
 
 
-def plain(text: str) -> int:
-    """Read a number as the page writes it."""
-    return int(re.sub(r"\D", "", text))
-
-
 @pytest.mark.parametrize("window", RANGES)
-def test_each_range_shows_its_own_numbers_and_can_be_bookmarked(browser, site, window):  # noqa: F811
+def test_each_range_shows_its_own_numbers_and_can_be_bookmarked(browser, site, window):
     other = "1h" if window == "30d" else "30d"
     with opened(browser, site, f"/?range={other}") as page:
         page.locator(f"input[name=range][value='{window}']").check(force=True)
@@ -54,7 +49,7 @@ def test_each_range_shows_its_own_numbers_and_can_be_bookmarked(browser, site, w
 
         def equal() -> bool:
             [sums] = site.json("/ledger/summary.json", window=window, _shape="array")
-            shown = {name: plain(card(page, name)) for name in ("requests", "total_tokens")}
+            shown = {name: number_in(card(page, name)) for name in ("requests", "total_tokens")}
             return shown == {name: sums[name] for name in shown}
 
         eventually(equal)
@@ -67,13 +62,13 @@ def test_each_range_shows_its_own_numbers_and_can_be_bookmarked(browser, site, w
         eventually(lambda: page.locator(f"input[name=range][value='{other}']").is_checked())
 
 
-def test_days_can_be_chosen(browser, site):  # noqa: F811
+def test_days_can_be_chosen(browser, site):
     with opened(browser, site) as page:
         page.locator("input[name=range][value=days]").check(force=True)
         page.locator("#from").fill("2026-01-01")
         page.locator("#from").dispatch_event("change")
         page.wait_for_function("new URLSearchParams(location.search).get('from') === '2026-01-01'")
-        eventually(lambda: plain(card(page, "requests") or "0") >= EVENTS)
+        eventually(lambda: number_in(card(page, "requests") or "0") >= EVENTS)
         page.locator("#to").fill("2026-01-02")
         page.locator("#to").dispatch_event("change")
         page.wait_for_selector("#empty:not([hidden])")
@@ -83,14 +78,14 @@ def test_days_can_be_chosen(browser, site):  # noqa: F811
 @pytest.mark.parametrize(
     ("name", "table"), [("account", "accounts"), ("model", "models"), ("client", "clients")]
 )
-def test_filters_hold_for_every_number(browser, site, name, table):  # noqa: F811
+def test_filters_hold_for_every_number(browser, site, name, table):
     with opened(browser, site, "/?range=7d") as page:
         button = page.locator(f"#table-{table} tbody button.name").first
         value = button.inner_text()
         button.click()
         page.wait_for_function(f"new URLSearchParams(location.search).has('{name}')")
         [sums] = site.json("/ledger/summary.json", window="7d", _shape="array", **{name: value})
-        eventually(lambda: plain(card(page, "requests")) == sums["requests"])
+        eventually(lambda: number_in(card(page, "requests")) == sums["requests"])
         assert page.locator(f"#{name}").input_value() == value
         rows = page.locator("#table-requests tbody tr")
         column = {"account": 2, "model": 3, "client": 4}[name]
@@ -99,10 +94,10 @@ def test_filters_hold_for_every_number(browser, site, name, table):  # noqa: F81
         page.locator("#clear").click()
         page.wait_for_function(f"!new URLSearchParams(location.search).has('{name}')")
         page.locator(f"#{name}").select_option(value)
-        eventually(lambda: plain(card(page, "requests")) == sums["requests"])
+        eventually(lambda: number_in(card(page, "requests")) == sums["requests"])
 
 
-def test_the_chart_is_stacked_as_chosen(browser, site):  # noqa: F811
+def test_the_chart_is_stacked_as_chosen(browser, site):
     with opened(browser, site, "/?range=7d") as page:
         drawn(page)
         models = [
@@ -122,7 +117,7 @@ def test_the_chart_is_stacked_as_chosen(browser, site):  # noqa: F811
         page.wait_for_selector("#tip:not([hidden])")
 
 
-def test_every_chart_is_drawn_and_every_link_answers(browser, site):  # noqa: F811
+def test_every_chart_is_drawn_and_every_link_answers(browser, site):
     with opened(browser, site, "/?range=7d") as page:
         for chart in (
             "over_time",
@@ -141,7 +136,7 @@ def test_every_chart_is_drawn_and_every_link_answers(browser, site):  # noqa: F8
             assert answer.status_code == 200, link
 
 
-def test_language_and_colours_are_chosen_and_remembered(browser, site):  # noqa: F811
+def test_language_and_colours_are_chosen_and_remembered(browser, site):
     with opened(browser, site, locale="zh-CN", color_scheme="dark") as page:
         assert page.title() == "CLIProxyAPI 用量统计"
         assert page.locator("#ask").inner_text() == "刷新余量"
@@ -157,7 +152,7 @@ def test_language_and_colours_are_chosen_and_remembered(browser, site):  # noqa:
         assert page.locator("html").get_attribute("data-theme") == "light"
 
 
-def test_it_refreshes_as_often_as_chosen_and_not_while_hidden(browser, site):  # noqa: F811
+def test_it_refreshes_as_often_as_chosen_and_not_while_hidden(browser, site):
     with opened(browser, site) as page:
         page.locator("#every").select_option("0")
         page.wait_for_timeout(300)
@@ -179,7 +174,7 @@ def test_it_refreshes_as_often_as_chosen_and_not_while_hidden(browser, site):  #
         eventually(lambda: len(page.seen.data()) > hidden + 1)
 
 
-def test_new_events_appear_and_nothing_moves(browser, site):  # noqa: F811
+def test_new_events_appear_and_nothing_moves(browser, site):
     with opened(browser, site, "/?range=30d", size=(1280, 1400)) as page:
         drawn(page)
         page.evaluate(
@@ -187,17 +182,17 @@ def test_new_events_appear_and_nothing_moves(browser, site):  # noqa: F811
             " for (const entry of list.getEntries()) window.shift += entry.value"
             "}).observe({type: 'layout-shift', buffered: false})"
         )
-        count = plain(card(page, "requests"))
+        count = number_in(card(page, "requests"))
         page.evaluate("document.querySelector('#every').options[0].value = '0.5'")
         page.locator("#every").select_option("0.5")
         now = time.time()
         site.proxy.push(list(Traffic(seed=2, anchor=now).history(now - 60, now, count=5)))
-        eventually(lambda: plain(card(page, "requests")) == count + 5)
+        eventually(lambda: number_in(card(page, "requests")) == count + 5)
         page.wait_for_timeout(1200)
         assert page.evaluate("window.shift") == 0
 
 
-def test_a_server_that_is_away_leaves_the_last_numbers_marked_stale(browser, site):  # noqa: F811
+def test_a_server_that_is_away_leaves_the_last_numbers_marked_stale(browser, site):
     with opened(browser, site) as page:
         page.evaluate("document.querySelector('#every').options[0].value = '0.3'")
         page.locator("#every").select_option("0.3")
@@ -211,7 +206,7 @@ def test_a_server_that_is_away_leaves_the_last_numbers_marked_stale(browser, sit
 
 
 @needs_quota
-def test_accounts_now_equal_their_query_and_can_be_asked_for(browser, site):  # noqa: F811
+def test_accounts_now_equal_their_query_and_can_be_asked_for(browser, site):
     with opened(browser, site) as page:
         best = site.json("/ledger/usable_accounts.json", _shape="array")[0]
         assert best["account"] in page.locator("#best").inner_text()
@@ -229,7 +224,7 @@ def test_accounts_now_equal_their_query_and_can_be_asked_for(browser, site):  # 
         assert newest[0] in page.locator("#ask-state").inner_text()
 
 
-def test_requests_are_paged_filtered_and_found(browser, site):  # noqa: F811
+def test_requests_are_paged_filtered_and_found(browser, site):
     with opened(browser, site) as page:
         rows = page.locator("#table-requests tbody tr")
         first = {int(row.get_attribute("data-id")) for row in rows.all()}
@@ -256,7 +251,7 @@ def test_requests_are_paged_filtered_and_found(browser, site):  # noqa: F811
         assert page.locator("#table-requests tr.tied").count() == attempts[0][0]
 
 
-def test_names_can_be_masked(browser, site):  # noqa: F811
+def test_names_can_be_masked(browser, site):
     with opened(browser, site, "/?range=7d") as page:
         assert "@example.com" in page.content()
         page.locator("#mask").click()
@@ -268,7 +263,7 @@ def test_names_can_be_masked(browser, site):  # noqa: F811
         assert "@example.com" not in page.content()
 
 
-def test_a_keyboard_is_enough(browser, site):  # noqa: F811
+def test_a_keyboard_is_enough(browser, site):
     with opened(browser, site) as page:
         page.keyboard.press("Tab")
         assert page.evaluate("document.activeElement.className") == "skip"
@@ -296,7 +291,7 @@ LOOKS = [
 
 
 @pytest.mark.parametrize("look", LOOKS)
-def test_axe_finds_nothing_serious_and_nothing_overflows(browser, site, look, request):  # noqa: F811
+def test_axe_finds_nothing_serious_and_nothing_overflows(browser, site, look, request):
     with opened(browser, site, "/?range=7d", **look) as page:
         drawn(page)
         page.locator("#trust summary").click()
@@ -311,7 +306,7 @@ def test_axe_finds_nothing_serious_and_nothing_overflows(browser, site, look, re
         picture(page, request.node.callspec.id)
 
 
-def test_a_query_page_is_at_home_and_leads_back(browser, site):  # noqa: F811
+def test_a_query_page_is_at_home_and_leads_back(browser, site):
     with opened(browser, site) as page:
         page.locator("[data-measure=requests] .value").click()
         page.wait_for_selector("h1:has-text('Summary')")
@@ -327,10 +322,10 @@ def test_a_query_page_is_at_home_and_leads_back(browser, site):  # noqa: F811
         page.locator(".metadata-description a", has_text="Chart").click()
         page.wait_for_selector(".vega-embed canvas, .vega-embed svg, #vis canvas, #vis svg")
         # The old Vega of datasette-vega says so; whatever else is said counts.
-        page.seen.complaints = [said for said in page.seen.complaints if "Vega v3" not in said]
+        page.seen.errors = [said for said in page.seen.errors if "Vega v3" not in said]
 
 
-def test_the_first_paint_with_data_takes_less_than_a_second(browser, site):  # noqa: F811
+def test_the_first_paint_with_data_takes_less_than_a_second(browser, site):
     with opened(browser, site) as page:
         page.reload()
         ready(page)
@@ -345,14 +340,14 @@ def test_the_first_paint_with_data_takes_less_than_a_second(browser, site):  # n
         pytest.param({}, "The collector does not run", id="no-collector"),
     ],
 )
-def test_an_empty_ledger_says_what_to_do(browser, home, env, sentence):  # noqa: F811
+def test_an_empty_ledger_says_what_to_do(browser, home, env, sentence):
     home.env |= env
     home.run("ledger", "init")
     with opened(browser, Site(home)) as page:
         assert sentence in page.locator("#empty").inner_text()
 
 
-def test_a_connected_ledger_without_traffic_says_so(browser, home, proxy):  # noqa: F811
+def test_a_connected_ledger_without_traffic_says_so(browser, home, proxy):
     home.use(proxy)
     home.run("ledger", "init")
     home.start("ingest")
@@ -363,7 +358,7 @@ def test_a_connected_ledger_without_traffic_says_so(browser, home, proxy):  # no
         proxy.statistics = False
 
 
-def test_switched_off_statistics_are_on_the_page(browser, home):  # noqa: F811
+def test_switched_off_statistics_are_on_the_page(browser, home):
     with serving(FakeProxy(key=KEY, retention=3600, statistics=False)) as proxy:
         home.use(proxy)
         home.run("ledger", "init")
@@ -374,7 +369,7 @@ def test_switched_off_statistics_are_on_the_page(browser, home):  # noqa: F811
             assert "usage-statistics-enabled" in page.locator("#trust .notice").first.inner_text()
 
 
-def test_gaps_in_collection_are_shaded(browser, site):  # noqa: F811
+def test_gaps_in_collection_are_shaded(browser, site):
     with closing(sqlite3.connect(site.home.data / "ledger.db", timeout=10)) as conn, conn:
         now = int(time.time() * 1000)
         conn.execute(

@@ -7,9 +7,8 @@ import json
 import httpx
 import pytest
 
-from tests.plugins.test_served import names, seeded, site  # noqa: F401 - fixtures
-from tests.runtime.test_run import free_port
 from tests.support.home import eventually
+from tests.support.sites import free_port, names_of
 
 FORMS = ("csv", "jsonl")
 
@@ -31,7 +30,7 @@ def read(text: str, form: str) -> list[dict[str, str]]:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_the_events_of_a_window_come_whole_and_oldest_first(seeded, site, form):  # noqa: F811
+def test_the_events_of_a_window_come_whole_and_oldest_first(seeded, site, form):
     answer = site.get(f"/export/events.{form}?window=90d")
     rows = read(answer.text, form)
     expected = seeded.query(
@@ -42,7 +41,7 @@ def test_the_events_of_a_window_come_whole_and_oldest_first(seeded, site, form):
     assert "attachment" in answer.headers["content-disposition"]
 
 
-def test_filters_and_ranges_of_days_take_what_they_name(seeded, site):  # noqa: F811
+def test_filters_and_ranges_of_days_take_what_they_name(seeded, site):
     [(day,)] = seeded.query("select max(day) from days_by_window where window = '7d'")
     where = {"from": day, "to": day, "failed": "1", "model": "gpt-5.5"}
     rows = read(site.get("/export/events.csv", params=where).text, "csv")
@@ -56,13 +55,13 @@ def test_filters_and_ranges_of_days_take_what_they_name(seeded, site):  # noqa: 
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_every_view_can_be_exported(seeded, site, form):  # noqa: F811
-    for view in names(seeded, "view"):
+def test_every_view_can_be_exported(seeded, site, form):
+    for view in names_of(seeded, "view"):
         answer = site.get(f"/export/{view}.{form}?window=7d")
         assert answer.status_code == 200, view
 
 
-def test_nothing_but_views_can_be_exported(site):  # noqa: F811
+def test_nothing_but_views_can_be_exported(site):
     for name in ("known_clients", "nothing", "sqlite_schema"):
         assert site.get(f"/export/{name}.csv").status_code == 404
     assert site.get("/export/events.csv?window=forever").status_code == 404

@@ -1,7 +1,6 @@
 """What a hostile web page can send is refused before Datasette sees it."""
 
 import asyncio
-import importlib.util
 import json
 from pathlib import Path
 
@@ -9,11 +8,8 @@ import httpx
 import pytest
 from datasette.app import Datasette
 
+from plugins.security import own_hosts, refusal
 from tests.support.home import ROOT
-
-SPEC = importlib.util.spec_from_file_location("guard", ROOT / "plugins" / "guard.py")
-guard = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(guard)
 
 FOREIGN_HOST = (421, "This ledger does not answer under that host name.")
 FOREIGN_SITE = (403, "This request comes from another site.")
@@ -73,7 +69,7 @@ def test_the_dashboard_answers_under_its_own_names(host: str) -> None:
 )
 def test_under_a_foreign_name_nothing_answers(host: str) -> None:
     scope = {"method": "GET", "path": "/", "headers": [(b"host", host.encode())]}
-    assert guard.refusal(scope, guard.own_names()) == FOREIGN_HOST
+    assert refusal(scope, own_hosts()) == FOREIGN_HOST
 
 
 def test_a_foreign_name_is_refused_on_the_wire() -> None:
@@ -82,7 +78,7 @@ def test_a_foreign_name_is_refused_on_the_wire() -> None:
 
 def test_a_request_without_a_host_is_refused() -> None:
     scope = {"method": "GET", "path": "/", "headers": []}
-    assert guard.refusal(scope, guard.own_names()) == FOREIGN_HOST
+    assert refusal(scope, own_hosts()) == FOREIGN_HOST
 
 
 CLOSED_PAGES = [

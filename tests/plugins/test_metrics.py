@@ -22,17 +22,13 @@ from ledger import connect, retention, rollups
 from ledger.own_prices import Price
 from ledger.prices import Prices
 from ledger.reprice import reprice
-from plugins.beside import Beside
-from plugins.metric_families import families
-from plugins.metric_list import ACCOUNT_SOURCES, FILE_BYTES, GAP_SOURCE, SOURCES
-from quota.model import Window
-from tests.plugins.test_security import PASSWORD, site_of
-from tests.plugins.test_served import seeded, site  # noqa: F401 - fixtures
+from plugins.cache import StaleWhileRevalidate
+from plugins.metrics import ACCOUNT_SOURCES, FILE_BYTES, GAP_SOURCE, SOURCES, families
 from tests.support import quota_ledger
-from tests.support.brute import DAY, HOUR, Ledger, payload
+from tests.support.brute import DAY, HOUR, NOW, Ledger, payload, random_uses
 from tests.support.home import ROOT, eventually
+from tests.support.sites import PASSWORD, client_of
 
-NOW = 1_795_500_000_000
 OPEN = {"accept": "application/openmetrics-text; version=1.0.0"}
 LABELS = {"proxy", "model", "provider", "state", "rule", "kind", "account", "window"}
 BOARD = json.loads((ROOT / "deploy" / "grafana-dashboard.json").read_text("utf-8"))
@@ -96,7 +92,7 @@ def of(conn) -> Samples:
     return unique(families(conn, ALL_SOURCES))
 
 
-def test_both_formats_are_what_the_official_parsers_read(site):  # noqa: F811
+def test_both_formats_are_what_the_official_parsers_read(site):
     plain, open_ = site.get("/metrics"), site.get("/metrics", headers=OPEN)
     assert plain.headers["content-type"].startswith("text/plain; version=0.0.4")
     assert open_.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
@@ -109,7 +105,7 @@ def test_both_formats_are_what_the_official_parsers_read(site):  # noqa: F811
     assert len(found) > 50
 
 
-def test_usage_is_what_the_events_add_up_to(seeded, site):  # noqa: F811
+def test_usage_is_what_the_events_add_up_to(seeded, site):
     samples = scraped(site)
     [sums] = seeded.query(
         "select count(*), sum(failed), sum(total_tokens), sum(cached_tokens), "
@@ -134,7 +130,7 @@ def test_usage_is_what_the_events_add_up_to(seeded, site):  # noqa: F811
         assert total(samples, "requests_total", model=model) == requests, model
 
 
-def test_received_is_stored_and_duplicate_and_rejected(seeded, site):  # noqa: F811
+def test_received_is_stored_and_duplicate_and_rejected(seeded, site):
     samples = scraped(site)
     [sums] = seeded.query("select sum(received), sum(stored), sum(duplicate) from ingest_ledger")
     assert sums[0] == total(samples, "records_received_total") == total(samples, "records_total")
@@ -145,7 +141,7 @@ def test_received_is_stored_and_duplicate_and_rejected(seeded, site):  # noqa: F
 def test_gaps_are_counted_and_what_may_be_missing_is_estimated(home, proxy):
     now = time.time_ns() // 1_000_000
     gaps = [(now - 20 * DAY, now - 18 * DAY), (now - 40 * DAY, now - 39 * DAY)]
-    events = [{**event, "at": event["at"] + now - NOW - HOUR} for event in uses(6000)]
+    events = [{**event, "at": event["at"] + now - NOW - HOUR} for event in random_uses(6000)]
     home.use(proxy)
     proxy.push(
         [payload(e) for e in events if not any(start < e["at"] < end for start, end in gaps)]
@@ -160,14 +156,14 @@ def test_gaps_are_counted_and_what_may_be_missing_is_estimated(home, proxy):
         )
         (missing,) = conn.execute("select sum(maybe_missing) from gap_estimates").fetchone()
     assert missing > 100
-    with closing(site_of(home)) as client:
+    with closing(client_of(home)) as client:
         samples = scraped(client)
     assert total(samples, "gaps_total") == 2
     assert total(samples, "batches_at_risk_total") == 4
     assert total(samples, "events_maybe_missing") == missing
 
 
-def test_the_file_and_the_newest_event_are_told(seeded, site):  # noqa: F811
+def test_the_file_and_the_newest_event_are_told(seeded, site):
     samples = scraped(site)
     [(last,)] = seeded.query("select max(occurred_at) from usage_events")
     assert total(samples, "last_event_timestamp_seconds") == last / 1000
@@ -176,7 +172,7 @@ def test_the_file_and_the_newest_event_are_told(seeded, site):  # noqa: F811
     assert total(samples, "rollups_complete") == 1
 
 
-def test_labels_are_few_and_tell_no_key_and_no_number_of_ours(seeded, site):  # noqa: F811
+def test_labels_are_few_and_tell_no_key_and_no_number_of_ours(seeded, site):
     samples = scraped(site)
     assert {name for _, labels in samples for name, _ in labels} <= LABELS
     told = {value for _, labels in samples for _, value in labels}
@@ -187,7 +183,7 @@ def test_labels_are_few_and_tell_no_key_and_no_number_of_ours(seeded, site):  # 
     assert not [value for value in told if "…" in value or value.startswith("sk-")]
 
 
-def test_names_are_as_prometheus_wants_them(site):  # noqa: F811
+def test_names_are_as_prometheus_wants_them(site):
     text = site.get("/metrics").text
     for name, kind in re.findall(r"^# TYPE (\S+) (\w+)$", text, re.MULTILINE):
         assert name.startswith("cliproxy_ledger_")
@@ -196,31 +192,14 @@ def test_names_are_as_prometheus_wants_them(site):  # noqa: F811
         assert not re.search(r"_(ms|minutes|percent|kb)(_|$)", name)
 
 
-def uses(count: int, *, models: int = 3, seed: int = 5, days: int = 60) -> list[dict]:
-    """Make events of the last days."""
-    chance = random.Random(seed)
-    return [
-        {
-            "at": NOW - chance.randrange(days * DAY),
-            "account": chance.choice(["ann", "bob"]),
-            "model": f"own-{chance.randrange(models)}",
-            "client": chance.choice(["", "alpha1"]),
-            "input": chance.randrange(1000),
-            "output": chance.randrange(1000),
-            "latency": 10,
-            "failed": chance.random() < 0.2,
-            "id": f"{seed}-{number}",
-        }
-        for number in range(count)
-    ]
-
-
 def test_models_beyond_the_first_hundred_are_told_as_one(tmp_path):
     with closing(Ledger(tmp_path, "UTC")) as ledger:
         ledger.set_clock(NOW)
         before: Samples = {}
         for step in range(1, 8):
-            ledger.keep([{**event, "model": f"own-{n}"} for n, event in enumerate(uses(step * 20))])
+            ledger.keep(
+                [{**event, "model": f"own-{n}"} for n, event in enumerate(random_uses(step * 20))]
+            )
             after = of(ledger.conn)
             assert gone_back(before, after) == []
             before = after
@@ -240,9 +219,11 @@ def steps(ledger: Ledger, chance: random.Random) -> Iterator[str]:
         what = chance.choice(["keep", "late", "again", "retain", "prune", "rebuild", "reprice"])
         if what in ("keep", "late"):
             days = 2 if what == "keep" else 90
-            ledger.keep([{**e, "at": e["at"] + now - NOW} for e in uses(9, seed=number, days=days)])
+            ledger.keep(
+                [{**e, "at": e["at"] + now - NOW} for e in random_uses(9, seed=number, days=days)]
+            )
         elif what == "again":
-            ledger.keep([{**e, "at": e["at"] + now - NOW} for e in uses(9, seed=number - 1)])
+            ledger.keep([{**e, "at": e["at"] + now - NOW} for e in random_uses(9, seed=number - 1)])
         elif what == "retain":
             retention.cut(conn, keep_days=chance.randrange(7, 40), now=now)
             while retention.delete_some(conn, most=7):
@@ -262,7 +243,7 @@ def steps(ledger: Ledger, chance: random.Random) -> Iterator[str]:
 @pytest.mark.parametrize("seed", range(6))
 def test_no_counter_goes_back_whatever_a_ledger_goes_through(tmp_path, seed):
     with closing(Ledger(tmp_path, "Asia/Kathmandu")) as ledger:
-        ledger.keep(uses(40, seed=99))
+        ledger.keep(random_uses(40, seed=99))
         before, done = of(ledger.conn), Counter()
         for what in steps(ledger, random.Random(seed)):
             after = of(ledger.conn)
@@ -283,7 +264,7 @@ def test_no_counter_goes_back_whatever_a_ledger_goes_through(tmp_path, seed):
 def old_events(count: int, seed: int) -> list[bytes]:
     """Give events of the last 60 days, as the proxy sends them."""
     now = time.time_ns() // 1_000_000
-    made = uses(count, seed=seed)
+    made = random_uses(count, seed=seed)
     return [payload({**event, "at": event["at"] + now - NOW - HOUR}) for event in made]
 
 
@@ -292,13 +273,13 @@ def test_no_counter_goes_back_over_restarts_and_a_retention_run(home, proxy):
     proxy.push(old_events(300, seed=1))
     home.env["LEDGER_KEEP_EVENTS_DAYS"] = "0"
     home.run("ingest", "--once")
-    with closing(site_of(home)) as client:
+    with closing(client_of(home)) as client:
         first = scraped(client)
         assert total(first, "requests_total") == 300
     home.started[-1].kill()
     home.env["LEDGER_KEEP_EVENTS_DAYS"] = "7"
     assert "events deleted" in home.run("ledger", "retain")
-    with closing(site_of(home)) as client:
+    with closing(client_of(home)) as client:
         assert gone_back(first, scraped(client)) == []
         assert home.count() < 150
         proxy.push(old_events(50, seed=2))
@@ -310,17 +291,13 @@ def test_no_counter_goes_back_over_restarts_and_a_retention_run(home, proxy):
         assert gone_back(first, scraped(client)) == []
 
 
-def limit(used: float | None, key: str = "5h", **more) -> Window:
-    """Give a limit of an account, observed just now."""
-    known = {"scope": "account", "label": key, "resets_at": NOW + HOUR, "gating": True, **more}
-    return Window(window_key=key, used_percent=used, observed_at=NOW, **known)
-
-
 def test_accounts_of_one_name_are_one_series_of_the_tightest_limit():
     with closing(quota_ledger.ledger(NOW)) as conn:
         for used in (25.0, 60.0):
             account = quota_ledger.add_account(conn, state="ok")
-            quota_ledger.add_windows(conn, account, [limit(used), limit(None, "7d")])
+            quota_ledger.add_windows(
+                conn, account, [quota_ledger.limit(used), quota_ledger.limit(None, "7d")]
+            )
         conn.execute("update known_accounts set label = 'same@example.com'")
         found = of(conn)
     where = {"provider": "codex", "account": "same@example.com"}
@@ -342,7 +319,7 @@ def test_accounts_are_counted_as_the_page_counts_them():
             account = quota_ledger.add_account(conn, provider, **given)
             groups = chance.choice([[""], ["a", "b"]])
             windows = [
-                limit(
+                quota_ledger.limit(
                     chance.choice([10.0, 100.0, None]),
                     scope="group" if group else "account",
                     scope_key=group,
@@ -371,14 +348,14 @@ def test_single_accounts_can_be_left_out(home, proxy, all_recorded):
     home.run("ingest", "--once")
     home.run("quota", "--once")
     home.stop_clock()
-    with closing(site_of(home)) as client:
+    with closing(client_of(home)) as client:
         assert total(scraped(client), "quota_left_ratio") > 0
         file = Path(home.env["LEDGER_CONFIG"])
         whole = file.read_text()
         file.write_text(whole[:5])
         assert [client.get(page).status_code for page in ("/metrics", "/")] == [200, 200]
         file.write_text(whole)
-    with closing(site_of(home, LEDGER_METRICS_ACCOUNTS="off")) as client:
+    with closing(client_of(home, LEDGER_METRICS_ACCOUNTS="off")) as client:
         text = client.get("/metrics").text
     assert "account=" not in text
     assert "@example.com" not in text
@@ -390,17 +367,17 @@ def test_a_password_closes_metrics_and_basic_auth_opens_them(home, proxy):
 
     home.use(proxy)
     kept = hash_password(PASSWORD)
-    with closing(site_of(home, LEDGER_DASHBOARD_PASSWORD_HASH=kept)) as client:
+    with closing(client_of(home, LEDGER_DASHBOARD_PASSWORD_HASH=kept)) as client:
         assert client.get("/metrics").status_code == 401
         assert client.get("/metrics", auth=("ledger", "wrong")).status_code == 401
         assert client.get("/metrics", auth=("ledger", PASSWORD)).status_code == 200
 
 
-def test_another_host_name_is_refused(site):  # noqa: F811
+def test_another_host_name_is_refused(site):
     assert site.get("/metrics", headers={"host": "rebound.example.com"}).status_code == 421
 
 
-def test_scrapes_that_come_at_once_are_all_answered(site):  # noqa: F811
+def test_scrapes_that_come_at_once_are_all_answered(site):
     with ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(lambda _: site.get("/metrics"), range(48)))
     assert {answer.status_code for answer in answers} == {200}
@@ -410,10 +387,10 @@ def test_scrapes_that_come_at_once_are_all_answered(site):  # noqa: F811
 
 def test_what_is_worked_out_beside_is_waited_for_only_at_first_and_when_old(monkeypatch):
     clock = [1000.0]
-    monkeypatch.setattr("plugins.beside.time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr("plugins.cache.time", SimpleNamespace(monotonic=lambda: clock[0]))
 
     async def scenario() -> list[int | None]:
-        beside: Beside[int] = Beside(young_seconds=0, old_seconds=1.5)
+        cached: StaleWhileRevalidate[int] = StaleWhileRevalidate(fresh_seconds=0, stale_seconds=1.5)
         asked = 0
 
         async def compute() -> int:
@@ -423,18 +400,18 @@ def test_what_is_worked_out_beside_is_waited_for_only_at_first_and_when_old(monk
                 raise sqlite3.OperationalError("interrupted")
             return asked
 
-        first = await asyncio.gather(beside.get(compute), beside.get(compute))
+        first = await asyncio.gather(cached.get(compute), cached.get(compute))
         told = []
         for calls in (1, 2, 3):
             while asked < calls:
                 await asyncio.sleep(0.01)
             # What is told at once is what there is; it is worked out anew afterwards.
-            told.append(await beside.get(compute))
+            told.append(await cached.get(compute))
             assert asked == calls
         while asked < 4:
             await asyncio.sleep(0.01)
         clock[0] += 2
-        return [*first, *told, await beside.get(compute)]
+        return [*first, *told, await cached.get(compute)]
 
     assert asyncio.run(scenario()) == [1, 1, 1, 2, 2, 5]
 
@@ -486,8 +463,8 @@ def test_the_page_of_metrics_lists_every_one_with_its_labels():
     page = (ROOT / "docs" / "metrics.md").read_text("utf-8")
     listed = re.findall(r"^\| `(cliproxy_ledger_\w+)` \|([^|]*)\|", page, re.MULTILINE)
     expected = {
-        f"cliproxy_ledger_{metric.name}": [*source.labels, *filter(None, [metric.told_by])]
+        f"cliproxy_ledger_{metric.name}": [*source.labels, *filter(None, [metric.column_label])]
         for source in ALL_SOURCES
         for metric in source.metrics
-    } | {f"cliproxy_ledger_{FILE_BYTES.name}": [FILE_BYTES.told_by]}
+    } | {f"cliproxy_ledger_{FILE_BYTES.name}": [FILE_BYTES.column_label]}
     assert {name: re.findall(r"`(\w+)`", labels) for name, labels in listed} == expected

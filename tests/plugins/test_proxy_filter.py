@@ -13,14 +13,14 @@ from demo.traffic import Traffic
 from ledger import prepare
 from ledger.queries import queries
 from tests.ledger.test_rollups import contents, everything_holds
-from tests.plugins.test_dashboard_page import plain
 from tests.quota.test_usable import window as quota_window
-from tests.support.browsing import Site, browser, card, drawn, opened, picture  # noqa: F401 - fixture
+from tests.support.browsing import card, drawn, number_in, opened, picture
 from tests.support.brute import DAY, HOUR, Ledger
 from tests.support.home import Home, eventually, set_clock
 from tests.support.quota_ledger import add_account, add_windows
 from tests.support.quota_ledger import ledger as quota_ledger
 from tests.support.several import fake_proxies, use
+from tests.support.sites import Site
 
 NOW = 1_795_500_000_000
 OLD_LATENCY = """
@@ -210,26 +210,26 @@ def site(tmp_path_factory):
     home.end()
 
 
-def test_the_page_is_filtered_by_proxy_in_every_part(browser, site):  # noqa: F811
+def test_the_page_is_filtered_by_proxy_in_every_part(browser, site):
     whole, office = (
         site.json("/ledger/summary.json", window="24h", _shape="array", proxy=proxy)[0]["requests"]
         for proxy in ("", "office")
     )
     assert (whole, office) == (550, 150)
     with opened(browser, site, "/?range=24h") as page:
-        assert plain(card(page, "requests")) == whole
+        assert number_in(card(page, "requests")) == whole
         shown = page.locator("#table-requests tbody tr td:nth-child(2) small")
         assert set(shown.all_inner_texts()) <= {"home", "office"}
         picture(page, "proxies-all")
         page.locator("#proxy").select_option("office")
         page.wait_for_url("**proxy=office*")
-        eventually(lambda: plain(card(page, "requests")) == office)
+        eventually(lambda: number_in(card(page, "requests")) == office)
         assert "set" in page.locator("#proxy").get_attribute("class")
         for table in ("accounts", "models", "clients"):
             if page.locator(f"#{table}-more").is_visible():
                 page.locator(f"#{table}-more").click()
         cells = page.locator("#table-models tbody td:nth-child(2)")
-        eventually(lambda: sum(map(plain, cells.all_inner_texts())) == office)
+        eventually(lambda: sum(map(number_in, cells.all_inner_texts())) == office)
         for chart in ("over_time", "models", "failure_series", "latency_series"):
             drawn(page, chart)
         links = page.eval_on_selector_all("a[href*='/ledger/']", "all => all.map(one => one.href)")
@@ -239,11 +239,11 @@ def test_the_page_is_filtered_by_proxy_in_every_part(browser, site):  # noqa: F8
         for link in {link for link in links if "proxy=office" in link}:
             assert httpx.get(link, trust_env=False, timeout=20).status_code == 200, link
         page.reload()
-        eventually(lambda: plain(card(page, "requests")) == office)
+        eventually(lambda: number_in(card(page, "requests")) == office)
         assert page.locator("#proxy").input_value() == "office"
         picture(page, "proxies-office")
         page.locator("#clear").click()
-        eventually(lambda: plain(card(page, "requests")) == whole)
+        eventually(lambda: number_in(card(page, "requests")) == whole)
 
 
 def test_each_part_of_the_filtered_page_equals_its_query(site):
@@ -266,7 +266,7 @@ def test_each_part_of_the_filtered_page_equals_its_query(site):
         pytest.param({"size": (390, 844)}, id="phone"),
     ],
 )
-def test_the_filter_fits_in_every_look(browser, site, look, request):  # noqa: F811
+def test_the_filter_fits_in_every_look(browser, site, look, request):
     with opened(browser, site, "/?range=24h&proxy=home", **look) as page:
         drawn(page)
         assert page.locator("#proxy").is_visible()
@@ -275,9 +275,9 @@ def test_the_filter_fits_in_every_look(browser, site, look, request):  # noqa: F
         picture(page, f"proxies-{request.node.callspec.id}")
 
 
-def test_a_masked_page_keeps_the_filter(browser, site):  # noqa: F811
+def test_a_masked_page_keeps_the_filter(browser, site):
     with opened(browser, site, "/?range=24h&proxy=office&mask=1") as page:
-        assert plain(card(page, "requests")) == 150
+        assert number_in(card(page, "requests")) == 150
         assert "@example.com" not in page.content()
 
 
@@ -294,7 +294,7 @@ def test_exports_and_reports_know_the_proxy(site):
     }
 
 
-def test_one_proxy_is_no_choice(browser, home, proxy):  # noqa: F811
+def test_one_proxy_is_no_choice(browser, home, proxy):
     home.use(proxy)
     now = time.time()
     proxy.push(list(Traffic(seed=3, anchor=now).history(now - 3600, now, count=20)))

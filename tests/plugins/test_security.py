@@ -3,7 +3,6 @@
 import base64
 import contextlib
 import hashlib
-import importlib.util
 import re
 import socket
 import sqlite3
@@ -13,53 +12,19 @@ from pathlib import Path
 import httpx
 import pytest
 
-from demo.fake_proxy import FakeProxy, serving
 from ledger.modes import tighten
-from tests.runtime.test_run import free_port
-from tests.support.home import KEY, RECORDINGS, ROOT, Home, eventually, recorded
-
-SPEC = importlib.util.spec_from_file_location("headers", ROOT / "plugins" / "headers.py")
-headers = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(headers)
+from plugins.security import complete_headers
+from tests.support.home import KEY, RECORDINGS, ROOT, Home, recorded
+from tests.support.sites import PASSWORD, client_of, names_of, recorded_home
 
 EVIL = "https://evil.example"
-PASSWORD = "correct horse battery staple"
-
-
-def site_of(home: Home, **more: str) -> httpx.Client:
-    """Start a home's dashboard and give a client for it."""
-    port = free_port()
-    home.env |= {"LEDGER_DASHBOARD_PORT": str(port), **more}
-    home.start("runtime.serve")
-    client = httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=20)
-
-    def answers() -> bool:
-        try:
-            return client.get("/-/versions.json").status_code in (200, 401)
-        except httpx.ConnectError:
-            return False
-
-    eventually(answers)
-    return client
 
 
 @pytest.fixture(scope="module")
 def seeded(tmp_path_factory):
-    """A home whose ledger holds every recorded event and some rejected ones."""
-    home = Home(tmp_path_factory.mktemp("attacked"))
-    with serving(FakeProxy(key=KEY, retention=3600)) as proxy:
-        home.use(proxy)
-        proxy.push([payload for name in RECORDINGS for payload in recorded(name)] + [b"nonsense"])
-        home.run("ingest", "--once")
-    yield home
-    home.end()
-
-
-@pytest.fixture(scope="module")
-def site(seeded):
-    """The dashboard of the seeded home."""
-    with closing(site_of(seeded)) as client:
-        yield client
+    """A home whose ledger holds every recorded event and a rejected one."""
+    with recorded_home(tmp_path_factory.mktemp("attacked"), b"nonsense") as home:
+        yield home
 
 
 def events(home: Home) -> int:
@@ -189,16 +154,10 @@ def test_no_page_shows_a_path_a_setting_or_a_key(site, seeded):
     pages += [f"/-/{name}.json" for name in ("metadata", "databases", "settings", "plugins")]
     pages += [f"/-/{name}" for name in ("permissions", "messages", "allow-debug", "patterns")]
     # A count would go through every range of days there could be.
-    pages += [f"/ledger/{name}.json?_nocount=1" for name in tables(seeded)]
+    pages += [f"/ledger/{name}.json?_nocount=1" for name in names_of(seeded, "table", "view")]
     for page in pages:
         text = site.get(page).text
         assert not secret.search(text), (page, secret.search(text))
-
-
-def tables(home: Home) -> list[str]:
-    """Name every table and view."""
-    sql = "select name from sqlite_schema where type in ('table', 'view')"
-    return [name for (name,) in home.query(sql)]
 
 
 def test_the_ledger_cannot_be_downloaded(site):
@@ -229,11 +188,11 @@ def test_scripts_run_only_from_here_or_by_their_hash(site):
 
 
 def test_static_files_may_be_kept_and_nothing_else():
-    assert (b"cache-control", b"max-age=1") in headers.added(
+    assert (b"cache-control", b"max-age=1") in complete_headers(
         "/-/static/app.css", [(b"cache-control", b"max-age=1")]
     )
     for path in ("/", "/ledger/x.json", "/api/summary", "/export/events.csv", "/assets"):
-        assert (b"cache-control", b"no-store") in headers.added(path, [])
+        assert (b"cache-control", b"no-store") in complete_headers(path, [])
 
 
 def test_beyond_this_machine_a_password_is_demanded(home, proxy):
@@ -255,7 +214,7 @@ def test_with_a_password_nobody_gets_in_without_it(home, proxy):
 
     home.use(proxy)
     kept = hash_password(PASSWORD)
-    with closing(site_of(home, LEDGER_DASHBOARD_PASSWORD_HASH=kept)) as client:
+    with closing(client_of(home, LEDGER_DASHBOARD_PASSWORD_HASH=kept)) as client:
         for path in ("/", "/ledger.json", "/api/summary", "/export/events.csv", "/assets/page.css"):
             assert client.get(path).status_code == 401, path
             assert client.get(path, auth=("ledger", "wrong")).status_code == 401

@@ -4,69 +4,29 @@ import csv
 import io
 import json
 
-import httpx
 import pytest
 import yaml
 
-from demo.fake_proxy import FakeProxy, serving
-from tests.runtime.test_run import free_port
-from tests.support.home import KEY, RECORDINGS, ROOT, Home, eventually, recorded
+from tests.support.home import ROOT
+from tests.support.sites import names_of
 
 METADATA = yaml.safe_load((ROOT / "metadata.yml").read_text("utf-8"))
 QUERIES = METADATA["databases"]["ledger"]["queries"]
 WINDOWS = ["today", "1h", "5h", "24h", "7d", "30d", "90d"]
 
 
-@pytest.fixture(scope="module")
-def seeded(tmp_path_factory):
-    """A home whose ledger holds every recorded event, the last of them seconds ago."""
-    home = Home(tmp_path_factory.mktemp("seeded"))
-    with serving(FakeProxy(key=KEY, retention=3600)) as proxy:
-        home.use(proxy)
-        proxy.push([payload for name in RECORDINGS for payload in recorded(name)])
-        home.run("ingest", "--once")
-    home.stop_clock()
-    yield home
-    home.end()
-
-
-@pytest.fixture(scope="module")
-def site(seeded):
-    """An HTTP client for the dashboard of the seeded home."""
-    port = free_port()
-    seeded.env["LEDGER_DASHBOARD_PORT"] = str(port)
-    seeded.start("runtime.serve")
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=20) as client:
-
-        def answers() -> bool:
-            try:
-                return client.get("/-/versions.json").status_code == 200
-            except httpx.ConnectError:
-                return False
-
-        eventually(answers)
-        yield client
-
-
-def names(home, *kinds: str) -> list[str]:
-    """Give the names of the ledger's tables or views."""
-    marks = ", ".join("?" * len(kinds))
-    sql = f"select name from sqlite_schema where type in ({marks}) and name not like 'sqlite%'"
-    return [name for (name,) in home.query(sql, *kinds)]
-
-
 def test_no_table_view_and_query_share_a_name(seeded):
-    assert set(names(seeded, "table", "view")) & set(QUERIES) == set()
+    assert set(names_of(seeded, "table", "view")) & set(QUERIES) == set()
 
 
 def test_every_table_and_view_is_described(seeded):
     described = METADATA["databases"]["ledger"]["tables"]
-    assert set(names(seeded, "table", "view")) == set(described)
+    assert set(names_of(seeded, "table", "view")) == set(described)
     assert all(about["description"].strip() for about in described.values())
 
 
 def test_every_view_opens_in_plain_sqlite(seeded):
-    for view in names(seeded, "view"):
+    for view in names_of(seeded, "view"):
         assert seeded.query(f"select * from {view} limit 5") is not None
 
 
@@ -78,7 +38,7 @@ def test_every_canned_query_answers(site, name, form):
 
 
 def test_every_table_and_view_answers(seeded, site):
-    for name in names(seeded, "table", "view"):
+    for name in names_of(seeded, "table", "view"):
         for form in ("", ".json"):
             # A count would go through every range of days there could be.
             assert site.get(f"/ledger/{name}{form}?_nocount=1").status_code == 200, name

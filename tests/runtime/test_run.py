@@ -9,13 +9,7 @@ import psutil
 import pytest
 
 from tests.support.home import ROOT, eventually
-
-
-def free_port() -> int:
-    """Give a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+from tests.support.sites import free_port
 
 
 class Run:

@@ -1,28 +1,25 @@
-"""A real browser on a real dashboard, and what went wrong in it."""
+"""A real browser on a real dashboard, and the errors that it reports."""
 
 import os
 import re
 import shutil
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.support.home import Home, eventually
+from tests.support.sites import Site
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-PATIENCE_MS = 10_000
+TIMEOUT_MS = 10_000
 
 
-# Not for the session: while Playwright runs, nobody else can run an event loop.
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Chromium, which must be there where it counts."""
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Run Chromium; where it is missing, skip the test, or fail it in CI."""
     if CHROMIUM is None:
         reason = "there is no chromium here: apt-get install chromium"
         pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
@@ -32,85 +29,44 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-def free_port() -> int:
-    """Give a port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]
-
-
-class Site:
-    """A dashboard served from a home, which can be stopped and started again."""
-
-    def __init__(self, home: Home) -> None:
-        self.home = home
-        self.port = free_port()
-        self.address = f"http://127.0.0.1:{self.port}"
-        home.env["LEDGER_DASHBOARD_PORT"] = str(self.port)
-        self.server = self.start()
-
-    def start(self) -> Any:
-        """Start the server and wait until it answers."""
-        self.server = self.home.start("runtime.serve")
-        eventually(self.answers)
-        return self.server
-
-    def stop(self) -> None:
-        """Stop the server."""
-        self.server.terminate()
-        self.server.wait()
-
-    def answers(self) -> bool:
-        """Tell whether the server answers."""
-        try:
-            return httpx.get(f"{self.address}/", trust_env=False, timeout=20).status_code == 200
-        except httpx.TransportError:
-            return False
-
-    def json(self, path: str, **given: str) -> Any:
-        """Ask for JSON."""
-        answer = httpx.get(f"{self.address}{path}", params=given, trust_env=False, timeout=20)
-        assert answer.status_code == 200, answer.text[:300]
-        return answer.json()
-
-
 class Seen:
-    """What a page complained of, and whom it asked."""
+    """The errors that a page reported, and the addresses that it requested."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
-        self.complaints: list[str] = []
-        self.asked: list[str] = []
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("console", self.hear)
-        page.on("request", lambda request: self.asked.append(request.url))
-        page.on("dialog", lambda dialog: self.complaints.append(f"dialog: {dialog.message}"))
+        self.errors: list[str] = []
+        self.requested: list[str] = []
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("console", self.record)
+        page.on("request", lambda request: self.requested.append(request.url))
+        page.on("dialog", lambda dialog: self.errors.append(f"dialog: {dialog.message}"))
 
-    def hear(self, message: Any) -> None:
-        """Note what is said on the console, but for a server that was stopped."""
+    def record(self, message: Any) -> None:
+        """Record an error of the console, but for those about a server that was stopped."""
         if message.type in ("error", "warning") and "ERR_CONNECTION" not in message.text:
-            self.complaints.append(message.text)
+            self.errors.append(message.text)
 
     def data(self) -> list[str]:
-        """Give the requests for data."""
-        # Playwright hears of them only while it waits.
+        """Return the requests for data."""
+        # Playwright handles events only while it waits.
         self.page.wait_for_timeout(20)
-        return [url for url in self.asked if "/-/page.json" in url]
+        return [url for url in self.requested if "/-/page.json" in url]
 
-    def abroad(self) -> list[str]:
-        """Give the requests that left this machine."""
-        return [url for url in self.asked if not re.match(r"(http://127\.0\.0\.1:|data:)", url)]
+    def external(self) -> list[str]:
+        """Return the requests that left this machine."""
+        return [url for url in self.requested if not re.match(r"(http://127\.0\.0\.1:|data:)", url)]
 
 
 @contextmanager
-def opened(browser: Browser, site: Site, path: str = "/", **choices: Any) -> Iterator[Page]:
-    """Open a page in a fresh browser profile; fail when it complains or asks others."""
-    size = choices.pop("size", (1280, 900))
+def opened(browser: Browser, site: Site, path: str = "/", **options: Any) -> Iterator[Page]:
+    """Open a page in a new browser profile; fail on an error or a request to another machine."""
+    width, height = options.pop("size", (1280, 900))
     context = browser.new_context(
-        viewport={"width": size[0], "height": size[1]},
-        locale=choices.pop("locale", "en-US"),
-        color_scheme=choices.pop("color_scheme", "light"),
+        viewport={"width": width, "height": height},
+        locale=options.pop("locale", "en-US"),
+        color_scheme=options.pop("color_scheme", "light"),
     )
-    context.set_default_timeout(PATIENCE_MS)
+    context.set_default_timeout(TIMEOUT_MS)
     page = context.new_page()
     page.seen = Seen(page)
     page.goto(f"{site.address}{path}")
@@ -118,8 +74,8 @@ def opened(browser: Browser, site: Site, path: str = "/", **choices: Any) -> Ite
         ready(page)
     try:
         yield page
-        assert page.seen.complaints == [], page.seen.complaints
-        assert page.seen.abroad() == [], page.seen.abroad()
+        assert page.seen.errors == [], page.seen.errors
+        assert page.seen.external() == [], page.seen.external()
     finally:
         context.close()
 
@@ -135,12 +91,17 @@ def drawn(page: Page, chart: str = "over_time") -> None:
 
 
 def card(page: Page, measure: str) -> str:
-    """Give a card's full value."""
+    """Return a card's full value."""
     return page.locator(f"[data-measure={measure}] .value").get_attribute("title")
 
 
+def number_in(text: str) -> int:
+    """Parse a number as the page writes it."""
+    return int(re.sub(r"\D", "", text))
+
+
 def picture(page: Page, name: str) -> None:
-    """Keep a picture of a page where one was asked for."""
+    """Save a screenshot of a page if the environment asks for one."""
     folder = os.environ.get("LEDGERTEST_PICTURES")
     if folder:
         page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)

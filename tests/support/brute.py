@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from random import Random
 from zoneinfo import ZoneInfo
 
 import sqlite_utils
@@ -24,6 +25,7 @@ from ledger.queries import ask
 from runtime.proxies import find
 
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
+NOW = 1_795_500_000_000
 LENGTHS = {"1h": HOUR, "5h": 5 * HOUR, "24h": DAY, "7d": 7 * DAY, "30d": 30 * DAY, "90d": 90 * DAY}
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 OWN = {"own-*": Price(input=2.0, output=8.0, cache_read=0.5)}
@@ -60,6 +62,25 @@ def drawn(*, most: int, **fields: st.SearchStrategy) -> st.SearchStrategy[list[E
         "id": st.uuids().map(str),
     }
     return st.lists(st.fixed_dictionaries(usual | fields), min_size=1, max_size=most)
+
+
+def random_uses(count: int, *, models: int = 3, seed: int = 5, days: int = 60) -> list[dict]:
+    """Return random events of the days before `NOW`."""
+    chance = Random(seed)
+    return [
+        {
+            "at": NOW - chance.randrange(days * DAY),
+            "account": chance.choice(["ann", "bob"]),
+            "model": f"own-{chance.randrange(models)}",
+            "client": chance.choice(["", "alpha1"]),
+            "input": chance.randrange(1000),
+            "output": chance.randrange(1000),
+            "latency": 10,
+            "failed": chance.random() < 0.2,
+            "id": f"{seed}-{number}",
+        }
+        for number in range(count)
+    ]
 
 
 def local(at: int, zone: str) -> datetime:

@@ -7,6 +7,7 @@ from typing import Any
 from ledger import schema
 from quota.history import COLUMNS
 from quota.model import Account, Window
+from tests.support.brute import HOUR, NOW
 from tests.support.home import ROOT, set_clock
 
 VIEW_FILES = sorted(ROOT.glob("views*.sql"))
@@ -62,6 +63,12 @@ def add_windows(conn: sqlite3.Connection, account_id: int, windows: list[Window]
         f"insert into quota_windows (account_id, {', '.join(COLUMNS)}) values (?, {marks})",
         [(account_id, *astuple(window)) for window in windows],
     )
+
+
+def limit(used: float | None, key: str = "5h", **more: Any) -> Window:
+    """Return a limit of an account, observed at `NOW`."""
+    fields = {"scope": "account", "label": key, "resets_at": NOW + HOUR, "gating": True, **more}
+    return Window(window_key=key, used_percent=used, observed_at=NOW, **fields)
 
 
 def rows(conn: sqlite3.Connection, sql: str, *parameters: Any) -> list[dict[str, Any]]:

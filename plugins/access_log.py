@@ -1,0 +1,16 @@
+"""Keep page views out of the log, which a dashboard that refreshes itself would fill."""
+
+import logging
+from collections.abc import Callable
+
+from datasette import hookimpl
+
+
+@hookimpl
+def startup() -> Callable[[], None]:
+    """Filter out every record of the access log; uvicorn's own set-up keeps filters."""
+
+    def silence() -> None:
+        logging.getLogger("uvicorn.access").addFilter(lambda record: False)
+
+    return silence

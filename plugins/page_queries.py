@@ -1,0 +1,250 @@
+"""The canned queries that the dashboard's address asks for, answered from one snapshot."""
+
+import sqlite3
+from collections.abc import Mapping
+from datetime import date, timedelta
+from typing import Any, NamedTuple
+
+import msgspec
+from datasette.utils import sqlite_timelimit
+
+from ledger.queries import queries
+from plugins.masking import Mask, Section, names
+
+RANGES = ("today", "1h", "5h", "24h", "7d", "30d", "90d")
+DEFAULT_RANGE = "24h"
+STEPS = {"1h": "minute", "5h": "quarter hour", "30d": "day", "90d": "day"}
+# Percentiles of a week by the hour take too long, and its failures by the hour are too few to see.
+COARSE_STEPS = STEPS | {"7d": "day"}
+LONGEST_DAYS_IN_HOURS = 8
+REQUESTS_SHOWN = 25
+PARAMETERS = (
+    *("range", "from", "to", "account", "model", "client", "proxy", "by"),
+    *("failed", "request_id", "before", "mask"),
+)
+# Lists of which the page shows the first rows until the reader opens them.
+LISTS = frozenset({"usable", "accounts", "models", "clients"})
+ROWS_SHOWN = 10
+ACCOUNTS_SHOWN = 8
+ALERTS_OVER = 3
+TIME_LIMIT_MS = 3000
+
+# Filters that not every rollup has; all of them have the proxy.
+NARROW = ("account", "model", "client")
+
+Part = tuple[str, dict[str, str]]
+
+
+class Question(NamedTuple):
+    """The page's address, validated: a named window, or local days from `first` to `last`."""
+
+    window: str
+    first: str
+    last: str
+    account: str
+    model: str
+    client: str
+    proxy: str
+    by: str
+    failed: str
+    request_id: str
+    before: str
+    opened: frozenset[str]
+
+    @property
+    def range(self) -> dict[str, str]:
+        """The parameters that name the range."""
+        return {"from": self.first, "to": self.last} if self.first else {"window": self.window}
+
+    @property
+    def range_before(self) -> dict[str, str]:
+        """The parameters that name the equally long range before it."""
+        if not self.first:
+            return {"from": f"before {self.window}"}
+        first = date.fromisoformat(self.first)
+        days = timedelta(days=self.days)
+        return {"from": str(first - days), "to": str(first - timedelta(days=1))}
+
+    @property
+    def days(self) -> int:
+        """The number of days of a custom range."""
+        return (date.fromisoformat(self.last) - date.fromisoformat(self.first)).days + 1
+
+    @property
+    def filters(self) -> dict[str, str]:
+        """The filters that are set."""
+        filters = {"account": self.account, "model": self.model, "client": self.client}
+        return without_empty({**filters, "proxy": self.proxy})
+
+
+def parse(parameters: Mapping[str, str]) -> Question:
+    """Parse the address's parameters; a malformed one is ignored."""
+    first, last = parse_day(parameters.get("from", "")), parse_day(parameters.get("to", ""))
+    last = last or first
+    if last < first:
+        first, last = last, first
+    window, before = parameters.get("range", ""), parameters.get("before", "")
+    return Question(
+        window=window if window in RANGES else DEFAULT_RANGE,
+        first=first,
+        last=last if first else "",
+        **{name: parameters.get(name, "") for name in (*NARROW, "proxy", "request_id")},
+        by="account" if parameters.get("by") == "account" else "model",
+        failed="1" if parameters.get("failed") == "1" else "",
+        before=before if before.isdecimal() else "",
+        opened=frozenset(parameters.get("open", "").split(",")) & LISTS,
+    )
+
+
+def parse_day(text: str) -> str:
+    """Return a day as YYYY-MM-DD; empty when the text is not one."""
+    try:
+        return date.fromisoformat(text).isoformat()
+    except ValueError:
+        return ""
+
+
+def step(question: Question, steps: Mapping[str, str]) -> dict[str, str]:
+    """Return the parameter that names the step of a series."""
+    if question.first:
+        return {"step": "hour" if question.days <= LONGEST_DAYS_IN_HOURS else "day"}
+    return {"step": steps.get(question.window, "hour")}
+
+
+def only(filters: Mapping[str, str], *names: str) -> dict[str, str]:
+    """Return the filters of those names."""
+    return {name: value for name, value in filters.items() if name in names}
+
+
+def without_empty(parameters: Mapping[str, str]) -> dict[str, str]:
+    """Return the parameters that have a value."""
+    return {name: value for name, value in parameters.items() if value}
+
+
+def over_time(question: Question) -> Part:
+    """Return the series of the large chart; with some filters there is nothing to stack by."""
+    parameters = {**question.range, **step(question, STEPS), **question.filters}
+    if question.by == "account" and not only(question.filters, *NARROW):
+        return "account_series", parameters
+    if question.by == "model" and not only(question.filters, "model", "client"):
+        return "model_series", parameters
+    return "series", parameters
+
+
+def latencies(question: Question) -> dict[str, Part]:
+    """Return the sources of percentiles; for some filters there are none."""
+    now = {**question.range, **question.filters}
+    before = {**question.range_before, **question.filters}
+    narrow = set(only(question.filters, *NARROW))
+    if not narrow:
+        return {
+            "latency": ("latency", now),
+            "latency_before": ("latency", before) if question.first else ("latency_before", now),
+            "latency_series": ("latency_series", {**now, **step(question, COARSE_STEPS)}),
+        }
+    if narrow == {"account"}:
+        return {
+            "latency": ("account_latency", now),
+            "latency_before": ("account_latency", before),
+        }
+    return {}
+
+
+def parts(question: Question) -> dict[str, Part]:
+    """Return the canned query and its parameters for each part of the page."""
+    span, filters = question.range, question.filters
+    proxy = only(filters, "proxy")
+    requests = {"failed": question.failed, "request_id": question.request_id}
+    requests |= {"before": question.before, "limit": str(REQUESTS_SHOWN + 1)}
+    return {
+        "facts": ("facts", {}),
+        "span": ("span", span),
+        "span_before": ("span", question.range_before),
+        "summary": ("summary", {**span, **filters}),
+        "summary_before": ("summary", {**question.range_before, **filters}),
+        **latencies(question),
+        "accounts": ("accounts", {**span, **only(filters, "model", "client", "proxy")}),
+        "models": ("models", {**span, **only(filters, "account", "client", "proxy")}),
+        "clients": ("clients", {**span, **only(filters, "account", "model", "proxy")}),
+        "over_time": over_time(question),
+        "failure_series": ("failure_series", {**span, **step(question, COARSE_STEPS), **filters}),
+        "requests": ("requests", without_empty({**filters, **requests})),
+        "names": ("names", {}),
+        "state": ("state", {}),
+        "gaps": ("gap_list", proxy),
+        "alerts": ("alert_history", {"state": "open"}),
+        "alerts_over": ("alert_history", {"state": "over", "limit": str(ALERTS_OVER)}),
+        "budgets": ("budget_use", {}),
+        "usable": ("usable_accounts", proxy),
+        "quota": ("quota", proxy),
+        "forecast": ("quota_outlook", proxy),
+        "quota_errors": ("quota_errors", proxy),
+        "refreshes": ("quota_refreshes", {}),
+    }
+
+
+def snapshot(conn: sqlite3.Connection, question: Question, *, is_masked: bool) -> bytes:
+    """Return every part of the page, read from one state of the ledger, as JSON.
+
+    Raises `sqlite3.OperationalError` ("interrupted") when it takes longer than 3 s.
+    """
+    conn.execute("begin")
+    try:
+        with sqlite_timelimit(conn, TIME_LIMIT_MS):
+            mask = Mask(names(conn) if is_masked else ())
+            question = unmasked(question, mask)
+            sections = {name: read(conn, part) for name, part in parts(question).items()}
+    finally:
+        conn.rollback()
+    shorten(sections, LISTS - question.opened)
+    if is_masked:
+        sections = {name: mask.section(section) for name, section in sections.items()}
+    return msgspec.json.encode({"sections": sections})
+
+
+def unmasked(question: Question, mask: Mask) -> Question:
+    """Return a question whose account and client are names and no masks."""
+    return question._replace(account=mask.name(question.account), client=mask.name(question.client))
+
+
+def read(conn: sqlite3.Connection, part: Part) -> Section | None:
+    """Read one canned query; None when the ledger has no such query or table."""
+    name, given = part
+    query = queries().get(name)
+    if query is None:
+        return None
+    parameters = {**dict.fromkeys(query.parameters, ""), **given}
+    try:
+        cursor = conn.execute(query.sql, parameters)
+    except sqlite3.OperationalError as error:
+        if "no such table" in str(error):
+            return None
+        raise
+    columns = [column[0] for column in cursor.description]
+    rows = [tuple(row) for row in cursor]
+    count = len(rows)
+    return {"query": name, "parameters": given, "columns": columns, "rows": rows, "count": count}
+
+
+def shorten(sections: dict[str, Section | None], closed: frozenset[str]) -> None:
+    """Keep the first rows of the closed lists, and the quotas of the accounts kept."""
+    for name in closed - {"usable"}:
+        if section := sections[name]:
+            section["rows"] = section["rows"][:ROWS_SHOWN]
+    # An account has one row for each group of models with limits of its own.
+    accounts = list(dict.fromkeys(values(sections["usable"], "account_id")))
+    if section := sections["usable"]:
+        section["count"] = len(accounts)
+    kept = set(accounts[:ACCOUNTS_SHOWN] if "usable" in closed else accounts)
+    for name in ("usable", "quota", "forecast"):
+        if section := sections[name]:
+            pairs = zip(section["rows"], values(section, "account_id"), strict=True)
+            section["rows"] = [row for row, account in pairs if account in kept]
+
+
+def values(section: Section | None, column: str) -> list[Any]:
+    """Return one column of a section; empty when it is missing."""
+    if section is None or column not in section["columns"]:
+        return []
+    index = section["columns"].index(column)
+    return [row[index] for row in section["rows"]]
