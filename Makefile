@@ -46,7 +46,7 @@ alerts: $(READY) ## Run only the alerts worker
 	@exec $(PY) -m alerts
 
 alert-test: $(READY) ## Send a test message to every address of alert_urls
-	@$(PY) -m alerts.trial
+	@$(PY) -m alerts.testing
 
 serve: $(READY) ## Run only the dashboard
 	@exec $(PY) -m runtime.serve

@@ -6,8 +6,8 @@ from functools import partial
 import pytest
 from apprise.plugins.custom_json import NotifyJSON
 
-from alerts.model import Letter, Result
-from alerts.send import listening, send
+from alerts.sender import Message, Result
+from alerts.sender_process import capturing, send
 from ledger import transaction
 from ledger.keys import load_salt
 from tests.support.alert_rig import DAY, HOUR, MINUTE, TOKEN, Watch, receiving
@@ -167,7 +167,7 @@ def test_a_receiver_that_is_away_is_told_everything_once_when_it_is_back(watch_o
     stop_collector(watch, NOON - HOUR)
     watch.work()
     watch.pass_by(45 * MINUTE)
-    said = "json could not be told (not reached; "
+    said = "cannot send to json (not reached), "
     assert watch.job.remark().startswith(said)
     failures = watch.rows("select failures, last_error from alert_receivers")[0]
     # Less and less often, up to every quarter of an hour.
@@ -232,9 +232,9 @@ def test_what_waits_for_a_mistyped_address_goes_to_the_right_one(watch_of, recei
 @pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
 def test_what_is_too_long_for_a_service_is_cut_off(watch_of, receiver, monkeypatch):
     monkeypatch.setattr(NotifyJSON, "body_maxlen", 100)
-    letter = Letter(1, receiver.url, "cliproxy-ledger: alert", "It holds. " * 50, "warning")
-    with listening() as said:
-        assert send(letter, said, os.getppid()) == Result(1, None)
+    message = Message(1, receiver.url, "cliproxy-ledger: alert", "It holds. " * 50, "warning")
+    with capturing() as captured:
+        assert send(message, captured, os.getppid()) == Result(1, None)
     ((_, body, _),) = receiver.taken()
     assert body.startswith("It holds. It holds.")
     assert len(body) <= 100
@@ -345,7 +345,7 @@ def test_what_waits_of_a_rule_that_was_switched_off_is_not_told(watch_of, receiv
     assert watch.rows("select state, told, waiting from alert_episodes") == [("over", 0, 0)]
 
 
-OWN = """
+CUSTOM = """
 -- Accounts, whatever their state.
 select
   'account ' || id as subject,
@@ -358,10 +358,10 @@ from known_accounts
 """
 
 
-def test_own_conditions_are_alerts_like_others(watch_of, receiver):
+def test_custom_rules_are_alerts_like_others(watch_of, receiver):
     watch = watch_of(receiver)
-    file = watch.folder / "own_alerts.sql"
-    file.write_text(OWN)
+    file = watch.folder / "custom_rules.sql"
+    file.write_text(CUSTOM)
     (number,) = log_out(watch)
     watch.work()
     assert receiver.taken() == [alert(FIRST, "user0@example.com is there.")]
@@ -377,7 +377,7 @@ SLOW = """
 with recursive n (n) as (select 1 union all select n + 1 from n)
 select count(*) as subject, 'x' as sentence from n
 """
-COLUMNS = "each query must give subject and sentence"
+COLUMNS = "each query must return subject and sentence"
 BROKEN = [
     pytest.param("select x from nowhere", "no such table: nowhere", id="no-table"),
     pytest.param("select 1 as subject", COLUMNS, id="no-sentence"),
@@ -395,8 +395,8 @@ BROKEN = [
     pytest.param("select 1\0", "embedded null character", id="nul"),
     pytest.param(
         "select 1 as subject, 'x' as sentence, 'gap' as rule",
-        "the rule gap is one of the ledger's own: take another name",
-        id="a-rule-of-ours",
+        "the rule gap is built in: use another name",
+        id="a-built-in-rule",
     ),
     pytest.param(
         "select 1 as subject, 'x' as sentence, 'huge' as severity",
@@ -412,18 +412,18 @@ BROKEN = [
         "select n as subject, 'x' as sentence "
         "from (with recursive a (n) as (select 1 union all select n + 1 from a limit 101) "
         "select n from a)",
-        "a query gives more than 100 rows",
+        "a query returns more than 100 rows",
         id="too-many",
     ),
 ]
 
 
 @pytest.mark.parametrize(("broken", "reason"), BROKEN)
-def test_broken_own_conditions_are_a_sentence_and_keep_their_alerts(
+def test_broken_custom_rules_are_a_sentence_and_keep_their_alerts(
     watch_of, receiver, broken, reason
 ):
     watch = watch_of(receiver)
-    file = watch.folder / "own_alerts.sql"
+    file = watch.folder / "custom_rules.sql"
     file.write_text("select 'x' as subject, 'It holds.' as sentence")
     watch.work()
     assert receiver.taken() == [alert("It holds.")]
@@ -431,9 +431,9 @@ def test_broken_own_conditions_are_a_sentence_and_keep_their_alerts(
     log_out(watch)
     watch.pass_by(30 * MINUTE, step=15 * MINUTE)
     assert receiver.taken() == [alert(FIRST)]
-    assert watch.job.remark() == f"own_alerts.sql: {reason}"
+    assert watch.job.remark() == f"custom_rules.sql: {reason}"
     states = watch.rows("select rule, state from alert_episodes order by id")
-    assert states == [("own", "open"), ("needs_login", "open")]
+    assert states == [("custom", "open"), ("needs_login", "open")]
     assert not (watch.folder / "other.db").exists()
     file.write_text("select 'x' as subject, 'It holds.' as sentence")
     watch.work()
@@ -504,9 +504,11 @@ def test_no_address_is_in_the_ledger(watch_of, receiver):
 
 def test_a_receiver_without_an_answer_is_given_up_on_for_now(watch_of, receiver):
     watch = watch_of(receiver)
-    watch.job._parts = watch.job._parts._replace(patience_seconds=1.5)
     receiver.may_answer.clear()
     log_out(watch)
+    while not receiver.messages:
+        watch.job.step()
+    watch.job._sender._deadline = 0.0
     watch.work()
     receiver.may_answer.set()
     assert watch.rows("select failures, last_error from alert_receivers") == [(1, "no answer")]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alerts.store import keep_settings
+from alerts.episodes import write_settings
 from ledger.settings import Budget, effective_rules
 from tests.support.brute import (
     DAY,
@@ -117,7 +117,7 @@ def test_every_budget_equals_brute_force(zone, day):
             ledger.keep(made[1::2])
             ledger.set_clock(now)
             wanted = budgets()
-            keep_settings(ledger.conn, effective_rules({}), wanted, now)
+            write_settings(ledger.conn, effective_rules({}), wanted, now)
             sql = "select budget, spent, from_day, to_day, state from budget_states"
             found = {row[0]: row[1:] for row in ledger.conn.execute(sql)}
             seen = {event["account"] for event in made}, {event["client"] for event in made}
@@ -159,7 +159,7 @@ def test_a_budget_of_a_name_counts_every_key_and_account_that_bears_it(tmp_path)
             Budget(per="day", tokens=22, client="ours", name="c"),
             Budget(per="day", tokens=1, account="ann@example.com", name="gone"),
         ]
-        keep_settings(ledger.conn, effective_rules({}), wanted, now)
+        write_settings(ledger.conn, effective_rules({}), wanted, now)
         sql = "select budget, spent, percent, state from budget_states order by budget"
         assert ledger.conn.execute(sql).fetchall() == [
             ("a", 11, 100.0, "spent"),
@@ -187,7 +187,7 @@ def test_budgets_are_the_same_when_old_events_are_deleted(tmp_path):
             ]
         )
         ledger.set_clock(now)
-        keep_settings(ledger.conn, effective_rules({}), budgets(), now)
+        write_settings(ledger.conn, effective_rules({}), budgets(), now)
         sql = "select budget, spent, unpriced from budget_states order by budget"
         before = ledger.conn.execute(sql).fetchall()
         cut = now // (7 * DAY) * 7 * DAY

@@ -5,10 +5,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from alerts.message import compose
-from alerts.model import Condition, Episode, Letter, Part
-from alerts.quiet import until
-from alerts.rules import CLEAR_MS, Changes, compare
+from alerts.conditions import Condition
+from alerts.delivery import DueAlert, compose, quiet_until
+from alerts.episodes import CLEAR_MS, Changes, Episode, compare
+from alerts.sender import Message
 
 AT = 1_795_604_400_000
 NOTHING = Changes([], [], [], [], [])
@@ -39,24 +39,24 @@ def episode(subject: str = "a", *, clear_since: int | None = None, told: bool = 
             NOTHING._replace(reworded=[(7, condition(sentence="Worse."))]),
             id="what-was-not-told-is-reworded",
         ),
-        pytest.param([], [episode()], NOTHING._replace(away=[7]), id="away"),
+        pytest.param([], [episode()], NOTHING._replace(cleared=[7]), id="away"),
         pytest.param([], [episode(clear_since=AT - CLEAR_MS + 1)], NOTHING, id="away-for-a-moment"),
         pytest.param(
             [condition()],
             [episode(clear_since=AT - CLEAR_MS)],
-            NOTHING._replace(back=[7]),
+            NOTHING._replace(returned=[7]),
             id="back-at-the-last-moment",
         ),
         pytest.param(
             [],
             [episode(clear_since=AT - CLEAR_MS)],
-            NOTHING._replace(over=[episode(clear_since=AT - CLEAR_MS)]),
+            NOTHING._replace(ended=[episode(clear_since=AT - CLEAR_MS)]),
             id="over",
         ),
         pytest.param(
             [condition("b")],
             [episode("a")],
-            NOTHING._replace(begun=[condition("b")], away=[7]),
+            NOTHING._replace(begun=[condition("b")], cleared=[7]),
             id="another-subject-is-another-episode",
         ),
     ],
@@ -88,13 +88,13 @@ def test_quiet_hours_are_local(span, zone, now, ends):
     def at(text: str) -> int:
         return int(datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone)).timestamp() * 1000)
 
-    assert until(span, zone, at(now)) == (ends and at(ends))
+    assert quiet_until(span, zone, at(now)) == (ends and at(ends))
 
 
-def part(number: int, *, severity: str = "warning", over: str = "", begun: bool = True) -> Part:
+def due(number: int, *, severity: str = "warning", over: str = "", begun: bool = True) -> DueAlert:
     """Give an alert to tell of."""
     parts = (*(["begin"] if begun else []), *(["over"] if over else []))
-    return Part(number, parts, severity, f"Alert {number}.", over or None)
+    return DueAlert(number, parts, severity, f"Alert {number}.", over or None)
 
 
 OVER = "2026-11-25 14:20:00"
@@ -103,37 +103,37 @@ OVER = "2026-11-25 14:20:00"
 @pytest.mark.parametrize(
     ("parts", "title", "body", "kind"),
     [
-        pytest.param([part(1)], "alert", "Alert 1.", "warning", id="one"),
+        pytest.param([due(1)], "alert", "Alert 1.", "warning", id="one"),
         pytest.param(
-            [part(1, severity="notice"), part(2), part(3, severity="severe")],
+            [due(1, severity="notice"), due(2), due(3, severity="severe")],
             "3 alerts",
             "- Alert 3.\n- Alert 2.\n- Alert 1.",
             "severe",
             id="the-worst-first",
         ),
         pytest.param(
-            [part(1, over=OVER)],
+            [due(1, over=OVER)],
             "alert",
             f"Alert 1. (Over since {OVER}.)",
             "warning",
             id="both-at-once",
         ),
         pytest.param(
-            [part(1, over=OVER, begun=False)],
+            [due(1, over=OVER, begun=False)],
             "over",
             f"Over since {OVER}. It was: Alert 1.",
             "over",
             id="over",
         ),
         pytest.param(
-            [part(1, over=OVER, begun=False, severity="severe"), part(2)],
+            [due(1, over=OVER, begun=False, severity="severe"), due(2)],
             "alert",
             f"- Alert 2.\n- Over since {OVER}. It was: Alert 1.",
             "warning",
             id="one-of-each",
         ),
         pytest.param(
-            [part(n) for n in range(22)],
+            [due(n) for n in range(22)],
             "22 alerts",
             "\n".join(f"- Alert {n}." for n in range(10))
             + "\nand 12 more: see alert_history on the dashboard.",
@@ -143,10 +143,10 @@ OVER = "2026-11-25 14:20:00"
     ],
 )
 def test_a_message_says_everything_that_is_due(parts, title, body, kind):
-    expected = Letter(1, "json://host", f"cliproxy-ledger: {title}", body, kind)
+    expected = Message(1, "json://host", f"cliproxy-ledger: {title}", body, kind)
     assert compose(1, "json://host", parts) == expected
 
 
-def test_a_letter_does_not_show_its_address():
-    letter = compose(1, "json://planted-token@host", [part(1)])
-    assert repr(letter) == "Letter(receiver=1)"
+def test_a_message_does_not_show_its_address():
+    message = compose(1, "json://planted-token@host", [due(1)])
+    assert repr(message) == "Message(receiver=1)"

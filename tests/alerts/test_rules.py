@@ -512,7 +512,7 @@ def test_budgets_near_and_spent(world):
 
     use(7, noon)
     assert world.told() == []
-    said = "the budget nobody, tokens a week counts nothing: nobody is not known"
+    said = "the budget nobody, tokens a week counts nothing: the ledger has no nobody"
     assert watch.job.remark() == said
     use(1, noon)
     text = "Budget all, tokens a day: {} of 15,000 tokens are used ({} %); the day ends at {}."

@@ -92,9 +92,8 @@ def test_killed_between_telling_and_remembering_it_tells_once_more_and_never_aga
 
 ORPHAN = """
 import os, sys
-from alerts.courier import Courier
-from alerts.model import Letter
-Courier([Letter(1, sys.stdin.read(), "title", "body", "notice")])
+from alerts.sender import Message, Sender
+Sender([Message(1, sys.stdin.read(), "title", "body", "notice")])
 os._exit(0)
 """
 
@@ -103,7 +102,9 @@ def test_whoever_sends_for_a_worker_that_is_gone_does_not(home, receiver):
     command = [sys.executable, "-c", ORPHAN]
     how = {"input": receiver.url.encode(), "env": home.env, "stderr": subprocess.DEVNULL}
     subprocess.run(command, check=True, **how)
-    sending = [one for one in psutil.process_iter() if "alerts.send" in " ".join(cmdline(one))]
+    sending = [
+        one for one in psutil.process_iter() if "alerts.sender_process" in " ".join(cmdline(one))
+    ]
     psutil.wait_procs(sending, timeout=20)
     assert receiver.messages == []
 
@@ -192,7 +193,7 @@ def test_no_address_is_in_a_file_a_log_a_page_or_a_command_line(stopped, receive
     worker = stopped.start("alerts")
     eventually(lambda: receiver.messages)
     lines = [" ".join(one.cmdline()) for one in psutil.Process(worker.pid).children()]
-    assert any("alerts.send" in line for line in lines)
+    assert any("alerts.sender_process" in line for line in lines)
     for process in psutil.process_iter():
         with suppress(psutil.Error):
             assert TOKEN not in " ".join(process.cmdline())
@@ -264,12 +265,12 @@ def test_alert_test_says_of_each_address_whether_it_worked(home, receiver):
         configured(
             home, receiver.url, other.url, f"json://127.0.0.1:1/{TOKEN}", f"nosuchservice://{TOKEN}"
         )
-        said = home.run("alerts.trial", status=1)
+        said = home.run("alerts.testing", status=1)
     assert said.splitlines() == [
-        "1. json://… was told.",
-        "2. json://… was not told (HTTP 403): the service does not let this password or token in.",
-        "3. json://… was not told (not reached): is the host right, and can this machine reach it?",
-        "4. nosuchservice://… was not told (an address that apprise does not know): see the list "
+        "1. json://…: sent.",
+        "2. json://…: not sent (HTTP 403): the service does not accept this password or token.",
+        "3. json://…: not sent (not reached): is the host right, and can this machine reach it?",
+        "4. nosuchservice://…: not sent (an address that apprise does not know): see the list "
         "of services and what each address needs at https://github.com/caronc/apprise/wiki.",
     ]
     assert receiver.messages == [
@@ -280,9 +281,9 @@ def test_alert_test_says_of_each_address_whether_it_worked(home, receiver):
         )
     ]
     configured(home, receiver.url)
-    assert home.run("alerts.trial") == "1. json://… was told.\n"
+    assert home.run("alerts.testing") == "1. json://…: sent.\n"
     configured(home)
-    assert "set alert_urls" in home.run("alerts.trial", status=1)
+    assert "set alert_urls" in home.run("alerts.testing", status=1)
     assert not (home.data / "ledger.db").exists()
 
 

@@ -1,4 +1,4 @@
-"""Whom alerts are sent to, and a worker in the test's own process, with a clock to set."""
+"""A receiver of alerts, and an alerts worker in the test's own process with a settable clock."""
 
 import json
 import threading
@@ -9,8 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from alerts.__main__ import watcher
-from alerts.job import Watcher
+from alerts.__main__ import create
+from alerts.worker import AlertsWorker
 from ledger import prepare
 from ledger.settings import Settings
 from runtime.tasks import Given
@@ -97,11 +97,11 @@ class Watch:
         self.chosen = {"alert_urls": urls, "alert_check_seconds": 0.001, "timezone": zone, **chosen}
         self.job = self.restarted()
 
-    def restarted(self, **chosen: Any) -> Watcher:
+    def restarted(self, **chosen: Any) -> AlertsWorker:
         """Give a worker that remembers nothing but the ledger."""
         self.chosen |= chosen
         settings = Settings(data_dir=str(self.folder), **self.chosen)
-        return watcher(Given(self.conn, settings, None, Namespace(once=True)))
+        return create(Given(self.conn, settings, None, Namespace(once=True)))
 
     def set_clock(self, now: int) -> None:
         """Let it be that instant (ms)."""

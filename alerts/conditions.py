@@ -1,0 +1,160 @@
+"""The conditions that hold now: the built-in rules, from a view, and the user's custom rules."""
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ledger import connect_read_only
+from ledger.errors import translated
+from ledger.file import NAME as LEDGER
+from ledger.settings import ALERT_RULES
+from ledger.statements import statements
+
+SEVERITIES = ("severe", "warning", "notice")
+CONDITIONS = """
+  select rule, subject, severity, sentence, value, threshold, tells_over
+  from alert_conditions
+"""
+UNKNOWN_NAMES = "select budget, named from budget_states where state = 'unknown name'"
+
+CUSTOM_RULES = "custom_rules.sql"
+OLD_CUSTOM_RULES = "own_alerts.sql"
+MOST_ROWS, MOST_SECONDS, LONGEST_SENTENCE = 100, 1.0, 500
+# SQLite instructions between two looks at the clock.
+STEPS = 10_000
+ALLOWED = {
+    sqlite3.SQLITE_SELECT,
+    sqlite3.SQLITE_READ,
+    sqlite3.SQLITE_FUNCTION,
+    sqlite3.SQLITE_RECURSIVE,
+}
+
+
+class Condition(NamedTuple):
+    """A condition that deserves a message; its subject stays the same while it holds."""
+
+    rule: str
+    subject: str
+    severity: str
+    sentence: str
+    value: float | None
+    threshold: float | None
+    tells_over: bool
+    custom: bool = False
+
+
+def current(conn: sqlite3.Connection) -> list[Condition]:
+    """Return every condition of the built-in rules that holds. Raises `Unavailable`."""
+    with translated():
+        rows = conn.execute(CONDITIONS).fetchall()
+    return [Condition._make((*row[:6], bool(row[6]), False)) for row in rows]
+
+
+def clock(conn: sqlite3.Connection) -> int:
+    """Return the instant (ms) that the views use as now. Raises `Unavailable`."""
+    with translated():
+        now: int = conn.execute("select now from clock").fetchone()[0]
+        return now
+
+
+def unknown_names(conn: sqlite3.Connection) -> list[str]:
+    """Return a note for each budget whose account or client is not in the ledger.
+
+    Raises `Unavailable`.
+    """
+    with translated():
+        rows = conn.execute(UNKNOWN_NAMES).fetchall()
+    return [
+        f"the budget {budget} counts nothing: the ledger has no {name}" for budget, name in rows
+    ]
+
+
+class InvalidRow(Exception):
+    """The result of a custom rule cannot be used; the text is the reason."""
+
+
+class CustomRules:
+    """The user's queries beside the ledger; `problem` is what was wrong at the last check."""
+
+    def __init__(self, folder: Path) -> None:
+        self._ledger = folder / LEDGER
+        self._file = folder / CUSTOM_RULES
+        self._old_file = folder / OLD_CUSTOM_RULES
+        self.problem: str | None = None
+
+    def current(self) -> list[Condition] | None:
+        """Run every query; empty without a file, None when one of them failed.
+
+        Raises `Unavailable`.
+        """
+        self.problem = None
+        try:
+            script = self._file.read_text("utf-8")
+            with translated(), closing(self._open()) as conn:
+                return [row for query in statements(script) for row in run(conn, query)]
+        except FileNotFoundError:
+            if self._old_file.exists():
+                self.problem = f"{OLD_CUSTOM_RULES} is not read: rename it to {CUSTOM_RULES}"
+            return []
+        except (OSError, ValueError, sqlite3.Error, InvalidRow) as error:
+            is_slow = "interrupted" in str(error)
+            reason = f"it takes over {MOST_SECONDS:g} s" if is_slow else error
+            self.problem = f"{CUSTOM_RULES}: {reason}"
+            return None
+
+    def _open(self) -> sqlite3.Connection:
+        """Open the ledger for queries that only read and are interrupted when they take long."""
+        conn = connect_read_only(self._ledger)
+        deadline = time.monotonic() + MOST_SECONDS
+        conn.set_progress_handler(lambda: time.monotonic() > deadline, STEPS)
+        conn.set_authorizer(authorize)
+        return conn
+
+
+def authorize(action: int, *_: str | None) -> int:
+    """Allow a query to read, and deny everything else."""
+    return sqlite3.SQLITE_OK if action in ALLOWED else sqlite3.SQLITE_DENY
+
+
+def run(conn: sqlite3.Connection, query: str) -> Iterator[Condition]:
+    """Run one query of a custom rule; raises `InvalidRow` or `sqlite3.Error`."""
+    cursor = conn.execute(query)
+    columns = [column[0] for column in cursor.description or ()]
+    # A statement that is only a comment has no columns.
+    if columns and not {"subject", "sentence"} <= set(columns):
+        raise InvalidRow("each query must return subject and sentence")
+    rows = cursor.fetchmany(MOST_ROWS + 1)
+    if len(rows) > MOST_ROWS:
+        raise InvalidRow(f"a query returns more than {MOST_ROWS} rows")
+    for row in rows:
+        yield parse(dict(zip(columns, row, strict=True)))
+
+
+def parse(row: dict[str, Any]) -> Condition:
+    """Parse one row of a custom rule; raises `InvalidRow`."""
+    rule, severity = row.get("rule") or "custom", row.get("severity") or "warning"
+    if rule in ALERT_RULES:
+        raise InvalidRow(f"the rule {rule} is built in: use another name")
+    if severity not in SEVERITIES:
+        raise InvalidRow(f"severity must be {', '.join(SEVERITIES)}")
+    sentence = " ".join(str(row["sentence"] or "").split())[:LONGEST_SENTENCE]
+    if not sentence or row["subject"] is None:
+        raise InvalidRow("subject and sentence must not be empty")
+    return Condition(
+        rule=str(rule),
+        subject=str(row["subject"]),
+        severity=severity,
+        sentence=sentence,
+        value=number(row.get("value")),
+        threshold=number(row.get("threshold")),
+        tells_over=bool(row.get("tells_over")),
+        custom=True,
+    )
+
+
+def number(value: Any) -> float | None:
+    """Return a number, None for any other value."""
+    return float(value) if isinstance(value, int | float) else None

@@ -1,0 +1,139 @@
+"""The alerts worker: check the conditions, write the episodes, send the messages."""
+
+import logging
+import sqlite3
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from alerts import conditions, delivery, episodes
+from alerts.conditions import CustomRules
+from alerts.delivery import DueAlert
+from alerts.sender import Result, Sender
+from runtime.errors import Refused, Unavailable
+
+log = logging.getLogger(__name__)
+
+READ_SECONDS, CLOSE_SECONDS = 0.5, 3.0
+
+
+class Parts(NamedTuple):
+    """The parts of the worker. For `calm_ms` after a start or a pause it begins no episode."""
+
+    conn: sqlite3.Connection
+    folder: Path
+    urls: Mapping[int, str]
+    quiet_hours: str
+    zone: str
+    every_seconds: float
+    calm_ms: int
+
+
+class AlertsWorker:
+    """The job of the alerts worker."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._custom_rules = CustomRules(parts.folder)
+        self._check_due = 0.0
+        self._checked_at: int | None = None
+        self._calm_until = 0
+        self._sender: Sender | None = None
+        self._sending: Mapping[int, list[DueAlert]] = {}
+        self._unwritten: list[tuple[Result, list[DueAlert]]] = []
+        self._notes: list[str] = []
+
+    def step(self) -> int:
+        """Check the conditions when it is time, and continue sending. Raises `Unavailable`."""
+        self._take_results(READ_SECONDS)
+        changes = 0
+        if time.monotonic() >= self._check_due:
+            changes = self._check()
+            self._check_due = time.monotonic() + self._parts.every_seconds
+        return changes + self._send()
+
+    def remark(self) -> str | None:
+        """Return what prevents an alert from being found or sent."""
+        return "; ".join(self._notes) or None
+
+    def failed(self, error: Unavailable | Refused) -> None:
+        """Check again at the next step."""
+        self._check_due = 0.0
+
+    def close(self) -> None:
+        """Wait briefly for messages on their way; those without a result are sent again."""
+        deadline = time.monotonic() + CLOSE_SECONDS
+        try:
+            while (self._sender or self._unwritten) and time.monotonic() < deadline:
+                self._take_results(READ_SECONDS)
+        except Unavailable as error:
+            log.warning("the last results could not be written: %s", error)
+        if self._sender:
+            self._sender.end()
+
+    def _check(self) -> int:
+        """Write the changes since the last check; return how many alerts began or ended."""
+        conn, at = self._parts.conn, conditions.clock(self._parts.conn)
+        if not self._is_calm(at):
+            return 0
+        current, open_episodes = conditions.current(conn), episodes.read_open(conn)
+        custom = self._custom_rules.current()
+        if custom is None:
+            # Whether these hold is not known: their episodes stay as they are.
+            open_episodes = [episode for episode in open_episodes if not episode.custom]
+        changes = episodes.compare([*current, *(custom or ())], open_episodes, at)
+        if not changes.are_none:
+            episodes.write(conn, changes, at, self._quiet_until(at))
+        if changes.begun or changes.ended:
+            log.info("%d alerts began, %d ended", len(changes.begun), len(changes.ended))
+        self._update_notes()
+        return len(changes.begun) + len(changes.ended)
+
+    def _is_calm(self, at: int) -> bool:
+        """Return whether the other workers had time to report after a start or a sleep."""
+        longest_ms = 4 * self._parts.every_seconds * 1000 + 10_000
+        before, self._checked_at = self._checked_at, at
+        if before is None or not 0 <= at - before <= longest_ms:
+            self._calm_until = at + self._parts.calm_ms
+        return at >= self._calm_until
+
+    def _send(self) -> int:
+        """Send what is due unless a batch is on its way; return how many messages are."""
+        if self._sender:
+            return len(self._sending)
+        at = conditions.clock(self._parts.conn)
+        is_quiet = self._quiet_until(at) is not None
+        self._sending = delivery.due(self._parts.conn, at, is_quiet=is_quiet)
+        messages = [
+            delivery.compose(receiver, self._parts.urls[receiver], alerts)
+            for receiver, alerts in self._sending.items()
+        ]
+        if messages:
+            self._sender = Sender(messages)
+        return len(messages)
+
+    def _take_results(self, wait: float) -> None:
+        """Write the results of messages on their way. Raises `Unavailable`."""
+        if self._sender:
+            results = self._sender.results(wait)
+            self._unwritten += [(result, self._sending[result.receiver]) for result in results]
+            if self._sender.is_done:
+                self._sender = None
+        if not self._unwritten:
+            return
+        at = conditions.clock(self._parts.conn)
+        delivery.write_results(self._parts.conn, self._unwritten, at)
+        for result, _ in self._unwritten:
+            if result.error:
+                log.warning("a message could not be sent: %s", result.error)
+        self._unwritten.clear()
+        self._update_notes()
+
+    def _update_notes(self) -> None:
+        conn, problem = self._parts.conn, self._custom_rules.problem
+        self._notes = delivery.receiver_problems(conn) + conditions.unknown_names(conn)
+        self._notes += [problem] if problem else []
+
+    def _quiet_until(self, at: int) -> int | None:
+        return delivery.quiet_until(self._parts.quiet_hours, self._parts.zone, at)
