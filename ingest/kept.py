@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 from msgspec.structs import fields
 
 from ingest.payload import Breakdown, Fail, InputParts, OutputParts, Payload, Tokens
-from ingest.scrub import EMAIL, LONGEST_LOOK, scrubbed, told
+from ingest.scrub import told
+from ledger.redaction import EMAIL, LONGEST_TEXT, redact
 
 EXCERPT_LENGTH, LONGEST_KEPT = 300, 256_000
 NAME = re.compile(r"[\w./:*+()@ -]{0,120}")
@@ -75,7 +76,7 @@ def kept_record(raw: bytes, replace: Callable[[str], str]) -> tuple[str, str]:
         cleaner = Cleaner(replace, keys_of(record))
         return "json", json.dumps(cleaner.clean(record), ensure_ascii=True, allow_nan=False)
     except (ValueError, RecursionError):
-        return "excerpt", excerpt(raw[:LONGEST_LOOK].decode("utf-8", "replace"))
+        return "excerpt", excerpt(raw[:LONGEST_TEXT].decode("utf-8", "replace"))
 
 
 def keys_of(record: Any) -> list[str]:
@@ -92,7 +93,7 @@ def excerpt(text: str) -> str:
         value = value if value in FIELDS or is_harmless(value, field) else "…"
         return f'"{field if field in FIELDS else "…"}":"{value}"' if field else f'"{value}"'
 
-    return scrubbed(QUOTED.sub(shown, text))[:EXCERPT_LENGTH]
+    return redact(QUOTED.sub(shown, text))[:EXCERPT_LENGTH]
 
 
 def is_harmless(text: str, field: str) -> bool:
@@ -102,4 +103,4 @@ def is_harmless(text: str, field: str) -> bool:
     if field == "source":
         return bool(EMAIL.fullmatch(text))
     is_name = field in NAMES and bool(NAME.fullmatch(text))
-    return is_name and scrubbed(text) == " ".join(text.split())
+    return is_name and redact(text) == " ".join(text.split())

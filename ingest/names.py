@@ -4,9 +4,9 @@ import sqlite3
 from typing import NamedTuple
 
 from ingest.payload import Payload
-from ingest.scrub import EMAIL
 from ledger.keys import Salt
 from ledger.prices import Rates, price_id
+from ledger.redaction import EMAIL
 
 NAMED = {
     table: (

@@ -6,7 +6,6 @@ account that the proxy tried before.
 """
 
 import json
-import re
 import sqlite3
 from collections.abc import Callable, Iterable
 from math import isfinite
@@ -16,17 +15,14 @@ import msgspec
 
 from ingest.parse import Usage
 from ingest.payload import Payload
+from ledger.quota_headers import allowed
 
 PROVIDERS = ("codex", "claude")
 REFUSED = 429
-# Not the turn state, which is a token, nor the free text of promotions.
-ALLOWED = re.compile(
-    r"x-codex-(?!turn-|promo-)[a-z0-9._-]+|anthropic-ratelimit-[a-z0-9_-]+|retry-after"
-)
 FAMILY = "x-codex-active-limit"
 EXHAUSTED = ("usage_limit_reached", "usage_not_included")
 ERROR_FIELDS = ("type", "code", "resets_at", "resets_in_seconds")
-MOST_HEADERS, LONGEST_VALUE, LONGEST_BODY = 80, 200, 10_000
+LONGEST_BODY = 10_000
 KEEP = """
   insert into quota_signals
     (credential_id, family, observed_at, failed, status_code, headers, error)
@@ -85,25 +81,19 @@ def may_tell(usage: Usage) -> bool:
 
 def told(payload: Payload) -> Told | None:
     """Pick what an event tells of quotas; None when that is nothing."""
-    headers = allowed(payload.response_headers)
+    headers = quota_headers(payload.response_headers)
     error = exhaustion(payload) if payload.failed else None
     if not headers and error is None:
         return None
     return Told(headers.get(FAMILY, "").lower()[:60], headers, error)
 
 
-def allowed(raw: msgspec.Raw) -> dict[str, str]:
-    """Keep the first value of each allow-listed header, names in lower case."""
+def quota_headers(raw: msgspec.Raw) -> dict[str, str]:
+    """Return the first value of each allowed header, names in lower case."""
     try:
-        headers = decoder.decode(raw) if len(bytes(raw)) > 2 else {}
+        return allowed(decoder.decode(raw)) if len(bytes(raw)) > 2 else {}
     except (msgspec.DecodeError, UnicodeDecodeError):
         return {}
-    found: dict[str, str] = {}
-    for name, values in headers.items():
-        value = next((value for value in values if value.strip()), "")
-        if value and len(value) <= LONGEST_VALUE and ALLOWED.fullmatch(name.lower()):
-            found[name.lower()] = value
-    return found if len(found) <= MOST_HEADERS else {}
 
 
 def exhaustion(payload: Payload) -> dict[str, str | int | float] | None:

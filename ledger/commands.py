@@ -110,7 +110,7 @@ def main() -> None:
     chosen = parser().parse_args()
     try:
         chosen.run(chosen)
-    except (Unavailable, NewerLedger, safekeeping.Damaged, safekeeping.Held) as error:
+    except (Unavailable, NewerLedger, safekeeping.Damaged) as error:
         raise SystemExit(str(error)) from error
     except sqlite3.DatabaseError as error:
         raise SystemExit(f"The ledger cannot be read: {error}.") from error

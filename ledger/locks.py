@@ -1,4 +1,8 @@
-"""Who works on a data folder: a lock file each, held for as long as a process lives."""
+"""Lock files of a data folder: one worker of a kind, and no worker during a restore.
+
+A lock is held until its process ends, however it ends. It is on the open file, not in its content:
+the content is the process id, for messages.
+"""
 
 import fcntl
 import os
@@ -6,37 +10,45 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-# Readers, of which there may be several, share theirs.
+# Dashboards, of which there may be several, share theirs.
 WORKERS = ("ingest", "quota", "alerts", "web", "import")
 
 
-class Held(Exception):
-    """A process holds a lock; the text says which."""
+class LockHeld(SystemExit):
+    """Another process holds a lock; the text is a sentence with its process id."""
 
     def __init__(self, name: str, process: str, folder: Path) -> None:
-        super().__init__(f"{name} (process {process}) is running on {folder}")
+        super().__init__(f"{name} (process {process}) is already running on {folder}.")
         self.process = process
 
 
-def lock(folder: Path, name: str, *, shared: bool = False) -> int:
-    """Take a lock file; gives its descriptor. Raises `Held` when another process has it."""
-    descriptor = os.open(folder / f"{name}.lock", os.O_CREAT | os.O_RDWR, 0o600)
+def hold(folder: Path, name: str, *, shared: bool = False) -> int:
+    """Take a lock until this process ends; returns the file descriptor.
+
+    Raises `LockHeld` when another process holds it.
+    """
+    descriptor = open_lock(folder, name)
     kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     try:
         fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError:
-        other = os.pread(descriptor, 20, 0).decode() or "unknown"
+        process = os.pread(descriptor, 20, 0).decode() or "unknown"
         os.close(descriptor)
-        raise Held(name, other, folder) from None
+        raise LockHeld(name, process, folder) from None
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, str(os.getpid()).encode(), 0)
     return descriptor
 
 
+def open_lock(folder: Path, name: str) -> int:
+    """Open a lock file, readable by its owner alone; returns the file descriptor."""
+    return os.open(folder / f"{name}.lock", os.O_CREAT | os.O_RDWR, 0o600)
+
+
 @contextmanager
 def waiting_lock(folder: Path, name: str) -> Iterator[None]:
-    """Hold a lock file for a while, after waiting for whoever has it."""
-    descriptor = os.open(folder / f"{name}.lock", os.O_CREAT | os.O_RDWR, 0o600)
+    """Hold a lock inside the block, after waiting for its holder."""
+    descriptor = open_lock(folder, name)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
@@ -45,25 +57,25 @@ def waiting_lock(folder: Path, name: str) -> Iterator[None]:
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Keep every worker away from a folder. Raises `Held` while one is running."""
-    taken: list[int] = []
+def exclusive(folder: Path) -> Iterator[None]:
+    """Hold the lock of every worker inside the block. Raises `LockHeld` while one is running."""
+    held: list[int] = []
     try:
         for name in WORKERS:
-            taken.append(lock(folder, name))
+            held.append(hold(folder, name))
         yield
     finally:
-        for descriptor in taken:
+        for descriptor in held:
             os.close(descriptor)
 
 
 def holders(folder: Path) -> list[tuple[str, str]]:
-    """Give each worker at work on a folder, with its process."""
-    found = []
+    """Return the name and the process id of each worker that is running on a folder."""
+    running = []
     for name in WORKERS:
         if (folder / f"{name}.lock").exists():
             try:
-                os.close(lock(folder, name))
-            except Held as held:
-                found.append((name, held.process))
-    return found
+                os.close(hold(folder, name))
+            except LockHeld as error:
+                running.append((name, error.process))
+    return running

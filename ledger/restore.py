@@ -9,7 +9,7 @@ from ledger.backup import Damaged, keep_safe, private_copy, prove
 from ledger.errors import Unavailable
 from ledger.file import NAME, make_private
 from ledger.keys import SALT_NAME
-from ledger.locks import Held, alone
+from ledger.locks import exclusive
 
 PARTS = (NAME, f"{NAME}-wal", f"{NAME}-shm")
 
@@ -17,15 +17,15 @@ PARTS = (NAME, f"{NAME}-wal", f"{NAME}-shm")
 def restore(file: Path, data: Path) -> Path | None:
     """Restore the backup `file` into the folder `data`; give where the old ledger was put.
 
-    Raises `Damaged` when the backup is not sound, `Held` while a worker runs, `Unavailable` when
-    the folder cannot be written.
+    Raises `Damaged` when the backup is not sound, `LockHeld` while a worker runs, `Unavailable`
+    when the folder cannot be written.
     """
     if not file.is_file():
         raise Damaged(f"there is no file {file}")
     prove(file)
     make_private(data)
     try:
-        with alone(data):
+        with exclusive(data):
             draft = data / f"{NAME}.restoring"
             written = os.open(draft, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
             with open(written, "wb") as opened, file.open("rb") as source:
@@ -52,6 +52,3 @@ def put_aside(data: Path) -> Path | None:
         if (data / name).exists():
             (data / name).rename(aside / name)
     return aside / NAME
-
-
-__all__ = ["Damaged", "Held", "restore"]

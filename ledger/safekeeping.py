@@ -10,13 +10,13 @@ from pathlib import Path
 from ledger import backup as copies
 from ledger import retention, settings
 from ledger.backup import Damaged
-from ledger.locks import Held, alone
+from ledger.locks import exclusive
 from ledger.restore import restore as bring_back
 from ledger.terminal import existing, opened, progress
 
 KEPT_BACKUPS = 7
 
-__all__ = ["COMMANDS", "Damaged", "Held", "describe"]
+__all__ = ["COMMANDS", "Damaged", "describe"]
 
 
 def backup(chosen: argparse.Namespace) -> None:
@@ -61,7 +61,7 @@ def thin(conn: sqlite3.Connection, days: int) -> int:
 
 def shrink(conn: sqlite3.Connection) -> None:
     """Write a file anew that cannot shrink step by step; workers would have to wait."""
-    with alone(existing().parent):
+    with exclusive(existing().parent):
         conn.execute("pragma journal_mode = delete").fetchone()
         conn.execute("pragma auto_vacuum = incremental")
         conn.execute("vacuum")

@@ -6,6 +6,7 @@ from functools import partial
 
 from ledger import settings, transaction
 from ledger.keys import Salt, load_salt
+from ledger.locks import LockHeld
 from ledger.settings import Proxy
 from quota.account_list import listed_accounts
 from quota.account_sync import delete_other_proxies
@@ -14,7 +15,6 @@ from quota.refresh_requests import RefreshProgress
 from quota.report import print_quotas, refresh_by_running_worker
 from quota.sources.choice import KeyDelay, choose_source, require_source
 from quota.worker import PollerParts, ProxyPoller, Shared, SignalReader
-from runtime.lock import Held
 from runtime.loop import Job
 from runtime.proxies import find_all
 from runtime.start import Given, Task, arguments, start_tasks
@@ -71,7 +71,7 @@ def main() -> None:
     """Run the worker; where one is running already, let it refresh for `--once --force`."""
     try:
         start_tasks("quota", plan_tasks, rest=lambda _: REST_SECONDS, flags=FLAGS, finish=finish)
-    except Held:
+    except LockHeld:
         options = arguments("quota", FLAGS)
         if not (options.once and options.force):
             raise

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from email.utils import parsedate_to_datetime
 
+from ledger.redaction import LONGEST_TEXT, redact_strictly
 from quota.json_fields import decode_json, field, has, mapping, text
 from quota.model import Answer, Reading
-from quota.scrub import line
 
 CLOCK_TOLERANCE_MS = 60_000
 CODES = {
@@ -32,6 +32,9 @@ PHRASES = {
     re.compile(r"token[^.]{0,40} (is|has) expired"): "token_expired",
     re.compile(r"invalidated oauth token|token has been (invalidated|revoked)"): "needs_login",
 }
+LONGEST_LINE = 200
+TITLE = re.compile(r"<title[^>]{0,200}>(.*?)</title", re.IGNORECASE | re.DOTALL)
+TAG = re.compile(r"<[^<>]*>")
 CODE = re.compile(r"(?=.*[a-z])[a-z0-9_.-]{1,64}")
 
 
@@ -51,8 +54,15 @@ def open_answer(answer: Answer, *required: str) -> tuple[Answer, dict[str, objec
         observed_at=answer.observed_at,
         http_status=answer.status,
         error_code=next(iter(mapped + codes), None),
-        error_text=_error_line(answer, body),
+        error_text=_error_text(answer, body),
     )
+
+
+def error_line(text: str) -> str | None:
+    """Return one line of at most 200 characters without secrets; HTML is reduced to its title."""
+    title = TITLE.search(text[: 4 * LONGEST_TEXT])
+    line = redact_strictly(TAG.sub(" ", title[1] if title else text[:LONGEST_TEXT]))
+    return line[: LONGEST_LINE - 1] + "…" if len(line) > LONGEST_LINE else line or None
 
 
 def with_server_date(answer: Answer) -> Answer:
@@ -97,7 +107,7 @@ def _codes(answer: Answer, body: object) -> Iterator[str]:
     spots += [answer.headers.get("x-openai-authorization-error"), _header_code(answer)]
     for spot in spots:
         code = spot.strip().lower() if isinstance(spot, str) else ""
-        if CODE.fullmatch(code) and line(code) == code:
+        if CODE.fullmatch(code) and error_line(code) == code:
             yield code
 
 
@@ -110,13 +120,13 @@ def _header_code(answer: Answer) -> object:
     return field(field(error, "error"), "code") or field(error, "code")
 
 
-def _error_line(answer: Answer, body: object) -> str | None:
+def _error_text(answer: Answer, body: object) -> str | None:
     if _is_html(answer):
-        return line(_body_text(answer))
+        return error_line(_body_text(answer))
     error, detail = field(body, "error"), field(body, "detail")
     spots = [field(error, "message"), field(field(error, "message"), "message"), error]
     spots += [field(detail, "message"), detail, field(body, "message")]
-    return next((line(str(spot)) for spot in spots if text(spot)), None)
+    return next((error_line(str(spot)) for spot in spots if text(spot)), None)
 
 
 def _is_html(answer: Answer) -> bool:

@@ -5,9 +5,7 @@ The collector stores them in `quota_signals`.
 """
 
 import json
-import re
 import sqlite3
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -17,10 +15,6 @@ from quota.model import HeaderSignal, Reading
 from quota.providers import PROVIDERS
 from quota.store import load_account, write_reading
 
-# Not the turn state, which is a token, nor the free text of promotions.
-ALLOWED = re.compile(
-    r"x-codex-(?!turn-|promo-)[a-z0-9._-]+|anthropic-ratelimit-[a-z0-9_-]+|retry-after"
-)
 HAS_SIGNALS = "select 1 from quota_signals where taken = 0 limit 1"
 SIGNALS = """
   select
@@ -77,16 +71,6 @@ def add_unlisted_accounts(conn: sqlite3.Connection) -> None:
             load_account(conn, account_id)
             if provider not in PROVIDERS or auth_type == "apikey":
                 conn.execute(SET_NO_SOURCE, (account_id,))
-
-
-def is_allowed(name: str) -> bool:
-    """Return whether a response header, in any case, may be stored."""
-    return ALLOWED.fullmatch(name.strip().lower()) is not None
-
-
-def allowed(headers: Mapping[str, object]) -> dict[str, str]:
-    """Return the allowed headers of a map of values or of lists, names in lower case."""
-    return {name: value for name, value in first_values(headers).items() if is_allowed(name)}
 
 
 def read_signal(signal: HeaderSignal) -> Reading | None:

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from ledger import NewerLedger, Unavailable, prepare, settings, transaction
 from ledger.file import NAME
+from ledger.locks import hold
 from ledger.presence import Presence, Replaced
 from ledger.settings import ROOT, Settings
-from runtime.lock import hold
 from runtime.stop import LOOK_SECONDS, is_gone, starter
 
 PASSWORD_HASH = re.compile(r"pbkdf2_sha256\$\d{4,8}\$[^$]+\$[^$]+")

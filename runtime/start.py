@@ -12,10 +12,10 @@ from typing import NoReturn
 
 from ledger import NewerLedger, prepare, settings
 from ledger.file import make_private
+from ledger.locks import hold
 from ledger.presence import Replaced
 from ledger.settings import Settings
 from runtime.heartbeat import forget_others
-from runtime.lock import hold
 from runtime.loop import Job, patiently
 from runtime.stop import Stop
 from runtime.tasks import Given, Task, Work, begin_logging

@@ -17,11 +17,11 @@ from ingest.names import Names
 from ingest.rows import Rows
 from ledger import Unavailable, prepare, settings
 from ledger.keys import load_salt
+from ledger.locks import hold
 from ledger.prices import Prices
 from ledger.settings import Settings
 from ledger.terminal import progress
 from runtime.heartbeat import now
-from runtime.lock import hold
 
 PROVIDERS = """
   select auth_index, min(provider)

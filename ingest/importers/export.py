@@ -14,7 +14,7 @@ import msgspec
 from ingest.importers.clients import ENDPOINT, PROVIDERS, is_key
 from ingest.importers.lines import BOM, unpacked
 from ingest.importers.reader import Found, Unreadable, readable
-from ingest.scrub import EMAIL
+from ledger.redaction import EMAIL
 
 NEWEST_VERSION = 1
 # Whose model it is, where nobody told the provider: (with an account's address, with a key).

@@ -129,11 +129,11 @@ def test_a_record_too_long_to_be_kept_leaves_an_excerpt():
 
 
 def test_another_process_may_share_the_dashboards_lock_but_not_a_workers(tmp_path):
-    from ledger.locks import Held, lock
+    from ledger.locks import LockHeld, hold
 
-    first, second = (lock(tmp_path, "web", shared=True) for _ in range(2))
-    taken = lock(tmp_path, "ingest")
-    with pytest.raises(Held, match="ingest"):
-        lock(tmp_path, "ingest")
+    first, second = (hold(tmp_path, "web", shared=True) for _ in range(2))
+    taken = hold(tmp_path, "ingest")
+    with pytest.raises(LockHeld, match="ingest"):
+        hold(tmp_path, "ingest")
     for descriptor in (first, second, taken):
         os.close(descriptor)

@@ -10,66 +10,13 @@ from hypothesis import strategies as st
 
 from ingest.kept import kept_record
 from ingest.parse import Rejected, Usage, parse
-from ingest.scrub import Failure, scrubbed
+from ingest.scrub import Failure
 from ledger.keys import Salt
 from tests.support.home import RECORDINGS, recorded
 
 RECORDED = [payload for name in RECORDINGS for payload in recorded(name)]
 SALT = Salt(b"0" * 32)
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        pytest.param("to bob.x+1@mail.example.co.uk!", "to <email>!", id="email"),
-        pytest.param("key sk-proj-ab12", "key <secret>", id="openai"),
-        pytest.param("key sk-ant-api03-Ab_c", "key <secret>", id="anthropic"),
-        pytest.param("key AIzaSyA1234567", "key <secret>", id="google"),
-        pytest.param("key ya29.a0AfH6SMBx", "key <secret>", id="google-token"),
-        pytest.param("key ghp_abc123", "key <secret>", id="github"),
-        pytest.param("key AKIAIOSFODNN7", "key <secret>", id="amazon"),
-        pytest.param("key xai-9fK2mQ7pL4sT8vW1", "key <secret>", id="xai"),
-        pytest.param("无效的令牌sk-abc123", "无效的令牌<secret>", id="after-chinese"),
-        pytest.param("provided: sk-p*****wxyz.", "provided: <secret>", id="half-masked"),
-        pytest.param("API key provided: hunter2", "API key provided: <secret>", id="api-key"),
-        pytest.param("api_key=hunter2&x=1", "api_key=<secret>", id="parameter"),
-        pytest.param('{"password": "hunter2"}', '{"password": "<secret>"}', id="in-json"),
-        pytest.param("X-Api-Key: hunter2, x", "X-Api-Key: <secret>, x", id="header"),
-        pytest.param("Authorization: Bearer a", "Authorization: Bearer <secret>", id="bearer"),
-        pytest.param("authorization=hunter2", "authorization=<secret>", id="authorization"),
-        pytest.param("a Basic aHVudGVy", "a Basic <secret>", id="basic"),
-        pytest.param(f"token {JWT}, x", "token <secret>, x", id="jwt"),
-        pytest.param("Set-Cookie: a=b; c=d", "<cookie>", id="cookie"),
-        pytest.param('x {"Set-Cookie":["a=b"]}', 'x {"<cookie>', id="cookie-in-json"),
-        pytest.param("see https://u:p@h.example/x?k=v", "see <url>", id="url"),
-        pytest.param("see HTTPS://h.example.", "see <url>", id="url-in-capitals"),
-        pytest.param("dial 10.0.0.7:443", "dial <address>", id="address"),
-        pytest.param("dial [2001:db8::1]:443", "dial <address>", id="address-in-brackets"),
-        pytest.param("from 2001:db8::ff00:42 now", "from <address> now", id="long-address"),
-        pytest.param("from ::1", "from <address>", id="short-address"),
-        pytest.param("id 123e4567-e89b-12d3-a456-426614174000", "id <secret>", id="uuid"),
-        pytest.param("org-AbCd1234EfGh5678IjKl", "<secret>", id="organization"),
-        pytest.param("x " + "0123456789abcdef" * 2, "x <secret>", id="hex"),
-        pytest.param("two\nlines\tand  spaces\x00\x1b", "two lines and spaces", id="one-line"),
-        *(
-            pytest.param(text, text, id=text)
-            for text in [
-                "claude-opus-4-5-20251101 is overloaded",
-                "accounts/fireworks/models/llama-v3p1-405b-instruct",
-                "POST /openai/v1/chat/completions",
-                "GeminiInteractionsExecutor skipped it",
-                "max_tokens: 4096 is too many",
-                "retry at 12:34:56 or 2026-08-22T11:15:21",
-                "RESOURCE_EXHAUSTED: type.googleapis.com/google.rpc.RetryInfo",
-                "std::vector, unexpected token",
-            ]
-        ),
-    ],
-)
-def test_secrets_go_and_words_stay(text: str, expected: str) -> None:
-    assert scrubbed(text) == expected
-    assert scrubbed(expected) == expected
 
 
 LIMIT = {"type": "rate_limit_error", "message": "slow down"}

@@ -12,7 +12,7 @@ import pytest
 from ledger import backup as copies
 from ledger import prepare, transaction
 from ledger.backup import BACKUP, Damaged, backups, rotate
-from ledger.locks import Held, alone, lock
+from ledger.locks import LockHeld, exclusive, hold
 from tests.support.home import eventually, recorded
 
 
@@ -125,7 +125,7 @@ def test_a_restore_brings_the_backup_back_and_keeps_the_old_ledger(filled, proxy
 def test_a_restore_is_refused_while_a_worker_runs(filled, worker):
     filled.run("ledger", "backup")
     [file] = backups(filled.data / "backups")
-    held = lock(filled.data, worker, shared=worker == "web")
+    held = hold(filled.data, worker, shared=worker == "web")
     before = (filled.data / "ledger.db").read_bytes()
     said = filled.run("ledger", "restore", str(file), status=1)
     assert f"{worker} (process" in said
@@ -140,8 +140,8 @@ def test_the_dashboard_holds_its_lock(filled):
 
     with (
         closing(client_of(filled)),
-        pytest.raises(Held, match=f"web \\(process {filled.started[-1].pid}\\)"),
-        alone(filled.data),
+        pytest.raises(LockHeld, match=f"web \\(process {filled.started[-1].pid}\\)"),
+        exclusive(filled.data),
     ):
         pass
 

@@ -13,11 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ledger.quota_headers import allowed
 from quota.http import first_values
 from quota.identity import from_file, from_listing
 from quota.model import Account, Answer, HeaderSignal, Reading
 from quota.providers import PROVIDERS
-from quota.signals import allowed, read_signal
+from quota.signals import read_signal
 from quota.sources.management import unwrap
 from quota.verdict import account_verdict, group_verdicts
 

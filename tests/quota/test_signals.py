@@ -6,14 +6,11 @@ from contextlib import closing
 from datetime import datetime
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from ingest import signals
 from ingest.parse import Usage, parse
 from ingest.payload import Payload
 from ledger import connect, prepare
-from quota import signals as quota_signals
 from quota.signals import take_signals
 from tests.support.home import KEY, RECORDINGS, recorded
 from tests.support.quota_ledger import rows
@@ -196,13 +193,6 @@ def test_nothing_of_a_header_map_is_kept_but_the_allowed(events):
     content = b"".join(f.read_bytes() for f in events.home.data.rglob("*") if f.is_file())
     for planted in (b"planted-", b"p-0004", b"p-0005", KEY.encode()):
         assert planted not in content
-
-
-@given(st.text(alphabet="x-codexanthropicratelimitturnpromo_.0 X", max_size=40) | st.text())
-@settings(max_examples=300)
-def test_both_rooms_allow_the_same_headers(name):
-    assert quota_signals.is_allowed(name) == bool(signals.ALLOWED.fullmatch(name.strip().lower()))
-    assert quota_signals.ALLOWED.pattern == signals.ALLOWED.pattern
 
 
 @pytest.mark.parametrize(
