@@ -46,6 +46,7 @@ def install(manager: Manager) -> None:
 
 def uninstall(manager: Manager) -> None:
     """Stop the services and remove what was installed; the data stays."""
+    data = settings.read().data_folder
     files, away = manager.installed(), manager.away()
     if not files:
         print(f"No services are installed with {manager.name}.")
@@ -60,8 +61,7 @@ def uninstall(manager: Manager) -> None:
     print(f"Removed {len(files)} files from {files[0].parent}.")
     if away:
         print(f"{away} What runs of them goes on until you log out.")
-    data, file = settings.read().data_folder, settings.config_path()
-    print(f"The data stays in {data}, the settings in {file}.")
+    print(f"The data stays in {data}, the settings in {settings.config_path()}.")
 
 
 def status(manager: Manager) -> None:

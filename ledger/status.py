@@ -140,7 +140,7 @@ def main(given: list[str]) -> int:
     chosen = arguments(given)
     try:
         status = read()
-    except Unavailable as error:
+    except (Unavailable, SystemExit) as error:
         # A status bar shows what is printed, and nothing else.
         print(json.dumps({"error": str(error)}) if chosen.json else f"! {error}")
         return 1
