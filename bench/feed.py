@@ -8,7 +8,7 @@ from typing import Self, TypeVar
 
 from bench.workload import Workload
 from ingest.parse import parse
-from ingest.proxies import Collection
+from ingest.proxies import ProxyRow
 from ingest.spool import Batch
 from ingest.store import Store
 from ledger import prepare
@@ -40,7 +40,7 @@ class Feed:
         self.proxy_id = proxies.find(self.conn, row[0] if row else PROXY)
         self.salt = load_salt(folder)
         self._store = Store(self.conn, self.proxy_id, self.salt, Prices({}))
-        self._number = Collection(self.conn, self.proxy_id).last_batch()
+        self._number = ProxyRow(self.conn, self.proxy_id).last_batch()
 
     def __enter__(self) -> Self:
         return self
@@ -58,7 +58,7 @@ class Feed:
         """Store one batch; gives how many of it are new."""
         self._number += 1
         batch = Batch(self._number, "resp", now(), records)
-        return self._store.keep(batch, map(parse, records)).stored
+        return self._store.write(batch, map(parse, records)).stored
 
     def keep_all(self, workload: Workload, moments: Iterable[float]) -> Iterator[int]:
         """Make up and store an event for each moment; gives the size of each batch."""

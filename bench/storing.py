@@ -13,11 +13,10 @@ from bench.feed import Feed, batches
 from bench.figures import Part, Section, at_least, number
 from bench.plan import Plan
 from bench.workload import DAY, DAYS_OF_LATE, LATE_SHARE, Workload, even
-from ingest.events import KEEP_EVENTS
 from ingest.parse import parse
-from ingest.proxies import Collection
+from ingest.proxies import ProxyRow
 from ingest.spool import Batch
-from ingest.store import Store
+from ingest.store import ADD_EVENT, Store
 from ledger.prices import Prices
 from runtime.heartbeat import now
 
@@ -53,7 +52,7 @@ class Clocked:
     def _kind(self, sql: str) -> str:
         if "rollup" in sql or "fresh" in sql:
             return "rollups"
-        return {"commit": "commit", KEEP_EVENTS: "insert"}.get(sql, "everything else")
+        return {"commit": "commit", ADD_EVENT: "insert"}.get(sql, "everything else")
 
 
 def measure(home: Path, plan: Plan) -> Part:
@@ -94,14 +93,14 @@ def breakdown(feed: Feed, plan: Plan, *, seconds: float) -> dict[str, float]:
     """Give the seconds that an event spends in each step."""
     conn = Clocked(feed.conn)
     store = Store(conn, feed.proxy_id, feed.salt, Prices({}))  # type: ignore[arg-type]
-    last = Collection(feed.conn, feed.proxy_id).last_batch()
+    last = ProxyRow(feed.conn, feed.proxy_id).last_batch()
     spent, made = dict.fromkeys(STEPS, 0.0), records(plan, seconds, seed=1)
     begun = time.perf_counter()
     for batch_number, some in enumerate(made, start=last + 1):
         before = time.perf_counter()
         parsed = [parse(record) for record in some]
         spent["parse"] += time.perf_counter() - before
-        store.keep(Batch(batch_number, "resp", now(), some), parsed)
+        store.write(Batch(batch_number, "resp", now(), some), parsed)
     whole = time.perf_counter() - begun
     spent |= conn.spent
     spent["rows, cost, quota headers"] = whole - sum(spent.values())

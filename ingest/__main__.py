@@ -4,15 +4,14 @@ import sys
 from functools import partial
 from typing import NamedTuple
 
-from ingest import former, proxies, replay
-from ingest.asking import Asker, Told
-from ingest.job import Collector, Parts
+from ingest import proxies, replay
+from ingest.collector import Collector, Parts
+from ingest.idle import Retention, StatusPoll, StatusTarget
 from ingest.management import Management
 from ingest.reconcile import Reconciliation
-from ingest.source import source
-from ingest.spool import Spool, file_of
+from ingest.source import make_source
+from ingest.spool import Spool, spool_file
 from ingest.store import Store
-from ingest.thinning import Thinning
 from ledger import Unavailable
 from ledger.file import NAME
 from ledger.keys import Salt, load_salt
@@ -26,56 +25,56 @@ from runtime.start import Given, Task, start_tasks
 from runtime.tasks import for_each
 
 
-class Known(NamedTuple):
-    """What every collector is told: the salt, the prices, whose last collector was killed."""
+class Shared(NamedTuple):
+    """What all collectors share: the salt, the prices, the proxies whose collector was killed."""
 
     salt: Salt
     prices: Prices
     killed: frozenset[int]
 
 
-def collectors(given: Given) -> list[Task]:
-    """Plan a collector for each proxy, once what former ones left behind is in the ledger."""
-    conn, settings = given.conn, given.settings
+def collectors(context: Given) -> list[Task]:
+    """Return a task for each proxy, after settling the removed proxies."""
+    conn, settings = context.conn, context.settings
     require_key(settings)
     salt, prices = load_salt(settings.data_folder), Prices(settings.prices)
     pool = settings.pool
     ids = find_all(conn, pool)
-    killed = frozenset(id_ for id_ in ids if proxies.was_killed(conn, id_))
+    killed = frozenset(proxy_id for proxy_id in ids if proxies.was_killed(conn, proxy_id))
 
-    def store(proxy_id: int) -> Store:
+    def make_store(proxy_id: int) -> Store:
         return Store(conn, proxy_id, salt, prices)
 
-    former.settle(conn, settings.data_folder, ids, store)
-    make = partial(collector, Known(salt, prices, killed))
+    proxies.settle_removed(conn, settings.data_folder, ids, make_store)
+    make = partial(make_collector, Shared(salt, prices, killed))
     return for_each("ingest", zip(ids, pool, strict=True), make)
 
 
-def collector(known: Known, given: Given, proxy_id: int, proxy: Proxy) -> Collector:
-    """Wire the collector of one proxy."""
-    conn, settings = given.conn, given.settings
-    collection = proxies.Collection(conn, proxy_id)
-    refusals = Refusals(conn, proxy_id, known.salt.key(proxy.key))
-    told = Told(collection, Reconciliation(conn, proxy_id), refusals)
+def make_collector(shared: Shared, context: Given, proxy_id: int, proxy: Proxy) -> Collector:
+    """Return the collector of one proxy."""
+    conn, settings = context.conn, context.settings
+    row = proxies.ProxyRow(conn, proxy_id)
+    refusals = Refusals(conn, proxy_id, shared.salt.key(proxy.key))
+    target = StatusTarget(row, Reconciliation(conn, proxy_id), refusals)
     file = settings.data_folder / NAME
     parts = Parts(
-        source=source(proxy, settings.usage_source),
-        asker=Asker(Management(proxy.url, proxy.key), told),
-        spool=Spool(file_of(settings.data_folder, proxy_id)),
-        store=Store(conn, proxy_id, known.salt, known.prices),
-        collection=collection,
+        source=make_source(proxy, settings.usage_source),
+        spool=Spool(spool_file(settings.data_folder, proxy_id)),
+        store=Store(conn, proxy_id, shared.salt, shared.prices),
+        proxy=row,
         refusals=refusals,
         presence=Presence(file),
         wal=Wal(conn, file),
-        thinning=Thinning(conn, settings.keep_events_days),
+        status_poll=StatusPoll(Management(proxy.url, proxy.key), target),
+        retention=Retention(conn, settings.keep_events_days),
     )
-    job = Collector(parts, batch_size=settings.batch_size)
+    collector = Collector(parts, batch_size=settings.batch_size)
     try:
-        job.recover(was_killed=proxy_id in known.killed)
+        collector.recover(was_killed=proxy_id in shared.killed)
     except Unavailable:
-        job.close()
+        collector.close()
         raise
-    return job
+    return collector
 
 
 def main() -> None:

@@ -1,126 +1,196 @@
-"""Ask the proxy's management API: one key, one attempt, short sentences.
+"""Query the management API of a proxy: its status, and the attempts that it has counted.
 
-Wire format: `internal/api/server_management.go` of CLIProxyAPI.
+Wire format: `internal/api/server_management.go` of CLIProxyAPI. Each method sends each request
+once. `api-key-usage` names keys in clear: only their `auth_index` leaves this module.
 """
 
+import hashlib
+from collections.abc import Iterator
 from functools import cache
 from ssl import SSLContext
 from typing import Any, NamedTuple
 
 import httpx
 
-from ingest.counters import Counted, of_files, of_keys
 from runtime.errors import Unavailable
 from runtime.refusals import refusal
 
-ANSWER_SECONDS = 4.0
+TIMEOUT_SECONDS = 4.0
+# The `auth_index` of a configured key is a hash of its kind, its base URL and the key. These
+# providers have a kind of their own; all others are OpenAI-compatible.
+PROVIDERS_WITH_KIND = {"gemini", "claude", "codex", "xai", "vertex", "interactions"}
 
 
-class NoAnswer(Unavailable):
-    """The proxy was asked, but no answer came, or not the whole of it."""
+class NoResponse(Unavailable):
+    """The request may have reached the proxy, but no complete response came back."""
 
 
 class Status(NamedTuple):
-    """What the proxy says of itself; None is unknown."""
+    """The proxy's version and its settings for the usage queue; None is unknown."""
 
     version: str | None
     statistics_enabled: bool | None
     retention_seconds: int | None
 
 
+class Attempts(NamedTuple):
+    """Attempts of one credential since the proxy's start."""
+
+    success: int
+    failed: int
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.success + self.failed
+
+
 class Management:
     """The management API of one proxy, below `/v0/management`."""
 
-    def __init__(self, address: str, key: str, *, patience: float = ANSWER_SECONDS) -> None:
-        self._where = f"the proxy at {address.removeprefix('http://')}"
+    def __init__(self, address: str, key: str, *, timeout: float = TIMEOUT_SECONDS) -> None:
+        self._peer = f"the proxy at {address.removeprefix('http://')}"
         self._client = httpx.Client(
             base_url=f"{address}/v0/management/",
-            headers={"Authorization": f"Bearer {key}".encode(), "User-Agent": "cliproxy-ledger"},
-            timeout=patience,
-            # A proxy for the outside world must not carry the key of a local one.
+            headers={b"Authorization": f"Bearer {key}".encode(), b"User-Agent": b"cliproxy-ledger"},
+            timeout=timeout,
+            # The environment's HTTP proxy must not see the key of a local one.
             trust_env=False,
-            verify=certificates(),
+            verify=tls_context(),
         )
 
     def get(self, name: str, **parameters: int) -> httpx.Response:
-        """Ask one thing. Raises `Unavailable`, or `Refused` for a wrong key or a ban.
+        """Return the response to `GET name`.
 
-        It is `NoAnswer` where the proxy may have done what it was asked.
+        Raises `Refused` for a wrong key or a ban, `NoResponse` where the proxy may have processed
+        the request, else `Unavailable`.
         """
         try:
-            answer = self._client.get(name, params=parameters or None)
+            response = self._client.get(name, params=parameters or None)
         except httpx.ConnectError as error:
-            raise Unavailable(f"{self._where} is not there") from error
+            raise Unavailable(f"{self._peer} is not there") from error
         except (httpx.ConnectTimeout, httpx.LocalProtocolError) as error:
-            raise Unavailable(f"{self._where} cannot be asked") from error
+            raise Unavailable(f"{self._peer} cannot be asked") from error
         except httpx.HTTPError as error:
-            raise NoAnswer(f"{self._where} does not answer") from error
-        if answer.status_code == 200:
-            return answer
-        raise self._told(answer)
+            raise NoResponse(f"{self._peer} does not answer") from error
+        if response.status_code == 200:
+            return response
+        raise self._error(response)
 
-    def _told(self, answer: httpx.Response) -> Exception:
-        """Sort an answer that is no success by what to do about it."""
-        status, text = answer.status_code, answer.text[:200]
-        if status in (401, 403) and (refused := refusal(text, self._where)):
+    def _error(self, response: httpx.Response) -> Exception:
+        """Return the exception for a response that is no success."""
+        status, text = response.status_code, response.text[:200]
+        if status in (401, 403) and (refused := refusal(text, self._peer)):
             return refused
         if status in (401, 403):
-            return Unavailable(f"{self._where} says: {field(answer, 'error') or status}")
+            return Unavailable(f"{self._peer} says: {json_field(response, 'error') or status}")
         if status == 404:
             return Unavailable(
-                f"{self._where} serves no usage queue: set remote-management.secret-key in its "
+                f"{self._peer} serves no usage queue: set remote-management.secret-key in its "
                 "config.yaml, and use CLIProxyAPI v6.10.8 or newer"
             )
-        return Unavailable(f"{self._where} answers with status {status}")
+        return Unavailable(f"{self._peer} answers with status {status}")
 
     def status(self) -> Status:
-        """Ask for version, statistics switch and retention."""
-        answer = self.get("usage-statistics-enabled")
-        enabled = field(answer, "usage-statistics-enabled")
-        # The whole configuration holds keys in clear: one number of it is looked at.
-        retention = field(self.get("config"), "redis-usage-queue-retention-seconds")
+        """Return the version, the statistics switch and the queue's retention."""
+        response = self.get("usage-statistics-enabled")
+        enabled = json_field(response, "usage-statistics-enabled")
+        # The configuration holds keys in clear: only this one number of it is read.
+        retention = json_field(self.get("config"), "redis-usage-queue-retention-seconds")
         return Status(
-            version=answer.headers.get("X-CPA-VERSION"),
+            version=response.headers.get("X-CPA-VERSION"),
             statistics_enabled=enabled if isinstance(enabled, bool) else None,
             retention_seconds=retention_seconds(retention),
         )
 
-    def counts(self) -> dict[str, Counted]:
-        """Ask what was counted of each credential since the proxy's start, by auth_index."""
-        listing = parsed(self.get("auth-files"))
+    def attempts(self) -> dict[str, Attempts]:
+        """Return the attempts of each credential since the proxy's start, by `auth_index`."""
+        files = json_body(self.get("auth-files"))
         try:
-            usage = parsed(self.get("api-key-usage"))
+            keys = json_body(self.get("api-key-usage"))
         except Unavailable:
-            usage = None
-        return of_keys(usage, listing) | of_files(listing)
+            keys = None
+        return key_attempts(keys, files) | file_attempts(files)
 
     def close(self) -> None:
-        """End the connections."""
+        """Close the connections."""
         self._client.close()
 
 
 @cache
-def certificates() -> SSLContext:
-    """Give what TLS connections are checked by; it is large, and the same for every proxy."""
+def tls_context() -> SSLContext:
+    """Return the context that verifies TLS; it is large, and the same for every proxy."""
     return httpx.create_ssl_context(trust_env=False)
 
 
-def field(answer: httpx.Response, name: str) -> object:
-    """Give one field of a JSON object; None when there is no such thing."""
-    found = parsed(answer)
-    return found.get(name) if isinstance(found, dict) else None
-
-
-def parsed(answer: httpx.Response) -> Any:
-    """Give an answer's JSON; None when it is none."""
+def json_body(response: httpx.Response) -> Any:
+    """Return the body of a response as JSON; None when it is not JSON."""
     try:
-        return answer.json()
+        return response.json()
     except (ValueError, RecursionError):
         return None
 
 
-def retention_seconds(found: object) -> int | None:
-    """Read the setting as the proxy does: 60 when absent or not positive, 3600 at most."""
-    if found is None or isinstance(found, bool) or not isinstance(found, int):
+def json_field(response: httpx.Response, name: str) -> object:
+    """Return one field of a JSON object; None when there is none."""
+    body = json_body(response)
+    return body.get(name) if isinstance(body, dict) else None
+
+
+def retention_seconds(value: object) -> int | None:
+    """Return the retention as the proxy applies it: 60 when not positive, 3600 at most."""
+    if isinstance(value, bool) or not isinstance(value, int):
         return None
-    return min(found, 3600) if found > 0 else 60
+    return min(value, 3600) if value > 0 else 60
+
+
+def file_attempts(files: Any) -> dict[str, Attempts]:
+    """Return the counts in a response of `auth-files` (which has them since v6.9.49)."""
+    return {
+        entry["auth_index"]: counts
+        for entry in file_entries(files)
+        if isinstance(entry.get("auth_index"), str) and (counts := entry_attempts(entry))
+    }
+
+
+def key_attempts(keys: Any, files: Any) -> dict[str, Attempts]:
+    """Return the counts in a response of `api-key-usage` (since v6.9.47), by `auth_index`.
+
+    Keys that `auth-files` lists too are left out.
+    """
+    listed = {entry.get("account") for entry in file_entries(files)}
+    result: dict[str, Attempts] = {}
+    for provider, entries in object_items(keys):
+        for name, entry in object_items(entries):
+            base_url, _, key = name.rpartition("|")
+            counts = entry_attempts(entry)
+            if counts and key not in listed:
+                result[auth_index(provider, base_url, key)] = counts
+    return result
+
+
+def auth_index(provider: str, base_url: str, key: str) -> str:
+    """Return the `auth_index` of a configured key, as `sdk/cliproxy/auth/types.go` computes it."""
+    kind = f"{provider}-api-key" if provider in PROVIDERS_WITH_KIND else "openai-compatibility"
+    return hashlib.sha256(f"{kind}:{base_url}+{key}".encode()).hexdigest()[:16]
+
+
+def file_entries(files: Any) -> Iterator[dict[str, Any]]:
+    """Return the objects in a response of `auth-files`."""
+    entries = files.get("files") if isinstance(files, dict) else None
+    yield from (entry for entry in entries or [] if isinstance(entry, dict))
+
+
+def object_items(value: Any) -> Iterator[tuple[str, Any]]:
+    """Return the fields of a JSON object; nothing when the value is none."""
+    yield from value.items() if isinstance(value, dict) else ()
+
+
+def entry_attempts(entry: Any) -> Attempts | None:
+    """Return the two counts of an entry; None where an older proxy sends none."""
+    if not isinstance(entry, dict):
+        return None
+    success, failed = entry.get("success"), entry.get("failed")
+    if isinstance(success, int) and isinstance(failed, int) and min(success, failed) >= 0:
+        return Attempts(success, failed)
+    return None

@@ -1,30 +1,37 @@
-"""Find the events that the ledger has already, though they came from another program's record.
+"""Find the events that the ledger has already from another program's record of them.
 
-The same bytes have the same hash. Another program's record of the same attempt has other bytes: it
-is the same attempt when everything that both records tell agrees, to the millisecond; of several
-alike, as many are the same as there are on both sides.
+The same bytes have the same hash. Another program's record of an attempt has other bytes: it is
+the same attempt when all that both records contain agrees, to the millisecond. Of several alike,
+as many are the same as there are on both sides.
 """
 
 import json
 import sqlite3
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+from ingest.dimensions import Ids
 from ingest.parse import Usage
 
 LIVE = "live"
-# How good a record is: the proxy's own event, what keeper made of it, what the proxy's old
-# statistics kept of it.
+# Lower is better: the proxy's own event, what keeper derived from it, what the proxy's old
+# statistics retained of it.
 RANKS = {LIVE: 0, "events": 0, "original": 0, "keeper": 1, "export": 2}
-CLAIMED = "create temp table if not exists claimed (event_id integer primary key)"
+CREATE_MATCHED = "create temp table if not exists matched (event_id integer primary key)"
+CLEAR_MATCHED = "delete from temp.matched"
+ADD_MATCHED = "insert into temp.matched (event_id) values (?)"
+ADD_MATCHED_AFTER = """
+  insert into temp.matched (event_id)
+  select id from usage_events where id > ?
+"""
 FIND = """
   select
     usage_events.id,
     event_hash,
     occurred_at,
     coalesce(imports.origin, 'live'),
-    claimed.event_id is not null,
+    matched.event_id is not null,
     credentials.auth_index,
     model_id,
     failed,
@@ -37,18 +44,12 @@ FIND = """
   cross join usage_events on occurred_at = moments.value
   join credentials on credentials.id = usage_events.credential_id
   left join imports on imports.id = usage_events.import_id
-  left join temp.claimed on claimed.event_id = usage_events.id
+  left join temp.matched on matched.event_id = usage_events.id
 """
-CLAIM_AFTER = """
-  insert into temp.claimed (event_id)
-  select id from usage_events where id > ?
-"""
-# Where the columns of a row of `usage_events` stand, in the order of the insert.
-MODEL, CLIENT, FAILED, LATENCY, OUTPUT, TOTAL, REQUEST = 3, 5, 10, 13, 18, 21, 22
 
 
-class Mark(NamedTuple):
-    """What tells an attempt from others of the same millisecond; None or empty is not told."""
+class Traits(NamedTuple):
+    """What distinguishes attempts of one millisecond; None and empty are unknown."""
 
     auth_index: str
     model_id: int
@@ -56,121 +57,132 @@ class Mark(NamedTuple):
     latency_ms: int | None
     request_id: str | None
     client_id: int | None
-    total: int
-    output: int
+    total_tokens: int
+    output_tokens: int
 
 
-class Known(NamedTuple):
-    """An event in the ledger, and whether this run has met it already."""
+class Stored(NamedTuple):
+    """An event in the ledger; `is_matched` if this run has added it or found it already."""
 
     id: int
     hash: bytes
     occurred_at: int
     origin: str
-    is_claimed: bool
-    mark: Mark
+    is_matched: bool
+    traits: Traits
 
 
-Row = tuple[object, ...]
-Agree = Callable[[Mark, Mark], bool]
+class Attempt(NamedTuple):
+    """An attempt that may be in the ledger."""
+
+    hash: bytes
+    traits: Traits
 
 
-def begin(conn: sqlite3.Connection) -> None:
-    """Make room for noting which events a run has met; it lasts as long as the connection."""
-    conn.execute(CLAIMED)
-    conn.execute("delete from temp.claimed")
+Agree = Callable[[Traits, Traits], bool]
 
 
-def claim_after(conn: sqlite3.Connection, event_id: int) -> None:
-    """Note that this run has brought every event with a higher id."""
-    conn.execute(CLAIM_AFTER, (event_id,))
+def start_matching(conn: sqlite3.Connection) -> None:
+    """Forget which events a run has matched; the list lasts as long as the connection."""
+    conn.execute(CREATE_MATCHED)
+    conn.execute(CLEAR_MATCHED)
 
 
-def claim(conn: sqlite3.Connection, found: list[Known | None]) -> None:
-    """Note that this run has met these events."""
-    ids = {known.id for known in found if known and not known.is_claimed}
-    conn.executemany("insert into temp.claimed values (?)", [(number,) for number in ids])
+def mark_added(conn: sqlite3.Connection, after_id: int) -> None:
+    """Mark all events with higher ids as matched: this run has added them."""
+    conn.execute(ADD_MATCHED_AFTER, (after_id,))
 
 
-def is_better(origin: str, known: Known, usage: Usage) -> bool:
-    """Tell whether an attempt's record says more than the one that the ledger has of it."""
-    return usage.hash != known.hash and RANKS[origin] < RANKS[known.origin]
+def mark_matched(conn: sqlite3.Connection, events: Iterable[Stored]) -> None:
+    """Mark events as matched."""
+    ids = {event.id for event in events if not event.is_matched}
+    conn.executemany(ADD_MATCHED, [(event_id,) for event_id in ids])
 
 
-def find(
-    conn: sqlite3.Connection, usages: list[Usage], rows: list[Row], *, origin: str
-) -> list[Known | None]:
-    """Give the event in the ledger that each attempt is; None where it is new.
+def is_better(origin: str, stored: Stored, usage: Usage) -> bool:
+    """Return whether an attempt's record contains more than the one in the ledger."""
+    return usage.hash != stored.hash and RANKS[origin] < RANKS[stored.origin]
 
-    An event in the ledger answers once in a run. What comes from the queue, which never delivers
-    an attempt twice, can only be a poorer record's.
+
+def find_stored(
+    conn: sqlite3.Connection, usages: list[Usage], ids: list[Ids], *, origin: str
+) -> list[Stored | None]:
+    """Return for each attempt the event in the ledger that it is; None where it is new.
+
+    Each event matches once in a run. The queue never delivers an attempt twice, so a live attempt
+    can only match a poorer record.
     """
-    moments = json.dumps([usage.occurred_at for usage in usages])
-    pools: dict[int, list[Known]] = defaultdict(list)
-    for event_id, digest, moment, way, claimed, *mark in conn.execute(FIND, {"moments": moments}):
-        known = Known(event_id, digest, moment, way, bool(claimed), Mark(*mark))
-        pools[moment].append(known)
-    found: list[Known | None] = [None] * len(usages)
-    wanted: dict[int, list[int]] = defaultdict(list)
-    for at, usage in enumerate(usages):
-        if usage.occurred_at in pools:
-            wanted[usage.occurred_at].append(at)
-    for moment, positions in wanted.items():
-        pool = Pool(pools[moment], origin)
-        marks = {at: (usages[at].hash, mark_of(usages[at], rows[at])) for at in positions}
-        for at, known in pool.answers(marks).items():
-            found[at] = known
+    by_moment = stored_at(conn, [usage.occurred_at for usage in usages])
+    attempts: dict[int, dict[int, Attempt]] = defaultdict(dict)
+    for index, usage in enumerate(usages):
+        if usage.occurred_at in by_moment:
+            attempts[usage.occurred_at][index] = Attempt(usage.hash, traits_of(usage, ids[index]))
+    matches: dict[int, Stored] = {}
+    for moment, of_moment in attempts.items():
+        matches |= Candidates(by_moment[moment], origin).match(of_moment)
     if origin != LIVE:
-        claim(conn, found)
-    return found
+        mark_matched(conn, matches.values())
+    return [matches.get(index) for index in range(len(usages))]
 
 
-class Pool:
-    """The events of one millisecond."""
+def stored_at(conn: sqlite3.Connection, moments: list[int]) -> dict[int, list[Stored]]:
+    """Return the events in the ledger at some instants, by instant."""
+    by_moment: dict[int, list[Stored]] = defaultdict(list)
+    rows = conn.execute(FIND, {"moments": json.dumps(moments)})
+    for event_id, event_hash, moment, origin, is_matched, *traits in rows:
+        stored = Stored(event_id, event_hash, moment, origin, bool(is_matched), Traits(*traits))
+        by_moment[moment].append(stored)
+    return by_moment
 
-    def __init__(self, known: list[Known], origin: str) -> None:
-        self._by_hash = {each.hash: each for each in known}
-        self._left = {
-            each.id: each
-            for each in known
-            if not each.is_claimed and (origin != LIVE or RANKS[each.origin] > RANKS[origin])
+
+class Candidates:
+    """The events in the ledger of one millisecond."""
+
+    def __init__(self, events: list[Stored], origin: str) -> None:
+        self._by_hash = {event.hash: event for event in events}
+        self._free = {
+            event.id: event
+            for event in events
+            if not event.is_matched and (origin != LIVE or RANKS[event.origin] > RANKS[origin])
         }
 
-    def answers(self, marks: dict[int, tuple[bytes, Mark]]) -> dict[int, Known]:
-        """Give the event that each attempt is: the same bytes first, then the best agreement."""
-        found: dict[int, Known] = {}
-        for at, (digest, _) in marks.items():
-            if known := self._by_hash.get(digest):
-                found[at] = known
-                self._left.pop(known.id, None)
-        for agree in (agrees_in_all, agrees_enough):
-            for at, (_, mark) in marks.items():
-                known = None if at in found else self._take(mark, agree)
-                if known:
-                    found[at] = known
-        return found
+    def match(self, attempts: dict[int, Attempt]) -> dict[int, Stored]:
+        """Return the event that each attempt is: the same bytes first, then the best agreement."""
+        matches: dict[int, Stored] = {}
+        for index, attempt in attempts.items():
+            if stored := self._by_hash.get(attempt.hash):
+                matches[index] = stored
+                self._free.pop(stored.id, None)
+        for agree in (agree_fully, agree_closely):
+            for index, attempt in attempts.items():
+                if index not in matches and (stored := self._take(attempt.traits, agree)):
+                    matches[index] = stored
+        return matches
 
-    def _take(self, mark: Mark, agree: Agree) -> Known | None:
-        number = next((i for i, known in self._left.items() if agree(mark, known.mark)), None)
-        return None if number is None else self._left.pop(number)
+    def _take(self, traits: Traits, agree: Agree) -> Stored | None:
+        """Remove and return the first event that agrees."""
+        for event_id, event in self._free.items():
+            if agree(traits, event.traits):
+                return self._free.pop(event_id)
+        return None
 
 
-def mark_of(usage: Usage, row: Row) -> Mark:
-    """Give the mark of an attempt from its row."""
-    return Mark(
-        usage.payload.auth_index,
-        row[MODEL],
-        int(bool(row[FAILED])),
-        row[LATENCY],
-        row[REQUEST],
-        row[CLIENT],
-        row[TOTAL],
-        row[OUTPUT],
+def traits_of(usage: Usage, ids: Ids) -> Traits:
+    """Return the traits of an attempt, in the form of the stored ones."""
+    return Traits(
+        auth_index=usage.payload.auth_index,
+        model_id=ids.model_id,
+        failed=int(usage.payload.failed),
+        latency_ms=usage.payload.latency_ms,
+        request_id=usage.payload.request_id or None,
+        client_id=ids.client_id,
+        total_tokens=usage.tokens.total,
+        output_tokens=usage.tokens.output,
     )
 
 
-def agrees(one: Mark, other: Mark) -> bool:
-    """Tell whether two marks contradict each other nowhere, token counts aside."""
+def agree(one: Traits, other: Traits) -> bool:
+    """Return whether two records contradict each other nowhere, token counts aside."""
     if (one.model_id, one.failed) != (other.model_id, other.failed):
         return False
     pairs = (
@@ -182,15 +194,13 @@ def agrees(one: Mark, other: Mark) -> bool:
     return all(a == b for a, b in pairs if a not in (None, "") and b not in (None, ""))
 
 
-def agrees_in_all(one: Mark, other: Mark) -> bool:
-    """Tell whether two marks agree, and in their token counts too."""
-    counts = (one.total, one.output) == (other.total, other.output)
-    return counts and agrees(one, other)
+def agree_fully(one: Traits, other: Traits) -> bool:
+    """Return whether two records agree, token counts included."""
+    counts = (one.total_tokens, one.output_tokens) == (other.total_tokens, other.output_tokens)
+    return counts and agree(one, other)
 
 
-def agrees_enough(one: Mark, other: Mark) -> bool:
-    """Tell whether two marks agree and something rare is the same, however tokens were counted."""
-    is_telling = bool(
-        (one.latency_ms and other.latency_ms) or (one.request_id and other.request_id)
-    )
-    return is_telling and agrees(one, other)
+def agree_closely(one: Traits, other: Traits) -> bool:
+    """Return whether two records agree in a rare trait too, however tokens were counted."""
+    has_rare = bool((one.latency_ms and other.latency_ms) or (one.request_id and other.request_id))
+    return has_rare and agree(one, other)

@@ -1,8 +1,8 @@
-"""One usage event as the proxy sends it.
+"""One usage event in the proxy's wire format.
 
-Wire format: `internal/redisqueue/plugin.go` of CLIProxyAPI, v6.9.38 to v7.2.140. Unknown fields
-are ignored, since about twenty were added in four months; a known one of the wrong type is an
-error. Times are RFC 3339 with 0 to 9 fraction digits, durations milliseconds.
+Source: `internal/redisqueue/plugin.go` of CLIProxyAPI, v6.9.38 to v7.2.140. Unknown fields are
+ignored, since about twenty were added in four months; a known field of the wrong type is an error.
+Times are RFC 3339 with 0 to 9 fraction digits, durations are milliseconds.
 """
 
 from typing import Annotated
@@ -13,24 +13,24 @@ from msgspec import Meta
 # A trillion: far above any real count, far below what SQLite's sums can hold.
 LARGEST = 1_000_000_000_000
 Count = Annotated[int, Meta(ge=0, le=LARGEST)]
-AnyCount = Annotated[int, Meta(ge=-LARGEST, le=LARGEST)]
+SignedCount = Annotated[int, Meta(ge=-LARGEST, le=LARGEST)]
 Name = Annotated[str, Meta(max_length=300)]
 
 
-class Tokens(msgspec.Struct):
-    """Raw counts, whose meaning differs by provider family."""
+class RawTokens(msgspec.Struct):
+    """Token counts whose meaning depends on the provider family."""
 
-    input_tokens: AnyCount = 0
-    output_tokens: AnyCount = 0
-    reasoning_tokens: AnyCount = 0
-    cached_tokens: AnyCount = 0
-    cache_read_tokens: AnyCount | None = None
-    cache_creation_tokens: AnyCount = 0
-    total_tokens: AnyCount = 0
+    input_tokens: SignedCount = 0
+    output_tokens: SignedCount = 0
+    reasoning_tokens: SignedCount = 0
+    cached_tokens: SignedCount = 0
+    cache_read_tokens: SignedCount | None = None
+    cache_creation_tokens: SignedCount = 0
+    total_tokens: SignedCount = 0
 
 
 class InputParts(msgspec.Struct):
-    """The prompt's tokens, in parts that do not overlap."""
+    """The prompt's tokens in parts that do not overlap."""
 
     total_tokens: Count
     uncached_tokens: Count
@@ -39,7 +39,7 @@ class InputParts(msgspec.Struct):
 
 
 class OutputParts(msgspec.Struct):
-    """The answer's tokens, in parts that do not overlap."""
+    """The answer's tokens in parts that do not overlap."""
 
     total_tokens: Count
     non_reasoning_tokens: Count
@@ -47,7 +47,7 @@ class OutputParts(msgspec.Struct):
 
 
 class Breakdown(msgspec.Struct):
-    """The counts that add up across providers, since v7.2.97."""
+    """Token counts with one meaning for all providers, since v7.2.97."""
 
     input: InputParts
     output: OutputParts
@@ -57,7 +57,7 @@ class Breakdown(msgspec.Struct):
 
 
 class Fail(msgspec.Struct):
-    """What the upstream said; present on success too."""
+    """The upstream's status and body; present on success too."""
 
     status_code: int = 0
     body: str = ""
@@ -67,7 +67,7 @@ class Payload(msgspec.Struct):
     """One upstream attempt."""
 
     timestamp: Name
-    tokens: Tokens
+    tokens: RawTokens
     failed: bool
     latency_ms: Count | None = None
     ttft_ms: Count | None = None
@@ -76,7 +76,7 @@ class Payload(msgspec.Struct):
     token_breakdown: Breakdown | None = None
     generate: bool | None = True
     fail: Fail | None = None
-    # Read only where a quota may be in it.
+    # Decoded only for events that may carry quota headers.
     response_headers: msgspec.Raw = msgspec.Raw()
     provider: Name = "unknown"
     executor_type: Name = ""

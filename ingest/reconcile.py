@@ -1,15 +1,15 @@
-"""Compare what the proxy counted with what was stored of it, for as long as the proxy runs."""
+"""Compare the attempts that a proxy has counted since its start with the events stored of it."""
 
 import sqlite3
 from collections import Counter
 from typing import NamedTuple
 
-from ingest.counters import Counted
+from ingest.management import Attempts
 from ledger import transaction
 
-# Longer than any attempt takes and clocks differ: what is older came from an import or a replay.
+# Longer than any attempt and any clock difference: older events came from an import or a replay.
 LONGEST_ATTEMPT_MS = 86_400_000
-NEWEST = "select coalesce(max(id), 0) from usage_events"
+NEWEST_ID = "select coalesce(max(id), 0) from usage_events"
 LAST_RUN = """
   select
     since_at,
@@ -33,7 +33,7 @@ LAST_RUN = """
 LAST_COUNTED = """
   select auth_index, counted from counter_readings where proxy_id = ? and since_at = ?
 """
-STORED = """
+COUNT_STORED = """
   select credentials.auth_index, count(*)
   from usage_events
   join credentials on credentials.id = usage_events.credential_id
@@ -43,7 +43,7 @@ STORED = """
     and credentials.proxy_id = :proxy_id
   group by credentials.auth_index
 """
-KEEP_RUN = """
+WRITE_RUN = """
   insert into proxy_runs (proxy_id, since_at, read_at, last_event_id, last_counted, last_stored)
   values (:proxy_id, :since_at, :read_at, :last_event_id, :last_counted, :last_stored)
   on conflict (proxy_id, since_at) do update set
@@ -52,7 +52,7 @@ KEEP_RUN = """
     last_counted = excluded.last_counted,
     last_stored = excluded.last_stored
 """
-KEEP_READING = """
+WRITE_READING = """
   insert into counter_readings (
     proxy_id, since_at, auth_index, first_counted, counted, failed,
     stored, stored_early, stored_late
@@ -67,24 +67,25 @@ KEEP_READING = """
     stored = stored + excluded.stored,
     stored_late = excluded.stored_late
 """
-# A run that is over is kept where it counted something.
-FORGET_IDLE = """
+# Of earlier runs only those credentials stay that counted something.
+DELETE_IDLE = """
   delete from counter_readings
   where proxy_id = ? and since_at < ? and counted = first_counted
 """
 
 
 class Reading(NamedTuple):
-    """The proxy's counts by auth_index, and the newest event that was stored before asking."""
+    """The proxy's counts by `auth_index`, and the newest event that was stored before the query."""
 
-    counts: dict[str, Counted]
+    attempts: dict[str, Attempts]
     stored_before: int
 
 
 class Run(NamedTuple):
-    """A run of the proxy: its first reading, the last event counted, the last counts.
+    """A run of the proxy, from its start to its end, as of the last reading.
 
-    `rejected` are records since the last reading; `late` is what was stored just before it.
+    `rejected` counts the records rejected since then, `late` the events that were stored after
+    that reading was requested and before it was written.
     """
 
     since_at: int
@@ -95,75 +96,107 @@ class Run(NamedTuple):
 
 
 class Reconciliation:
-    """Keeps the readings of one proxy's counters."""
+    """Writes the readings of one proxy's counters."""
 
     def __init__(self, conn: sqlite3.Connection, proxy_id: int) -> None:
         self._conn = conn
-        self._id = proxy_id
+        self._proxy_id = proxy_id
 
-    def newest(self) -> int:
-        """Give the newest event's id."""
-        return self._conn.execute(NEWEST).fetchone()[0]
+    def newest_id(self) -> int:
+        """Return the id of the newest event."""
+        return self._conn.execute(NEWEST_ID).fetchone()[0]
 
-    def keep(self, reading: Reading, at: int) -> None:
-        """Keep a reading, once everything that was queued when it was taken has been stored."""
+    def write(self, reading: Reading, read_at: int) -> None:
+        """Write a reading, once all events that were queued when it was taken are stored."""
         with transaction(self._conn):
-            run = self._run()
-            if run is None or has_restarted(run.counted, reading.counts):
-                self._begin(reading, at)
+            run = self._last_run()
+            if run is None or has_restarted(run.counted, reading.attempts):
+                self._begin_run(reading, read_at)
             else:
-                self._go_on(run, reading, at)
+                self._continue_run(run, reading, read_at)
 
-    def _run(self) -> Run | None:
-        row = self._conn.execute(LAST_RUN, (self._id,)).fetchone()
+    def _last_run(self) -> Run | None:
+        row = self._conn.execute(LAST_RUN, (self._proxy_id,)).fetchone()
         if row is None:
             return None
-        counted = self._conn.execute(LAST_COUNTED, (self._id, row[0])).fetchall()
-        return Run(*row, dict(counted))
+        since_at, last_event_id, rejected, late = row
+        counted = self._conn.execute(LAST_COUNTED, (self._proxy_id, since_at)).fetchall()
+        return Run(since_at, last_event_id, rejected, late, dict(counted))
 
-    def _begin(self, reading: Reading, at: int) -> None:
-        """Begin a run: what was counted and stored until now is where it starts from."""
-        newest = self.newest()
-        late = self._stored(reading.stored_before, newest, at)
-        self._keep_run(at, at, newest, (0, 0))
-        for index, counts in reading.counts.items():
-            row = {"first_counted": counts.all, "stored": 0, "stored_early": late[index]}
-            self._keep_reading(at, index, counts, {**row, "stored_late": late[index]})
-        self._conn.execute(FORGET_IDLE, (self._id, at))
+    def _begin_run(self, reading: Reading, read_at: int) -> None:
+        """Begin a run: the counts and the events of now are its starting point."""
+        newest = self.newest_id()
+        late = self._stored(reading.stored_before, newest, since_at=read_at)
+        self._write_run(read_at, read_at, newest, counted=0, stored=0)
+        for index, attempts in reading.attempts.items():
+            self._write_reading(
+                read_at,
+                index,
+                attempts,
+                first_counted=attempts.total,
+                stored=0,
+                stored_early=late[index],
+                stored_late=late[index],
+            )
+        self._conn.execute(DELETE_IDLE, (self._proxy_id, read_at))
 
-    def _go_on(self, run: Run, reading: Reading, at: int) -> None:
-        """Add what was counted and stored since the last reading."""
-        newest = self.newest()
-        stored = self._stored(run.last_event_id, newest, run.since_at)
-        late = self._stored(reading.stored_before, newest, run.since_at)
+    def _continue_run(self, run: Run, reading: Reading, read_at: int) -> None:
+        """Add the attempts counted and the events stored since the last reading."""
+        newest = self.newest_id()
+        stored = self._stored(run.last_event_id, newest, since_at=run.since_at)
+        late = self._stored(reading.stored_before, newest, since_at=run.since_at)
         growth = sum(
-            counts.all - run.counted.get(index, 0) for index, counts in reading.counts.items()
+            attempts.total - run.counted.get(index, 0)
+            for index, attempts in reading.attempts.items()
         )
-        here = stored.total() + run.late + run.rejected
-        self._keep_run(run.since_at, at, newest, (growth, here))
-        for index, counts in reading.counts.items():
-            row = {"first_counted": 0, "stored": stored[index], "stored_early": 0}
-            self._keep_reading(run.since_at, index, counts, {**row, "stored_late": late[index]})
+        arrived = stored.total() + run.late + run.rejected
+        self._write_run(run.since_at, read_at, newest, counted=growth, stored=arrived)
+        for index, attempts in reading.attempts.items():
+            self._write_reading(
+                run.since_at,
+                index,
+                attempts,
+                first_counted=0,
+                stored=stored[index],
+                stored_early=0,
+                stored_late=late[index],
+            )
 
-    def _stored(self, after: int, until: int, since_at: int) -> Counter[str]:
-        """Count the events of a stretch of ids by auth_index."""
-        span = {"after": after, "until": until, "proxy_id": self._id}
-        span["since_at"] = since_at - LONGEST_ATTEMPT_MS
-        return Counter(dict(self._conn.execute(STORED, span).fetchall()))
+    def _stored(self, after: int, until: int, *, since_at: int) -> Counter[str]:
+        """Count the events of a range of ids by `auth_index`."""
+        values = {
+            "after": after,
+            "until": until,
+            "since_at": since_at - LONGEST_ATTEMPT_MS,
+            "proxy_id": self._proxy_id,
+        }
+        return Counter(dict(self._conn.execute(COUNT_STORED, values).fetchall()))
 
-    def _keep_run(self, since_at: int, at: int, newest: int, last: tuple[int, int]) -> None:
-        row = {"proxy_id": self._id, "since_at": since_at, "read_at": max(at, since_at)}
-        row |= {"last_event_id": newest, "last_counted": last[0], "last_stored": last[1]}
-        self._conn.execute(KEEP_RUN, row)
-
-    def _keep_reading(
-        self, since_at: int, index: str, counts: Counted, row: dict[str, int]
+    def _write_run(
+        self, since_at: int, read_at: int, newest: int, *, counted: int, stored: int
     ) -> None:
-        at = {"proxy_id": self._id, "since_at": since_at, "auth_index": index}
-        counted = {"counted": counts.all, "failed": counts.failed}
-        self._conn.execute(KEEP_READING, {**at, **counted, **row})
+        values = {
+            "proxy_id": self._proxy_id,
+            "since_at": since_at,
+            "read_at": max(read_at, since_at),
+            "last_event_id": newest,
+            "last_counted": counted,
+            "last_stored": stored,
+        }
+        self._conn.execute(WRITE_RUN, values)
+
+    def _write_reading(self, since_at: int, index: str, attempts: Attempts, **columns: int) -> None:
+        values = {
+            "proxy_id": self._proxy_id,
+            "since_at": since_at,
+            "auth_index": index,
+            "counted": attempts.total,
+            "failed": attempts.failed,
+            **columns,
+        }
+        self._conn.execute(WRITE_READING, values)
 
 
-def has_restarted(before: dict[str, int], now: dict[str, Counted]) -> bool:
-    """Tell whether a count went down, which it only does when the proxy begins anew."""
-    return any(counts.all < before.get(index, 0) for index, counts in now.items())
+def has_restarted(before: dict[str, int], now: dict[str, Attempts]) -> bool:
+    """Return whether a count went down, as it only does when the proxy starts again."""
+    return any(attempts.total < before.get(index, 0) for index, attempts in now.items())

@@ -1,24 +1,27 @@
-"""`python -m ingest replay`: try records again that an earlier version did not understand.
+"""`python -m ingest replay`: parse rejected records again, after an upgrade.
 
 A record that is stored is counted under the source `replay`, and the rejected one is marked in the
-same transaction; one that is still not understood stays as it is.
+same transaction; one that is still rejected stays unchanged.
 """
 
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from functools import cache
+from typing import NamedTuple
 
 from ingest.parse import Rejected, Usage, parse
 from ingest.spool import Batch
-from ingest.store import UNKEPT, Store
+from ingest.store import TOO_OLD, Store
 from ledger import NewerLedger, Unavailable, prepare, retention, settings
 from ledger.keys import load_salt
 from ledger.prices import Prices
 from runtime.heartbeat import now
 
-AT_ONCE = 500
+CHUNK = 500
 SOURCE = "replay"
-LEFT = """
+NEXT_RECORDS = """
   select id, proxy_id, record
   from rejected_events
   where replayed_at is null and form = 'json' and id > ?
@@ -26,74 +29,70 @@ LEFT = """
   limit ?
 """
 
-Left = tuple[int, int, str]
+
+class Record(NamedTuple):
+    """A rejected record."""
+
+    id: int
+    proxy_id: int
+    text: str
 
 
 def replay(conn: sqlite3.Connection, make_store: Callable[[int], Store]) -> Counter[str]:
-    """Replay every record that can be; give how many were stored, were duplicates, and why not."""
-    told: Counter[str] = Counter()
-    for some in stretches(conn):
-        for proxy_id in sorted({proxy_id for _, proxy_id, _ in some}):
-            of_proxy = [left for left in some if left[1] == proxy_id]
-            told += replay_some(make_store(proxy_id), of_proxy, retention.complete_from(conn))
-    return told
+    """Replay every record that is not replayed yet.
+
+    Returns the numbers of `stored` and `duplicate` ones, and of the others by reason.
+    """
+    result: Counter[str] = Counter()
+    for chunk in chunks(conn):
+        oldest = retention.complete_from(conn)
+        for proxy_id in sorted({record.proxy_id for record in chunk}):
+            of_proxy = [record for record in chunk if record.proxy_id == proxy_id]
+            result += replay_chunk(make_store(proxy_id), of_proxy, oldest)
+    return result
 
 
-def stretches(conn: sqlite3.Connection) -> Iterator[list[Left]]:
-    """Give the records that are left, some at a time."""
+def chunks(conn: sqlite3.Connection) -> Iterator[list[Record]]:
+    """Return the records that are not replayed yet, some at a time."""
     after = 0
-    while some := conn.execute(LEFT, (after, AT_ONCE)).fetchall():
-        yield some
-        after = some[-1][0]
+    while rows := conn.execute(NEXT_RECORDS, (after, CHUNK)).fetchall():
+        yield [Record(*row) for row in rows]
+        after = rows[-1][0]
 
 
-def replay_some(store: Store, some: list[Left], kept_from: int) -> Counter[str]:
-    """Store what is understood now, with its marks, in one transaction."""
-    told: Counter[str] = Counter()
-    understood: list[tuple[int, bytes, Usage]] = []
-    for number, _, record in some:
-        found = parse(record.encode())
-        if isinstance(found, Rejected):
-            told[found.reason] += 1
-        elif found.occurred_at < kept_from:
-            told[UNKEPT] += 1
+def replay_chunk(store: Store, records: list[Record], oldest: int) -> Counter[str]:
+    """Store the records that are valid now, and mark them, in one transaction."""
+    result: Counter[str] = Counter()
+    valid: list[tuple[Record, Usage]] = []
+    for record in records:
+        parsed = parse(record.text.encode())
+        if isinstance(parsed, Rejected):
+            result[parsed.reason] += 1
+        elif parsed.occurred_at < oldest:
+            result[TOO_OLD] += 1
         else:
-            understood.append((number, record.encode(), found))
-    if understood:
-        records = [record for _, record, _ in understood]
-        marks = [(number,) for number, _, _ in understood]
-        counts = store.replay(Batch(0, SOURCE, now(), records), [u for *_, u in understood], marks)
-        told["stored"] += counts.stored
-        told["duplicate"] += counts.duplicate
-    return told
-
-
-class StoreMaker:
-    """Makes the store of a proxy, once."""
-
-    def __init__(self, conn: sqlite3.Connection, chosen: settings.Settings) -> None:
-        self._conn = conn
-        self._salt = load_salt(chosen.data_folder)
-        self._prices = Prices(chosen.prices)
-        self._made: dict[int, Store] = {}
-
-    def __call__(self, proxy_id: int) -> Store:
-        """Give the store of a proxy."""
-        if proxy_id not in self._made:
-            self._made[proxy_id] = Store(self._conn, proxy_id, self._salt, self._prices)
-        return self._made[proxy_id]
+            valid.append((record, parsed))
+    if valid:
+        batch = Batch(0, SOURCE, now(), [record.text.encode() for record, _ in valid])
+        usages, ids = [usage for _, usage in valid], [record.id for record, _ in valid]
+        counts = store.replay(batch, usages, ids)
+        result["stored"] += counts.stored
+        result["duplicate"] += counts.duplicate
+    return result
 
 
 def main() -> None:
-    """Replay, and say what came of it."""
-    chosen = settings.load()
+    """Replay, and print the result."""
+    loaded = settings.load()
     try:
-        conn = prepare(chosen.data_folder, timezone=chosen.zone_name, names=chosen.aliases)
-        told = replay(conn, StoreMaker(conn, chosen))
-        conn.close()
+        with closing(
+            prepare(loaded.data_folder, timezone=loaded.zone_name, names=loaded.aliases)
+        ) as conn:
+            salt, prices = load_salt(loaded.data_folder), Prices(loaded.prices)
+            result = replay(conn, cache(lambda proxy_id: Store(conn, proxy_id, salt, prices)))
     except (Unavailable, NewerLedger) as error:
         raise SystemExit(f"Not replayed: {error}.") from error
-    stored, duplicate = told.pop("stored", 0), told.pop("duplicate", 0)
-    print(f"{stored:,} stored, {duplicate:,} duplicate, {told.total():,} still rejected.")
-    for reason, many in told.most_common():
-        print(f"  {many:,}  {reason}")
+    stored, duplicate = result.pop("stored", 0), result.pop("duplicate", 0)
+    print(f"{stored:,} stored, {duplicate:,} duplicate, {result.total():,} still rejected.")
+    for reason, count in result.most_common():
+        print(f"  {count:,}  {reason}")

@@ -1,8 +1,8 @@
-"""The spool: what was popped but is not yet committed, in one private file.
+"""The spool: one private file for each proxy, with the batch that is popped but not yet committed.
 
-A pop is destructive, so its raw payloads are safe here before anything is understood. The file
-holds one batch at most: a digest of the rest, its size, a JSON line (number, source, popped_at,
-sizes), then the payloads; zeros behind it are room that is reserved before anything is popped.
+A pop is destructive, so the raw records are written here before they are parsed. The file holds at
+most one batch: a digest of the rest, its size, a JSON line (number, source, popped_at, sizes), then
+the records. Zeros behind it are room that is reserved before a pop.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ LEAST_ROOM, MOST_ROOM = 2 << 20, 64 << 20
 
 
 class Batch(NamedTuple):
-    """Records popped together. `number` grows by one each; `popped_at` is ms, UTC."""
+    """Records popped together. Each `number` is one above the last; `popped_at` is ms, UTC."""
 
     number: int
     source: str
@@ -29,8 +29,8 @@ class Batch(NamedTuple):
     records: list[bytes]
 
 
-class Head(msgspec.Struct):
-    """The spool's first line."""
+class Header(msgspec.Struct):
+    """The JSON line of the spool."""
 
     number: int
     source: str
@@ -38,13 +38,13 @@ class Head(msgspec.Struct):
     sizes: list[int]
 
 
-def file_of(folder: Path, proxy_id: int) -> Path:
-    """Give the spool file of a proxy, by its number in the ledger."""
+def spool_file(folder: Path, proxy_id: int) -> Path:
+    """Return the path of a proxy's spool."""
     return folder / f"ingest-{proxy_id}.spool"
 
 
 class Spool:
-    """The spool file of one proxy."""
+    """The spool of one proxy."""
 
     def __init__(self, file: Path) -> None:
         self._descriptor = os.open(file, os.O_CREAT | os.O_RDWR, 0o600)
@@ -53,7 +53,7 @@ class Spool:
         self._is_reserved = self._is_empty = False
 
     def reserve(self) -> None:
-        """Make sure of room for the next batch; raises `Unwritable` when there is none."""
+        """Reserve room on the disk for the next batch. Raises `Unwritable` when there is none."""
         if self._is_reserved:
             return
         try:
@@ -64,12 +64,12 @@ class Spool:
             ) from error
         self._is_reserved = True
 
-    def put(self, batch: Batch) -> None:
-        """Make a batch safe from our own death, in one write.
+    def write(self, batch: Batch) -> None:
+        """Write a batch in one system call, so that it survives the end of this process.
 
-        Raises `Unwritable`; what is in the file then tells the next run that a batch was torn.
+        Raises `Unwritable`; what was written then shows the next run that a batch was torn.
         """
-        content = encoded(batch)
+        content = encode(batch)
         self._is_empty = False
         self._room = min(max(self._room, 2 * len(content)), MOST_ROOM)
         try:
@@ -85,50 +85,50 @@ class Spool:
         self._is_reserved, self._is_empty = False, True
 
     def read(self) -> tuple[Batch | None, bool]:
-        """Give the batch in the spool, if any, and whether a torn one was found instead."""
+        """Return the batch in the spool, or None and whether there is a torn one."""
         content = os.pread(self._descriptor, os.fstat(self._descriptor).st_size, 0)
-        batch = decoded(content)
+        batch = decode(content)
         return batch, bool(content.strip(b"\0")) and batch is None
 
     def close(self) -> None:
-        """Close the file, and give back the room in it when it holds nothing."""
+        """Close the file, and release the reserved room when it holds no batch."""
         if self._is_empty:
             os.ftruncate(self._descriptor, 0)
         os.close(self._descriptor)
 
 
 def allocate(descriptor: int, size: int) -> None:
-    """Make the disk keep room for a file's first bytes."""
+    """Allocate disk blocks for the first `size` bytes of a file."""
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(descriptor, 0, size)
     else:
         os.pwrite(descriptor, bytes(size), 0)
 
 
-def encoded(batch: Batch) -> bytes:
-    """Give a batch as the spool's content."""
+def encode(batch: Batch) -> bytes:
+    """Return the content of a spool that holds a batch."""
     sizes = [len(record) for record in batch.records]
-    head = msgspec.json.encode(Head(batch.number, batch.source, batch.popped_at, sizes))
-    parts = [b"%d " % (len(head) + 1 + sum(sizes)), head, b"\n", *batch.records]
+    header = msgspec.json.encode(Header(batch.number, batch.source, batch.popped_at, sizes))
+    parts = [b"%d " % (len(header) + 1 + sum(sizes)), header, b"\n", *batch.records]
     return b"".join([digest(parts), b" ", *parts])
 
 
-def decoded(content: bytes) -> Batch | None:
-    """Give the spool's batch, or None when it is empty or torn."""
-    given, _, rest = content.partition(b" ")
+def decode(content: bytes) -> Batch | None:
+    """Return the batch in a spool's content; None when it is empty or torn."""
+    expected, _, rest = content.partition(b" ")
     size, _, rest = rest.partition(b" ")
     rest = rest[: int(size)] if SIZE.fullmatch(size) else b""
-    if given != digest([size, b" ", rest]) or len(rest) != int(size):
+    if expected != digest([size, b" ", rest]) or len(rest) != int(size):
         return None
     line, _, body = rest.partition(b"\n")
-    head = msgspec.json.decode(line, type=Head)
-    ends = list(accumulate(head.sizes, initial=0))
-    records = [body[start:end] for start, end in pairwise(ends)]
-    return Batch(head.number, head.source, head.popped_at, records)
+    header = msgspec.json.decode(line, type=Header)
+    bounds = accumulate(header.sizes, initial=0)
+    records = [body[start:end] for start, end in pairwise(bounds)]
+    return Batch(header.number, header.source, header.popped_at, records)
 
 
 def digest(parts: list[bytes]) -> bytes:
-    """Give the checksum that tells a whole batch from a torn one."""
+    """Return the checksum of a batch's content."""
     state = hashlib.blake2b(digest_size=16)
     for part in parts:
         state.update(part)

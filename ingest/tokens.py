@@ -1,14 +1,16 @@
-"""Token counts that add up, whatever the provider meant by its own."""
+"""Normalise token counts: the same parts without overlap for every provider. Pure."""
 
 from collections.abc import Callable
 from typing import NamedTuple
 
-from ingest.payload import Breakdown, Payload
-from ingest.payload import Tokens as Raw
+from ingest.payload import Breakdown, Payload, RawTokens
 
 
 class Tokens(NamedTuple):
-    """Counts without overlap: input holds cached and cache_write, output holds reasoning."""
+    """Counts of one attempt: `input` includes both cache parts, `output` includes `reasoning`.
+
+    The table `usage_events` has a column `…_tokens` for each field, in this order, then the total.
+    """
 
     input: int
     cached: int
@@ -19,19 +21,19 @@ class Tokens(NamedTuple):
 
     @property
     def total(self) -> int:
-        """The sum of all parts."""
+        """The sum of the parts."""
         return self.input + self.output + self.unclassified
 
 
-def normalised(payload: Payload) -> Tokens:
-    """Take the proxy's own breakdown, or build the same from the provider family's rules.
+def normalise(payload: Payload) -> Tokens:
+    """Return the proxy's own breakdown, or one by the rules of the provider family.
 
     Families as in `sdk/cliproxy/usage/accounting.go`: Claude counts cached input beside the
-    input, Gemini counts thoughts beside the output, everybody else counts both inside.
-    Counts that contradict each other become one unclassified total, as the proxy does it.
+    input, Gemini counts reasoning beside the output, all others count both inside. Counts that
+    contradict each other become one unclassified total, as in the proxy.
     """
     if payload.token_breakdown is not None and adds_up(payload.token_breakdown):
-        return taken(payload.token_breakdown)
+        return from_breakdown(payload.token_breakdown)
     family, raw = family_of(payload), payload.tokens
     if min(raw.input_tokens, raw.output_tokens, raw.reasoning_tokens, raw.cached_tokens) < 0:
         return unclassified(raw.total_tokens)
@@ -40,74 +42,78 @@ def normalised(payload: Payload) -> Tokens:
     return family(raw)
 
 
-def adds_up(given: Breakdown) -> bool:
-    """Tell whether the parts of a breakdown give its totals."""
-    read, written = given.input, given.output
+def adds_up(breakdown: Breakdown) -> bool:
+    """Return whether the parts of a breakdown sum to its totals."""
+    input, output = breakdown.input, breakdown.output
     return (
-        read.total_tokens == read.uncached_tokens + read.cache_read_tokens + read.cache_write_tokens
-        and written.total_tokens == written.non_reasoning_tokens + written.reasoning_tokens
-        and given.total_tokens
-        == read.total_tokens + written.total_tokens + given.unclassified_tokens
+        input.total_tokens
+        == input.uncached_tokens + input.cache_read_tokens + input.cache_write_tokens
+        and output.total_tokens == output.non_reasoning_tokens + output.reasoning_tokens
+        and breakdown.total_tokens
+        == input.total_tokens + output.total_tokens + breakdown.unclassified_tokens
     )
 
 
-def taken(given: Breakdown) -> Tokens:
-    """Take the counts of a breakdown that adds up."""
+def from_breakdown(breakdown: Breakdown) -> Tokens:
+    """Return the counts of a breakdown that adds up."""
     return Tokens(
-        given.input.total_tokens,
-        given.input.cache_read_tokens,
-        given.input.cache_write_tokens,
-        given.output.total_tokens,
-        given.output.reasoning_tokens,
-        given.unclassified_tokens,
+        input=breakdown.input.total_tokens,
+        cached=breakdown.input.cache_read_tokens,
+        cache_write=breakdown.input.cache_write_tokens,
+        output=breakdown.output.total_tokens,
+        reasoning=breakdown.output.reasoning_tokens,
+        unclassified=breakdown.unclassified_tokens,
     )
 
 
-def family_of(payload: Payload) -> Callable[[Raw], Tokens]:
-    """Choose the rule by executor where it is a known one, else by provider."""
-    # An OpenAI-compatible upstream may be called "claude" or "gemini" by its owner.
-    by_provider = BY_PROVIDER.get(payload.provider.lower(), subset)
+def family_of(payload: Payload) -> Callable[[RawTokens], Tokens]:
+    """Return the rule of the executor where it is a known one, else that of the provider."""
+    # Users name OpenAI-compatible upstreams, so one may be called "claude" or "gemini".
+    by_provider = BY_PROVIDER.get(payload.provider.lower(), all_inside)
     return BY_EXECUTOR.get(payload.executor_type, by_provider)
 
 
-def subset(raw: Raw) -> Tokens:
+def all_inside(raw: RawTokens) -> Tokens:
     """Count cached input inside the input, and reasoning inside the output."""
-    cached, written = raw.cached_tokens, raw.cache_creation_tokens
-    read, said, thought = raw.input_tokens, raw.output_tokens, raw.reasoning_tokens
-    if thought > said and raw.total_tokens == read + said + thought:
-        said += thought
-    if cached + written > read or thought > said:
-        return unclassified(raw.total_tokens or read + said)
-    # Without an upstream total the proxy once added reasoning a second time.
-    total = 0 if raw.total_tokens == read + said + thought else raw.total_tokens
-    return completed(Tokens(read, cached, written, said, thought, 0), total)
+    cached, cache_write = raw.cached_tokens, raw.cache_creation_tokens
+    input, output, reasoning = raw.input_tokens, raw.output_tokens, raw.reasoning_tokens
+    if reasoning > output and raw.total_tokens == input + output + reasoning:
+        output += reasoning
+    if cached + cache_write > input or reasoning > output:
+        return unclassified(raw.total_tokens or input + output)
+    # Where the upstream gave no total, some versions of the proxy counted reasoning twice.
+    total = 0 if raw.total_tokens == input + output + reasoning else raw.total_tokens
+    return with_total(Tokens(input, cached, cache_write, output, reasoning, 0), total)
 
 
-def separate(raw: Raw) -> Tokens:
+def reasoning_beside_output(raw: RawTokens) -> Tokens:
     """Count cached input inside the input, and reasoning beside the output."""
-    cached, written = raw.cached_tokens, raw.cache_creation_tokens
-    if cached + written > raw.input_tokens:
-        parts = raw.input_tokens + raw.output_tokens + raw.reasoning_tokens
-        return unclassified(raw.total_tokens or parts)
-    said = raw.output_tokens + raw.reasoning_tokens
-    parts = Tokens(raw.input_tokens, cached, written, said, raw.reasoning_tokens, 0)
-    return completed(parts, raw.total_tokens)
+    cached, cache_write = raw.cached_tokens, raw.cache_creation_tokens
+    output = raw.output_tokens + raw.reasoning_tokens
+    if cached + cache_write > raw.input_tokens:
+        return unclassified(raw.total_tokens or raw.input_tokens + output)
+    parts = Tokens(raw.input_tokens, cached, cache_write, output, raw.reasoning_tokens, 0)
+    return with_total(parts, raw.total_tokens)
 
 
-def independent(raw: Raw) -> Tokens:
+def cache_beside_input(raw: RawTokens) -> Tokens:
     """Count cached input beside the input; the total of older versions leaves it out."""
-    # Before v7.0.3 there is only cached_tokens, the read count unless that is 0.
+    # Before v7.0.3 there is only cached_tokens, which is the read count unless that is 0.
     cached = raw.cached_tokens if raw.cache_read_tokens is None else raw.cache_read_tokens
-    written, said, thought = raw.cache_creation_tokens, raw.output_tokens, raw.reasoning_tokens
-    read = raw.input_tokens + cached + written
-    total = max(raw.total_tokens, read + said)
-    if thought > said:
+    cache_write, output, reasoning = (
+        raw.cache_creation_tokens,
+        raw.output_tokens,
+        raw.reasoning_tokens,
+    )
+    input = raw.input_tokens + cached + cache_write
+    total = max(raw.total_tokens, input + output)
+    if reasoning > output:
         return unclassified(total)
-    return completed(Tokens(read, cached, written, said, thought, 0), total)
+    return with_total(Tokens(input, cached, cache_write, output, reasoning, 0), total)
 
 
-def completed(parts: Tokens, total: int) -> Tokens:
-    """Set the parts against the upstream's total; 0 means that it gave none."""
+def with_total(parts: Tokens, total: int) -> Tokens:
+    """Return the parts, with what they lack of the upstream's total; 0 means no total was given."""
     if not total or total == parts.total:
         return parts
     if total < parts.total:
@@ -116,26 +122,26 @@ def completed(parts: Tokens, total: int) -> Tokens:
 
 
 def unclassified(total: int) -> Tokens:
-    """Keep a total whose parts cannot be believed."""
-    return Tokens(0, 0, 0, 0, 0, max(total, 0))
+    """Return a total whose parts contradict each other."""
+    return Tokens(0, 0, 0, 0, 0, unclassified=max(total, 0))
 
 
 BY_PROVIDER = {
-    "claude": independent,
-    "gemini": separate,
-    "gemini-cli": separate,
-    "gemini-interactions": separate,
-    "vertex": separate,
-    "aistudio": separate,
-    "antigravity": separate,
+    "claude": cache_beside_input,
+    "gemini": reasoning_beside_output,
+    "gemini-cli": reasoning_beside_output,
+    "gemini-interactions": reasoning_beside_output,
+    "vertex": reasoning_beside_output,
+    "aistudio": reasoning_beside_output,
+    "antigravity": reasoning_beside_output,
 }
 BY_EXECUTOR = {
-    "ClaudeExecutor": independent,
-    "AIStudioExecutor": separate,
-    "AntigravityExecutor": separate,
-    "GeminiCLIExecutor": separate,
-    "GeminiExecutor": separate,
-    "GeminiInteractionsExecutor": separate,
-    "GeminiVertexExecutor": separate,
-    "OpenAICompatExecutor": subset,
+    "ClaudeExecutor": cache_beside_input,
+    "AIStudioExecutor": reasoning_beside_output,
+    "AntigravityExecutor": reasoning_beside_output,
+    "GeminiCLIExecutor": reasoning_beside_output,
+    "GeminiExecutor": reasoning_beside_output,
+    "GeminiInteractionsExecutor": reasoning_beside_output,
+    "GeminiVertexExecutor": reasoning_beside_output,
+    "OpenAICompatExecutor": all_inside,
 }

@@ -75,7 +75,7 @@ def bring_in(chosen: argparse.Namespace) -> None:
     # The one command that needs what the collector knows of events.
     from ingest.importers import command
 
-    command.main(chosen)
+    command.main(chosen.file, proxy_name=chosen.proxy, all_differences=chosen.differences)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -1,1 +1,1 @@
-"""Bring in what other programs recorded: each file becomes events as the queue sends them."""
+"""Import what other programs recorded: each file is read as events in the proxy's wire format."""

@@ -1,28 +1,37 @@
-"""`python -m ledger import FILE [--proxy NAME]`: bring in what another program recorded."""
+"""`python -m ledger import FILE [--proxy NAME]`: import what another program recorded."""
 
-import argparse
 import os
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
-from ingest.events import Events
-from ingest.importers import report, run
-from ingest.importers.choice import Chosen, chosen_proxy
-from ingest.importers.detect import reader
+from ingest.dimensions import Dimensions
+from ingest.importers import run
+from ingest.importers.detect import open_reader
 from ingest.importers.reader import Reader, Unreadable
-from ingest.names import Names
-from ingest.rows import Rows
-from ledger import Unavailable, prepare, settings
+from ingest.store import EventWriter
+from ledger import Unavailable, prepare, settings, transaction
 from ledger.keys import load_salt
 from ledger.locks import hold
 from ledger.prices import Prices
+from ledger.settings import Proxy, Settings
 from ledger.settings import Settings
 from ledger.terminal import progress
 from runtime.heartbeat import now
+from runtime.proxies import find_all
 
+DIFFERENCES_SHOWN = 5
+SEVERAL_PROXIES = (
+    "The settings list several proxies: name the one of these events with --proxy {names}. "
+    "Another name adds a proxy that nothing is collected from."
+)
+RESUME = "Imported events stay; the same command continues with the rest."
+FIND_PROXY = "select id from proxies where name = ?"
+ADD_PROXY = "insert into proxies (name, configured) values (?, 0)"
 PROVIDERS = """
   select auth_index, min(provider)
   from credentials
@@ -30,59 +39,122 @@ PROVIDERS = """
   group by auth_index
   having count(*) = 1
 """
-STAYS = "What came in stays; the same command finds it there and goes on."
+IMPORTED_DAYS = "select first_at, last_at from imports where id = ?"
 
 
-def main(chosen: argparse.Namespace) -> None:
-    """Bring a file in, with a bar that shows progress, and say what came of it."""
-    given = settings.load()
-    with closing(prepare(given.data_folder, timezone=given.zone_name)) as conn:
-        lock = hold(given.data_folder, "import")
+class ProxyOfImport(NamedTuple):
+    """The proxy that the imported events belong to."""
+
+    id: int
+    name: str
+
+
+def main(path: Path, *, proxy_name: str | None = None, all_differences: bool = False) -> None:
+    """Import a file with a progress bar, and print a report."""
+    loaded = settings.load()
+    with closing(prepare(loaded.data_folder, timezone=loaded.zone_name)) as conn:
+        lock = hold(loaded.data_folder, "import")
         try:
-            proxy = chosen_proxy(conn, given.pool, chosen.proxy)
-            with closing(opened(chosen.file, partial(providers, conn, proxy.id))) as file:
-                bring_in(conn, given, file, chosen, proxy=proxy)
+            proxy = find_proxy(conn, loaded.pool, proxy_name)
+            with closing(open_or_exit(path, partial(providers, conn, proxy.id))) as reader:
+                outcome = import_file(conn, loaded, reader, path.name, proxy=proxy)
         except (Unreadable, Unavailable) as error:
-            raise SystemExit(f"Stopped: {str(error).rstrip('.')}. {STAYS}") from error
+            raise SystemExit(f"Stopped: {str(error).rstrip('.')}. {RESUME}") from error
         except KeyboardInterrupt:
-            raise SystemExit(f"\nStopped. {STAYS}") from None
+            raise SystemExit(f"\nStopped. {RESUME}") from None
         finally:
             os.close(lock)
+    for line in report(outcome, all_differences=all_differences):
+        print(line)
 
 
-def opened(file: Path, known: Callable[[], Mapping[str, str]]) -> Reader:
-    """Open a file as what it is, or end with the sentence why it cannot be."""
+def find_proxy(conn: sqlite3.Connection, pool: list[Proxy], name: str | None) -> ProxyOfImport:
+    """Return the named proxy, or the only one of the settings; a new name adds a proxy.
+
+    Raises `SystemExit` with a sentence when a name is needed.
+    """
+    ids = dict(zip((proxy.name for proxy in pool), find_all(conn, pool), strict=True))
+    if name:
+        return ProxyOfImport(ids.get(name) or find_or_add_proxy(conn, name), name)
+    if len(ids) > 1:
+        raise SystemExit(SEVERAL_PROXIES.format(names=" or ".join(map(repr, ids))))
+    ((only_name, proxy_id),) = ids.items()
+    return ProxyOfImport(proxy_id, only_name)
+
+
+def find_or_add_proxy(conn: sqlite3.Connection, name: str) -> int:
+    """Return the id of a proxy that is not in the settings."""
+    with transaction(conn):
+        row = conn.execute(FIND_PROXY, (name,)).fetchone()
+        return row[0] if row else conn.execute(ADD_PROXY, (name,)).lastrowid or 0
+
+
+def open_or_exit(path: Path, providers: Callable[[], Mapping[str, str]]) -> Reader:
+    """Open a file, or exit with the sentence why it cannot be read."""
     try:
-        return reader(file, known)
+        return open_reader(path, providers)
     except Unreadable as error:
         raise SystemExit(str(error)) from error
 
 
-def bring_in(
-    conn: sqlite3.Connection,
-    given: Settings,
-    file: Reader,
-    chosen: argparse.Namespace,
-    *,
-    proxy: Chosen,
-) -> None:
-    """Bring an open file in and print the report."""
-    many = file.count()
-    print(f"{chosen.file.name}: {many:,} records of {file.program}, for the proxy {proxy.name}")
-    row = {"file": chosen.file.name, "proxy_id": proxy.id, "started_at": now()}
-    import_id = run.begin(conn, file, row)
-    names = Names(conn, proxy.id, load_salt(given.data_folder), shares_accounts=True)
-    rows = Rows(names, Prices(given.prices), import_id=import_id)
-    job = run.Import(import_id, conn, rows, Events(conn, rows, origin=file.origin))
-    with progress("import") as told:
-        outcome = run.bring_in(job, file, told=lambda done: told(done, many))
-    run.finish(job, now())
-    sql = "select first_at, last_at from imports where id = ?"
-    print(report.days(*conn.execute(sql, (import_id,)).fetchone()))
-    for line in report.lines(outcome, show_all=chosen.differences):
-        print(line)
-
-
 def providers(conn: sqlite3.Connection, proxy_id: int) -> Mapping[str, str]:
-    """Give the provider of each credential that the ledger knows, by auth_index."""
+    """Return the providers in the ledger by `auth_index`, where they are unambiguous."""
     return dict(conn.execute(PROVIDERS, (proxy_id,)).fetchall())
+
+
+def import_file(
+    conn: sqlite3.Connection, loaded: Settings, reader: Reader, name: str, *, proxy: ProxyOfImport
+) -> run.Outcome:
+    """Import an open file with a progress bar, and print its size and its days."""
+    count = reader.count()
+    print(f"{name}: {count:,} records of {reader.program}, for the proxy {proxy.name}")
+    row = {"file": name, "proxy_id": proxy.id, "started_at": now()}
+    import_id = run.begin(conn, reader, row)
+    dimensions = Dimensions(conn, proxy.id, load_salt(loaded.data_folder), shares_accounts=True)
+    events = EventWriter(
+        conn, dimensions, Prices(loaded.prices), origin=reader.origin, import_id=import_id
+    )
+    job = run.Import(import_id, conn, dimensions, events)
+    with progress("import") as show:
+        outcome = run.run(job, reader, on_progress=lambda done: show(done, count))
+    run.finish(job, now())
+    print(days(*conn.execute(IMPORTED_DAYS, (import_id,)).fetchone()))
+    return outcome
+
+
+def days(first_at: int | None, last_at: int | None) -> str:
+    """Return the days (UTC) of the imported events as text."""
+    if first_at is None or last_at is None:
+        return "no events"
+    first, last = (datetime.fromtimestamp(at / 1000, UTC).date() for at in (first_at, last_at))
+    return f"events of {first}" if first == last else f"events from {first} to {last} (UTC)"
+
+
+def report(outcome: run.Outcome, *, all_differences: bool = False) -> Iterator[str]:
+    """Return the report line by line."""
+    counts, findings = outcome
+    rejected = findings.rejected.total()
+    improved = f", {counts.improved:,} of them improved" if counts.improved else ""
+    yield f"{counts.stored:>11,}  imported"
+    yield f"{counts.duplicate:>11,}  already in the ledger{improved}"
+    yield f"{rejected:>11,}  rejected{', and left in the file' if rejected else ''}"
+    for reason, count in findings.rejected.most_common():
+        places = ", ".join(findings.places[reason])
+        yield f"{count:>19,}  {reason} ({places}{', …' if count > run.PLACES_SHOWN else ''})"
+    in_file, in_ledger = findings.tokens_in_file, findings.tokens_in_ledger
+    yield f"Tokens: {in_file:,} by the file's totals, {in_ledger:,} by ours."
+    yield from differences(findings, all_differences=all_differences)
+
+
+def differences(findings: run.Findings, *, all_differences: bool) -> Iterator[str]:
+    """Return the lines about events whose total differs: the first few, or all that were noted."""
+    count = findings.difference_count
+    if not count:
+        return
+    yield f"{count:,} {'event differs' if count == 1 else 'events differ'}:"
+    shown = findings.differences if all_differences else findings.differences[:DIFFERENCES_SHOWN]
+    for place, in_file, in_ledger, reason in shown:
+        yield f"  {place}: {in_file:,} there, {in_ledger:,} here: {reason}"
+    if count > len(shown):
+        hint = "" if all_differences else f"; --differences shows up to {run.MOST_DIFFERENCES:,}"
+        yield f"  and {count - len(shown):,} more{hint}"

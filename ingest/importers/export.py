@@ -1,8 +1,8 @@
-"""The statistics that proxies before v6.10.0 kept, as their `usage/export` or `usage` gave them.
+"""Read the statistics of proxies before v6.10.0, as their `usage/export` or `usage` returned them.
 
-File format: `internal/usage/logger_plugin.go` of CLIProxyAPI v6.9: a map of client key, or
-`METHOD /path`, or provider, to models, to attempts. It names no provider beside the key, and no
-request.
+File format: `internal/usage/logger_plugin.go` of CLIProxyAPI v6.9: a map from client key, or
+`METHOD /path`, or provider, to models, to attempts. It has no request ids, and no provider beside
+a client key.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,13 +11,19 @@ from typing import Any
 
 import msgspec
 
-from ingest.importers.clients import ENDPOINT, PROVIDERS, is_key
-from ingest.importers.lines import BOM, unpacked
-from ingest.importers.reader import Found, Unreadable, readable
+from ingest.importers.lines import BYTE_ORDER_MARK, open_unpacked
+from ingest.importers.reader import (
+    ENDPOINT,
+    PROVIDERS,
+    Record,
+    Unreadable,
+    is_client_key,
+    reading,
+)
 from ledger.redaction import EMAIL
 
 NEWEST_VERSION = 1
-# Whose model it is, where nobody told the provider: (with an account's address, with a key).
+# The provider by the start of a model's name: (of an e-mail address, of a key).
 FAMILIES = {
     "claude": ("claude", "claude"),
     "gpt": ("codex", "unknown"),
@@ -30,7 +36,7 @@ FAMILIES = {
 
 
 class Attempt(msgspec.Struct):
-    """One attempt, as little as is looked at of it."""
+    """The fields that are read of an attempt."""
 
     timestamp: str = ""
     latency_ms: int | None = None
@@ -41,19 +47,19 @@ class Attempt(msgspec.Struct):
 
 
 class Model(msgspec.Struct):
-    """The attempts of a model, each still as text, since there may be a great many."""
+    """The attempts of a model, not decoded yet, since there may be a great many."""
 
     details: list[msgspec.Raw] = []
 
 
 class Api(msgspec.Struct):
-    """What came by one client key, one path or one provider."""
+    """The models of one client key, one path or one provider."""
 
     models: dict[str, Model] = {}
 
 
 class Statistics(msgspec.Struct):
-    """The statistics themselves."""
+    """The field `usage`."""
 
     apis: dict[str, Api]
 
@@ -66,16 +72,16 @@ class File(msgspec.Struct):
 
 
 class Export:
-    """An export of the proxy's statistics; `providers` are the known ones by auth_index."""
+    """An export of the proxy's statistics; `providers` are those of the ledger by `auth_index`."""
 
     origin, program = "export", "the proxy's usage/export"
 
     def __init__(self, file: Path, providers: Mapping[str, str]) -> None:
         self._providers = providers
-        with readable(file.name), unpacked(file) as opened:
+        with reading(file.name), open_unpacked(file) as opened:
             content = opened.read()
         try:
-            self._file = msgspec.json.decode(content.removeprefix(BOM), type=File)
+            self._file = msgspec.json.decode(content.removeprefix(BYTE_ORDER_MARK), type=File)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise Unreadable(f"{file.name} is not a whole usage export: {error}.") from error
         if self._file.version > NEWEST_VERSION:
@@ -85,52 +91,54 @@ class Export:
             )
 
     def count(self) -> int:
-        """Tell how many attempts there are."""
+        """Return the number of attempts."""
         return sum(len(details) for _, _, details in self._models())
 
-    def parts(self) -> list[Iterator[Found]]:
-        """Give each attempt as an event."""
+    def parts(self) -> list[Iterator[Record]]:
+        """Return each attempt as an event."""
         return [self._records()]
 
-    def _records(self) -> Iterator[Found]:
+    def _records(self) -> Iterator[Record]:
         number = 0
         for api, model, details in self._models():
             for raw in details:
                 number += 1
-                yield Found(f"detail {number}", self._event(api, model, bytes(raw)))
+                yield Record(f"detail {number}", self._event(api, model, bytes(raw)))
 
     def close(self) -> None:
-        """Hold nothing that would have to be let go."""
+        """Do nothing: the file is read and closed already."""
 
     def _models(self) -> Iterator[tuple[str, str, list[msgspec.Raw]]]:
-        for api, found in self._file.usage.apis.items():
-            for model, attempts in found.models.items():
-                yield api, model, attempts.details
+        for name, api in self._file.usage.apis.items():
+            for model, attempts in api.models.items():
+                yield name, model, attempts.details
 
     def _event(self, api: str, model: str, raw: bytes) -> bytes:
-        """Give an attempt in the words of the proxy's own events; one of another shape as it is."""
+        """Return an attempt in the proxy's wire format; one of another shape unchanged."""
         try:
             attempt = msgspec.json.decode(raw, type=Attempt)
         except (msgspec.DecodeError, UnicodeDecodeError):
             return raw
-        has_address = bool(EMAIL.fullmatch(attempt.source))
-        found: dict[str, Any] = msgspec.structs.asdict(attempt)
-        found |= {"model": model, "auth_type": "oauth" if has_address else "unknown"}
+        is_email = bool(EMAIL.fullmatch(attempt.source))
+        event: dict[str, Any] = msgspec.structs.asdict(attempt)
+        event |= {"model": model, "auth_type": "oauth" if is_email else "unknown"}
         if attempt.latency_ms is None:
-            del found["latency_ms"]
+            del event["latency_ms"]
         if ENDPOINT.match(api):
-            found["endpoint"] = api
-        elif is_key(api):
-            found["api_key"] = api
-        known = self._providers.get(attempt.auth_index)
-        told = api if api in PROVIDERS else None
-        found["provider"] = known or told or family(model, has_address=has_address)
-        return msgspec.json.encode(found)
+            event["endpoint"] = api
+        elif is_client_key(api):
+            event["api_key"] = api
+        event["provider"] = (
+            self._providers.get(attempt.auth_index)
+            or (api if api in PROVIDERS else None)
+            or provider_of(model, is_email=is_email)
+        )
+        return msgspec.json.encode(event)
 
 
-def family(model: str, *, has_address: bool) -> str:
-    """Tell whose model it is by its name."""
-    for beginning, (by_address, by_key) in FAMILIES.items():
-        if model.lower().startswith(beginning):
-            return by_address if has_address else by_key
+def provider_of(model: str, *, is_email: bool) -> str:
+    """Return the provider of a model by its name."""
+    for start, (with_email, with_key) in FAMILIES.items():
+        if model.lower().startswith(start):
+            return with_email if is_email else with_key
     return "unknown"

@@ -1,4 +1,4 @@
-"""The database of the original script: one row for each request id, its payload whole beside it.
+"""Read the database of the original script: one row for each request id, with its payload.
 
 File format: table `usage_events` of cliproxyapi-usage-dashboard; `raw_json` is the popped text.
 """
@@ -7,10 +7,10 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from ingest.importers import databases
-from ingest.importers.reader import Found
+from ingest.importers.reader import Record, count_rows, fetch
 
-READ = "select id, raw_json from usage_events order by id"
+TABLE = "usage_events"
+SELECT = "select id, raw_json from usage_events order by id"
 
 
 class Original:
@@ -22,19 +22,19 @@ class Original:
         self._name, self._conn = file.name, conn
 
     def count(self) -> int:
-        """Tell how many rows there are."""
-        return databases.count(self._conn, self._name, "usage_events")
+        """Return the number of rows."""
+        return count_rows(self._conn, self._name, TABLE)
 
-    def parts(self) -> list[Iterator[Found]]:
-        """Give the payload of each row."""
+    def parts(self) -> list[Iterator[Record]]:
+        """Return the payload of each row."""
         return [self._records()]
 
-    def _records(self) -> Iterator[Found]:
-        for row in databases.rows(self._conn, self._name, READ):
+    def _records(self) -> Iterator[Record]:
+        for row in fetch(self._conn, self._name, SELECT):
             raw = row["raw_json"]
             content = raw if isinstance(raw, bytes) else str(raw or "").encode()
-            yield Found(f"row {row['id']}", content)
+            yield Record(f"row {row['id']}", content)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._conn.close()

@@ -14,7 +14,7 @@ import pytest
 
 from demo.accounts import ALICE
 from demo.fake_proxy import FakeProxy, serving
-from ingest import asking
+from ingest import idle
 from ledger import prepare
 from ledger.settings import ALERT_RULES, Budget, Settings
 from quota.model import Answer
@@ -245,7 +245,7 @@ def test_gap(tmp_path, receiver, home):
 
 
 def test_queue_shared(world, monkeypatch):
-    monkeypatch.setattr(asking, "EVERY_SECONDS", 0.0)
+    monkeypatch.setattr(idle, "POLL_SECONDS", 0.0)
     watch = world.watch
     text = (
         f"Another program is taking events from the queue of {world.name}: the proxy counts "

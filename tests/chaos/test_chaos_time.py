@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ingest import asking, job
+from ingest import collector, idle
 from ledger.check import problems
 from tests.ledger.test_retention import made
 from tests.support.brute import HOUR, Ledger, local
@@ -28,10 +28,10 @@ def test_a_clock_that_jumps_an_hour_forward_and_back(home, proxy, monkeypatch, t
     from ledger.settings import Settings
 
     shift = [0]
-    real = job.now
-    for module in (job, asking):
+    real = collector.now
+    for module in (collector, idle):
         monkeypatch.setattr(module, "now", lambda: real() + shift[0])
-    monkeypatch.setattr(job, "NOTE_EVERY_SECONDS", 0.0)
+    monkeypatch.setattr(collector, "NOTE_SECONDS", 0.0)
     chosen = Settings(
         cliproxy_port=proxy.port,
         management_key="test-management-key",

@@ -6,8 +6,8 @@ from contextlib import closing
 
 import pytest
 
-from ingest import job, spool
-from ingest.kept import kept_record
+from ingest import collector, spool
+from ingest.rejected import redact_record
 from ingest.spool import Spool
 from ledger import Unwritable, prepare, wal
 from ledger.presence import Presence, Replaced
@@ -90,7 +90,7 @@ def test_without_room_nothing_is_popped(proxy, tmp_path, monkeypatch):
         made.close()
 
 
-def at_work(proxy, tmp_path, conn) -> job.Collector:
+def at_work(proxy, tmp_path, conn) -> collector.Collector:
     """Give a collector that has not popped yet."""
     chosen = Settings(
         cliproxy_port=proxy.port,
@@ -104,7 +104,7 @@ def at_work(proxy, tmp_path, conn) -> job.Collector:
 def test_large_replies_make_the_next_pops_smaller_and_small_ones_larger(
     proxy, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(job, "LARGE_REPLY", 10_000)
+    monkeypatch.setattr(collector, "LARGE_REPLY", 10_000)
     with closing(prepare(tmp_path / "data", timezone="UTC")) as conn:
         made = at_work(proxy, tmp_path, conn)
         big = [event[:-1] + b', "user_agent": "' + b"x" * 2000 + b'"}' for event in burst(600)]
@@ -123,7 +123,7 @@ def test_large_replies_make_the_next_pops_smaller_and_small_ones_larger(
 
 
 def test_a_record_too_long_to_be_kept_leaves_an_excerpt():
-    form, kept = kept_record(b'{"a": "' + b"x" * 300_000 + b'"}', lambda text: "hash")
+    form, kept = redact_record(b'{"a": "' + b"x" * 300_000 + b'"}', lambda text: "hash")
     assert form == "excerpt"
     assert len(kept) <= 300
 

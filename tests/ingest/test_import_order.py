@@ -9,14 +9,12 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.events import Events
+from ingest.dimensions import Dimensions
 from ingest.importers import run
-from ingest.importers.detect import reader
-from ingest.names import Names
+from ingest.importers.detect import open_reader
 from ingest.parse import parse
-from ingest.rows import Rows
 from ingest.spool import Batch
-from ingest.store import Store
+from ingest.store import EventWriter, Store
 from ledger import prepare
 from ledger.check import problems
 from ledger.keys import load_salt
@@ -130,17 +128,17 @@ def best(raw: bytes, ways: set[str]) -> tuple[object, ...]:
 def collect(conn, folder: Path, proxy_id: int, batch: Batch) -> None:
     """Store a batch as the collector does."""
     store = Store(conn, proxy_id, load_salt(folder / "data"), Prices({}))
-    store.keep(batch, map(parse, batch.records))
+    store.write(batch, map(parse, batch.records))
 
 
 def bring_in(conn, folder: Path, proxy_id: int, path: Path) -> None:
     """Import a file as the command does."""
     known = dict(conn.execute("select auth_index, provider from credentials"))
-    with closing(reader(path, lambda: known)) as file:
+    with closing(open_reader(path, lambda: known)) as file:
         row = {"file": path.name, "proxy_id": proxy_id, "started_at": NOW}
         import_id = run.begin(conn, file, row)
-        names = Names(conn, proxy_id, load_salt(folder / "data"), shares_accounts=True)
-        rows = Rows(names, Prices({}), import_id=import_id)
-        job = run.Import(import_id, conn, rows, Events(conn, rows, origin=file.origin))
-        run.bring_in(job, file, told=lambda _: None)
+        dimensions = Dimensions(conn, proxy_id, load_salt(folder / "data"), shares_accounts=True)
+        events = EventWriter(conn, dimensions, Prices({}), origin=file.origin, import_id=import_id)
+        job = run.Import(import_id, conn, dimensions, events)
+        run.run(job, file, on_progress=lambda _: None)
         run.finish(job, NOW + 1)

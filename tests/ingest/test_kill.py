@@ -42,7 +42,7 @@ def test_a_batch_in_the_spool_is_replayed_once(home, proxy, all_recorded):
     from ingest.spool import Batch, Spool
 
     spool = Spool(home.spool())
-    spool.put(Batch(1, "resp", 1_795_500_000_000, all_recorded))
+    spool.write(Batch(1, "resp", 1_795_500_000_000, all_recorded))
     spool.close()
     content = home.spool().read_bytes()
     home.run("ingest", "--once")

@@ -12,9 +12,9 @@ import pytest
 from demo.accounts import ALICE, BOB, LUMEN, Account
 from demo.fake_proxy import FakeProxy, serving
 from demo.proxy_state import Counters
-from ingest import asking
-from ingest.counters import Counted, auth_index, of_files, of_keys
-from ingest.job import Collector
+from ingest import idle
+from ingest.collector import Collector
+from ingest.management import Attempts, auth_index, file_attempts, key_attempts
 from ingest.reconcile import has_restarted
 from ledger import Unwritable, prepare
 from ledger.file import NAME
@@ -67,7 +67,7 @@ class Desk:
 @pytest.fixture
 def desk(tmp_path, monkeypatch) -> Iterator[Callable[[FakeProxy], Desk]]:
     """What makes a desk for a proxy."""
-    monkeypatch.setattr(asking, "EVERY_SECONDS", 0.0)
+    monkeypatch.setattr(idle, "POLL_SECONDS", 0.0)
     made: list[Desk] = []
 
     def make(proxy: FakeProxy) -> Desk:
@@ -233,20 +233,22 @@ def test_the_index_of_a_configured_key_is_the_proxys():
     [None, [], {}, {"files": None}, {"files": [1, {"auth_index": 3, "success": 1}]}, "text"],
 )
 def test_no_answer_is_too_strange(answer):
-    assert of_files(answer) == {}
-    assert of_keys({"lumen": answer, "x": {"|": {"success": -1, "failed": True}}}, answer) == {}
+    assert file_attempts(answer) == {}
+    assert (
+        key_attempts({"lumen": answer, "x": {"|": {"success": -1, "failed": True}}}, answer) == {}
+    )
 
 
 def test_a_key_that_is_listed_as_a_file_counts_once():
     files = {"files": [{"auth_index": "a", "account": "sk-1", "success": 2, "failed": 1}]}
     usage = {"codex": {"https://x|sk-1": {"success": 2, "failed": 1}}}
-    assert of_files(files) == {"a": Counted(2, 1)}
-    assert of_keys(usage, files) == {}
+    assert file_attempts(files) == {"a": Attempts(2, 1)}
+    assert key_attempts(usage, files) == {}
 
 
 def test_only_a_count_that_falls_is_a_restart():
-    assert has_restarted({"a": 5}, {"a": Counted(2, 2)})
-    assert not has_restarted({"a": 5, "b": 1}, {"a": Counted(5, 0), "c": Counted(0, 0)})
+    assert has_restarted({"a": 5}, {"a": Attempts(2, 2)})
+    assert not has_restarted({"a": 5, "b": 1}, {"a": Attempts(5, 0), "c": Attempts(0, 0)})
 
 
 def test_a_gap_is_estimated_from_the_rates_around_it(tmp_path):

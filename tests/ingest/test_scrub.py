@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.kept import kept_record
+from ingest.failures import Failure
 from ingest.parse import Rejected, Usage, parse
-from ingest.scrub import Failure
+from ingest.rejected import redact_record
 from ledger.keys import Salt
 from tests.support.home import RECORDINGS, recorded
 
@@ -98,8 +98,8 @@ def test_a_planted_secret_is_kept_nowhere(raw: bytes, secret: str, around: str, 
     else:
         container[key] = around.format(secret)
     whole = json.dumps(record).encode()
-    form, kept = kept_record(whole, SALT.replaced)
-    _, torn = kept_record(whole[: data.draw(st.integers(0, len(whole) - 1))], SALT.replaced)
+    form, kept = redact_record(whole, SALT.replaced)
+    _, torn = redact_record(whole[: data.draw(st.integers(0, len(whole) - 1))], SALT.replaced)
     assert (form, secret in kept, secret in torn) == ("json", False, False)
     assert shape(json.loads(kept)) == shape(record)
 
@@ -108,7 +108,7 @@ def test_a_planted_secret_is_kept_nowhere(raw: bytes, secret: str, around: str, 
     "raw", [b'{"a":NaN}', b'{"a":1e999}', b"\xff", b"[" * 100_000, b""], ids=len
 )
 def test_what_is_no_json_is_kept_as_an_excerpt(raw: bytes) -> None:
-    form, kept = kept_record(raw, SALT.replaced)
+    form, kept = redact_record(raw, SALT.replaced)
     assert (form, len(kept) <= 300) == ("excerpt", True)
 
 
@@ -123,12 +123,12 @@ def test_what_is_no_json_is_kept_as_an_excerpt(raw: bytes) -> None:
     ],
 )
 def test_an_excerpt_shows_no_text_of_an_unknown_kind(raw: bytes) -> None:
-    form, kept = kept_record(raw, SALT.replaced)
+    form, kept = redact_record(raw, SALT.replaced)
     assert (form, kept[:25], "hunter2" in kept) == ("excerpt", '{"timestamp":"2026-08-22"', False)
 
 
 def test_a_lone_surrogate_keeps_a_record_whole() -> None:
-    assert kept_record(b'{"model":"\\ud800"}', SALT.replaced)[0] == "json"
+    assert redact_record(b'{"model":"\\ud800"}', SALT.replaced)[0] == "json"
 
 
 @pytest.mark.parametrize("broken", ["timestamp", "tokens", "latency_ms", "failed"])
@@ -137,7 +137,7 @@ def test_a_mended_record_is_the_same_usage_of_the_same_client(broken: str) -> No
         whole = json.loads(raw)
         damaged = json.dumps(whole | {broken: ["?"]}).encode()
         assert isinstance(parse(damaged), Rejected)
-        kept = json.loads(kept_record(damaged, SALT.replaced)[1])
+        kept = json.loads(redact_record(damaged, SALT.replaced)[1])
         first, again = parse(raw), parse(json.dumps(kept | {broken: whole[broken]}).encode())
         assert isinstance(first, Usage)
         assert isinstance(again, Usage)

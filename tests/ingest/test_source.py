@@ -10,7 +10,14 @@ import pytest
 
 from demo.fake_proxy import FakeProxy, serving
 from ingest.management import Management
-from ingest.source import Auto, CutOff, Http, Resp, Source, source
+from ingest.source import (
+    AutoSource,
+    HttpSource,
+    PopInterrupted,
+    RespSource,
+    Source,
+    make_source,
+)
 from ledger.settings import Settings, base_url
 from runtime.errors import Refused, Unavailable
 from runtime.heartbeat import now
@@ -19,22 +26,22 @@ from tests.support.home import KEY
 
 Make = Callable[..., Source]
 HOUR = 3_600_000
-PATIENCE = 1.0
+TIMEOUT = 1.0
 
 
-def resp(port: int, key: str = KEY) -> Resp:
-    """Give a source that loses patience soon."""
-    return Resp("127.0.0.1", port, key, patience=PATIENCE)
+def resp(port: int, key: str = KEY) -> RespSource:
+    """Give a source that times out soon."""
+    return RespSource("127.0.0.1", port, key, timeout=TIMEOUT)
 
 
-def http(port: int, key: str = KEY) -> Http:
-    """Give a source that loses patience soon."""
-    return Http(Management(base_url("127.0.0.1", port), key, patience=PATIENCE))
+def http(port: int, key: str = KEY) -> HttpSource:
+    """Give a source that times out soon."""
+    return HttpSource(Management(base_url("127.0.0.1", port), key, timeout=TIMEOUT))
 
 
-def auto(port: int, key: str = KEY) -> Auto:
-    """Give a source that loses patience soon."""
-    return Auto(resp(port, key), http(port, key))
+def auto(port: int, key: str = KEY) -> AutoSource:
+    """Give a source that times out soon."""
+    return AutoSource(resp(port, key), http(port, key))
 
 
 WAYS = pytest.mark.parametrize("make", [resp, http, auto])
@@ -153,7 +160,7 @@ def test_a_stalled_pop_may_have_lost_a_batch(proxy: FakeProxy, make: Make) -> No
     way = make(proxy.port)
     way.pop(500)
     proxy.stall = 20
-    assert trouble(way)[0] == CutOff
+    assert trouble(way)[0] == PopInterrupted
 
 
 def test_a_key_that_gets_no_answer_has_lost_nothing(proxy: FakeProxy) -> None:
@@ -166,7 +173,7 @@ def test_a_pop_cut_off_has_lost_its_batch(proxy: FakeProxy, make: Make) -> None:
     proxy.push([b"1" * 50, b"2" * 50])
     proxy.cut_pops = 1
     way = make(proxy.port)
-    assert trouble(way) == (CutOff, "cut the connection during a pop")
+    assert trouble(way) == (PopInterrupted, "cut the connection during a pop")
     with closing(way):
         assert (way.pop(500), proxy.popped) == ([], [(b"1" * 50, b"2" * 50)])
 
@@ -174,14 +181,14 @@ def test_a_pop_cut_off_has_lost_its_batch(proxy: FakeProxy, make: Make) -> None:
 @pytest.mark.parametrize(
     ("host", "chosen", "kind"),
     [
-        pytest.param("127.0.0.1", "auto", Auto, id="auto"),
-        pytest.param("::1", "resp", Resp, id="resp"),
-        pytest.param("::1", "http", Http, id="http"),
-        pytest.param("https://proxy.example", "auto", Http, id="url"),
-        pytest.param("https://proxy.example", "resp", Http, id="url-cannot-speak-resp"),
+        pytest.param("127.0.0.1", "auto", AutoSource, id="auto"),
+        pytest.param("::1", "resp", RespSource, id="resp"),
+        pytest.param("::1", "http", HttpSource, id="http"),
+        pytest.param("https://proxy.example", "auto", HttpSource, id="url"),
+        pytest.param("https://proxy.example", "resp", HttpSource, id="url-cannot-speak-resp"),
     ],
 )
 def test_the_settings_choose_the_way_in(host: str, chosen: Any, kind: type[Source]) -> None:
     wanted = Settings(cliproxy_host=host, management_key=KEY)
-    with closing(source(wanted.pool[0], chosen)) as way:
+    with closing(make_source(wanted.pool[0], chosen)) as way:
         assert type(way) is kind

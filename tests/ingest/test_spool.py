@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.spool import Batch, Spool, decoded, encoded
+from ingest.spool import Batch, Spool, decode, encode
 from tests.support.home import ROOT, recorded
 
 BATCH = Batch(7, "resp", 1_795_500_000_000, [b'{"a":1}\n', b"", b'"b" \xff\x00', b"{}"])
@@ -30,7 +30,7 @@ def test_a_new_spool_is_empty_and_private(spool: Spool, tmp_path: Path) -> None:
 
 
 def test_an_old_spool_is_made_private_and_kept(tmp_path: Path) -> None:
-    (tmp_path / "spool").write_bytes(encoded(BATCH))
+    (tmp_path / "spool").write_bytes(encode(BATCH))
     (tmp_path / "spool").chmod(0o644)
     spool = Spool(tmp_path / "spool")
     assert (spool.read(), os.stat(tmp_path / "spool").st_mode & 0o777) == ((BATCH, False), 0o600)
@@ -40,14 +40,14 @@ def test_an_old_spool_is_made_private_and_kept(tmp_path: Path) -> None:
 def test_a_batch_is_read_back_as_it_was_until_it_is_cleared(spool: Spool) -> None:
     large = BATCH._replace(number=6, records=recorded("recorded-v7.2.140"))
     for batch in (large, BATCH):
-        spool.put(batch)
+        spool.write(batch)
         assert spool.read() == (batch, False)
     spool.clear()
     assert spool.read() == (None, False)
 
 
 def test_a_batch_torn_at_any_byte_is_torn_and_nothing_else(spool: Spool, tmp_path: Path) -> None:
-    content = encoded(BATCH)
+    content = encode(BATCH)
     for length in range(1, len(content)):
         for rest in (b"", bytes(len(content) - length)):
             (tmp_path / "spool").write_bytes(content[:length] + rest)
@@ -55,26 +55,26 @@ def test_a_batch_torn_at_any_byte_is_torn_and_nothing_else(spool: Spool, tmp_pat
 
 
 def test_a_batch_with_any_byte_changed_is_torn() -> None:
-    content = encoded(BATCH)
+    content = encode(BATCH)
     changed = [
         content[:at] + bytes([content[at] ^ flip]) + content[at + 1 :]
         for at in range(len(content))
         for flip in (1, 0x80)
     ]
-    assert [decoded(torn) for torn in changed] == [None] * len(changed)
+    assert [decode(torn) for torn in changed] == [None] * len(changed)
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.binary())
 def test_no_file_is_too_strange(content: bytes) -> None:
-    assert decoded(content) is None
+    assert decode(content) is None
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.binary(min_size=0, max_size=20)), st.integers(1, 2**62))
 def test_records_of_any_bytes_come_back(records: list[bytes], number: int) -> None:
     batch = Batch(number, "http", 0, records)
-    assert decoded(encoded(batch)) == batch
+    assert decode(encode(batch)) == batch
 
 
 FULL = """
@@ -87,11 +87,11 @@ hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
 spool, batch = Spool(Path(sys.argv[1])), Batch(1, "resp", 0, [b"x" * 4000])
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), hard))
 try:
-    spool.put(batch)
+    spool.write(batch)
 except Unavailable as error:
     print(error, spool.read())
 resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
-spool.put(batch)
+spool.write(batch)
 print(spool.read() == (batch, False))
 """
 

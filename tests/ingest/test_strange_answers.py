@@ -8,7 +8,7 @@ from threading import Thread
 import pytest
 
 from ingest.management import Management
-from ingest.source import CutOff, Http, NotServed, Resp, Source
+from ingest.source import HttpSource, PopInterrupted, RespNotServed, RespSource, Source
 from ledger.settings import base_url
 from runtime.errors import Unavailable
 from tests.support.home import KEY
@@ -32,14 +32,14 @@ def answering(*replies: bytes) -> Iterator[int]:
         thread.join()
 
 
-def resp(port: int) -> Resp:
+def resp(port: int) -> RespSource:
     """Give the source that speaks RESP."""
-    return Resp("127.0.0.1", port, KEY)
+    return RespSource("127.0.0.1", port, KEY)
 
 
-def http(port: int) -> Http:
+def http(port: int) -> HttpSource:
     """Give the source that speaks HTTP."""
-    return Http(Management(base_url("127.0.0.1", port), KEY))
+    return HttpSource(Management(base_url("127.0.0.1", port), KEY))
 
 
 def trouble(way: Source) -> tuple[type[Exception], str]:
@@ -49,10 +49,10 @@ def trouble(way: Source) -> tuple[type[Exception], str]:
     return caught.type, str(caught.value).split("127.0.0.1:")[-1].partition(" ")[2]
 
 
-OTHER = (NotServed, "answers, but not in RESP")
-SILENT = (NotServed, "closes RESP connections without an answer")
-LIST = (CutOff, "answered a pop with something that is not a list of records")
-CUT = (CutOff, "cut the connection during a pop")
+OTHER = (RespNotServed, "answers, but not in RESP")
+SILENT = (RespNotServed, "closes RESP connections without an answer")
+LIST = (PopInterrupted, "answered a pop with something that is not a list of records")
+CUT = (PopInterrupted, "cut the connection during a pop")
 KEY_TAKEN, PAGE = b"+OK\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"
 
 
@@ -63,7 +63,7 @@ KEY_TAKEN, PAGE = b"+OK\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"
         pytest.param(b"HTTP/1.1 400 Bad Request\r\n\r\n", OTHER, id="http"),
         pytest.param(b"SSH-2.0-x\r\n", OTHER, id="ssh"),
         pytest.param(b"*x\r\n", OTHER, id="no-length"),
-        pytest.param(b"-ERR use mTLS\r\n", (NotServed, "says: use mTLS"), id="mtls"),
+        pytest.param(b"-ERR use mTLS\r\n", (RespNotServed, "says: use mTLS"), id="mtls"),
         pytest.param(b"-ERR remote\r\n", (Unavailable, "says: remote"), id="remote-disabled"),
         pytest.param(b"-WRONGPASS no\r\n", (Unavailable, "says: no"), id="redis-server"),
     ],
@@ -95,7 +95,7 @@ def test_a_strange_answer_to_a_pop(reply: bytes, expected: tuple[type, str]) -> 
 @pytest.mark.parametrize("reply", [b"", b"junk\r\n\r\n", PAGE, PAGE + b'[{"a":1}'])
 def test_half_an_answer_over_http_may_have_lost_a_batch(reply: bytes) -> None:
     with answering(reply) as port:
-        assert trouble(http(port)) == (CutOff, "does not answer")
+        assert trouble(http(port)) == (PopInterrupted, "does not answer")
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ingest.parse import Usage, parse
 from ingest.payload import LARGEST, Breakdown, InputParts, OutputParts, Payload
-from ingest.tokens import Tokens, normalised
+from ingest.tokens import Tokens, normalise
 
 RECORDED = (Path(__file__).parents[1] / "data" / "events" / "recorded-v7.2.140.jsonl").read_bytes()
 EXECUTOR = {"claude": "ClaudeExecutor", "gemini": "GeminiExecutor", "codex": "CodexExecutor"}
@@ -36,7 +36,7 @@ def counted(provider: str, executor: str = "", given: Any = None, **counts: int)
         "tokens": {NAMES[name]: count for name, count in counts.items()},
         "token_breakdown": given,
     }
-    return normalised(msgspec.convert(event, Payload))
+    return normalise(msgspec.convert(event, Payload))
 
 
 def only(total: int) -> Tokens:

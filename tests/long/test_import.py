@@ -13,8 +13,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from demo.fake_proxy import FakeProxy
-from ingest.importers.databases import open_database
-from ingest.importers.reader import Unreadable
+from ingest.importers.reader import Unreadable, open_database
 from ingest.parse import instant
 from tests.support.home import Home, eventually, recorded, unwritable
 from tests.support.import_files import (
@@ -79,7 +78,7 @@ def test_keepers_rows_come_in_with_keepers_numbers(home: Home) -> None:
     assert [(a[4:], b[4:]) for a, b in differing] == [
         ((1, 153_483, 0, 393, 0, 394), (153_484, 153_483, 0, 393, 0, 153_877))
     ]
-    assert "370  came in" in said
+    assert "370  imported" in said
     assert "usage_events 369: 394 there, 153,877 here" in said
     assert set(home.query("select origin, proxy from recent_requests")) == {
         ("keeper", "127.0.0.1:8317")
@@ -137,7 +136,7 @@ def test_a_second_time_brings_nothing(home: Home, name: str) -> None:
     assert home.query(EVERYTHING) == before
     first, second = counts(home)
     assert second == (first[0], 0, first[0], 0, 0)
-    assert f"{first[0]}  were there already" in said
+    assert f"{first[0]}  already in the ledger" in said
     holds(home)
 
 
@@ -240,7 +239,7 @@ def test_an_import_that_was_interrupted_goes_on(home: Home, tmp_path: Path, how:
     said, _ = process.communicate(timeout=30)
     assert process.returncode != 0
     if how == signal.SIGINT:
-        assert "Stopped. What came in stays" in said
+        assert "Stopped. Imported events stay" in said
         assert "Traceback" not in said
     there = home.count()
     assert 0 < there < 30_000
@@ -304,8 +303,8 @@ def test_events_from_before_the_kept_ones_are_refused(home: Home) -> None:
     ("content", "sentence"),
     [
         pytest.param(b"", "file is empty.", id="empty"),
-        pytest.param(b"hello\n", "file is none of the files that can be brought in", id="text"),
-        pytest.param(b'{"a": 1}\n', "file is none of the files", id="other-json"),
+        pytest.param(b"hello\n", "file has no format that can be imported", id="text"),
+        pytest.param(b'{"a": 1}\n', "file has no format", id="other-json"),
         pytest.param(
             b'{"version": 1, "usage": {"apis": {"k"', "file is not a whole usage export", id="cut"
         ),
@@ -445,7 +444,7 @@ def test_among_several_proxies_one_has_to_be_named(home: Home) -> None:
     home.env["LEDGER_PROXIES"] = json.dumps(pool)
     del home.env["CLIPROXY_MANAGEMENT_KEY"]
     said = bring_in(home, EXPORT, status=1)
-    assert "say which one the events are of, with --proxy 'home' or 'work'." in said
+    assert "name the one of these events with --proxy 'home' or 'work'." in said
     assert home.count() == 0
     bring_in(home, EXPORT, "--proxy", "work")
     assert home.query("select distinct proxy from recent_requests") == [("work",)]

@@ -288,7 +288,7 @@ def test_a_proxy_taken_out_of_the_settings_alarms_no_more_and_keeps_its_history(
     [(last,)] = home.query("select last_pop_at from proxies where name = 'office'")
     [(number,)] = home.query("select last_batch from proxies where name = 'office'")
     spool = Spool(home.spool(2))
-    spool.put(Batch(number + 1, "resp", last, events[20:40]))
+    spool.write(Batch(number + 1, "resp", last, events[20:40]))
     spool.close()
 
     use(home, {"home": pair["home"]})
@@ -330,7 +330,7 @@ def test_the_spool_of_an_earlier_version_is_stored_for_its_proxy(home, pair):
     [(number,)] = home.query("select last_batch from proxies where name = 'office'")
     home.spool(2).unlink()
     old = Spool(home.data / "ingest.spool")
-    old.put(Batch(number + 1, "resp", 1_795_500_000_000, events[20:]))
+    old.write(Batch(number + 1, "resp", 1_795_500_000_000, events[20:]))
     old.close()
     use(home, pair)
     home.run("ingest", "--once")

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import pytest
 
-from ingest import signals
+from ingest import quota_signals
 from ingest.parse import Usage, parse
 from ingest.payload import Payload
 from ledger import connect, prepare
@@ -211,11 +211,12 @@ def test_strange_headers_are_no_signal_and_no_trouble(strange):
     assert told_by(event(1, response_headers=strange)) is None
 
 
-def told_by(told: dict) -> signals.Told | None:
+def told_by(told: dict) -> quota_signals.Signal | None:
     """Give what the collector takes an event to tell."""
     usage = parse(json.dumps(told).encode())
     assert isinstance(usage, Usage)
-    return signals.told(usage.payload) if signals.may_tell(usage) else None
+    payload = usage.payload
+    return quota_signals.signal_of(payload) if quota_signals.is_candidate(payload) else None
 
 
 @pytest.mark.parametrize(
@@ -233,7 +234,7 @@ def told_by(told: dict) -> signals.Told | None:
 def test_strange_refusals_are_no_trouble(body):
     told = told_by(event(1, failed=True, fail={"status_code": 429, "body": body}))
     assert told is not None
-    row = signals.row(1, Payload("", None, failed=True), told)
+    row = quota_signals.signal_row(1, Payload("", None, failed=True), told)
     assert "resets_at" not in (row[-1] or "")
     assert told.headers["x-codex-primary-used-percent"] == "30"
 
@@ -249,7 +250,7 @@ def test_for_events_without_headers_the_ledger_is_not_asked(tmp_path):
     conn = prepare(tmp_path, timezone="UTC")
     executed: list[str] = []
     conn.set_trace_callback(executed.append)
-    signals.keep_signals(conn, batch, credential=never, popped_at=0)
+    quota_signals.store_signals(conn, batch, credential_id=never, popped_at=0)
     assert executed == []
     assert take_signals(conn) == 0
     assert rows(conn, "select * from quota_signals") == []

@@ -189,7 +189,7 @@ class Ledger:
         for proxy in dict.fromkeys(event.get("proxy", PROXY) for event in events) or [PROXY]:
             records = [payload(one) for one in events if one.get("proxy", PROXY) == proxy]
             batch = Batch(self.number, "resp", popped_at, records)
-            self.at(proxy).keep(batch, map(parse, records))
+            self.at(proxy).write(batch, map(parse, records))
 
     def set_clock(self, now: int) -> None:
         """Let it be that instant (ms)."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from demo.fake_proxy import FakeProxy
 from ingest.__main__ import collectors
-from ingest.job import Collector
+from ingest.collector import Collector
 from ledger.settings import Settings
 from runtime.start import Given
 

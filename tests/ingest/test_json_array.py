@@ -1,4 +1,4 @@
-"""The HTTP queue's answer is cut into the records it holds, byte for byte."""
+"""The JSON array of the HTTP queue is split into its records, byte for byte."""
 
 import json
 from typing import Any
@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.listing import elements
-from runtime.errors import Unavailable
+from ingest.parse import split_array
 from tests.support.home import RECORDINGS, recorded
 
 RECORDED = [payload for name in RECORDINGS for payload in recorded(name)]
@@ -34,17 +33,17 @@ RECORDED = [payload for name in RECORDINGS for payload in recorded(name)]
     ],
 )
 def test_each_record_is_given_as_it_was_written(content: bytes, expected: list[bytes]) -> None:
-    assert elements(content) == expected
+    assert split_array(content) == expected
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"null", b"<html>", b"\xff\xfe", b'"["'])
 def test_what_is_no_list_is_no_empty_queue(content: bytes) -> None:
-    with pytest.raises(Unavailable, match="not a list"):
-        elements(content)
+    with pytest.raises(ValueError, match="not a JSON array"):
+        split_array(content)
 
 
 def test_every_recorded_payload_comes_back_byte_for_byte() -> None:
-    assert elements(b"[" + b",".join(RECORDED) + b"]") == RECORDED
+    assert split_array(b"[" + b",".join(RECORDED) + b"]") == RECORDED
 
 
 JSON = st.recursive(
@@ -62,7 +61,7 @@ def test_any_list_is_cut_where_its_elements_end(values: list[object], ascii_only
         value if isinstance(value, str) else text
         for value, text in zip(values, written, strict=True)
     ]
-    found = elements(f"[{' , '.join(written)}]".encode())
+    found = split_array(f"[{' , '.join(written)}]".encode())
     assert found == [text.encode() for text in expected]
 
 
@@ -71,7 +70,7 @@ def test_any_list_is_cut_where_its_elements_end(values: list[object], ascii_only
 def test_an_answer_cut_off_gives_every_record_that_is_whole(data: Any) -> None:
     few = RECORDED[:5]
     content = b"[" + b",".join(few) + b"]"
-    found = elements(content[: data.draw(st.integers(1, len(content)))])
+    found = split_array(content[: data.draw(st.integers(1, len(content)))])
     whole = [record for record in found if record in few]
     assert (whole, len(found) - len(whole) <= 1) == (few[: len(whole)], True)
 
@@ -79,5 +78,5 @@ def test_an_answer_cut_off_gives_every_record_that_is_whole(data: Any) -> None:
 @settings(max_examples=200, deadline=None)
 @given(st.binary())
 def test_bytes_of_any_kind_are_records_of_some_kind(content: bytes) -> None:
-    found = elements(b"[" + content)
+    found = split_array(b"[" + content)
     assert (found == []) == (content.strip(b" \t\r\n")[:1] in (b"", b"]"))

@@ -1,0 +1,217 @@
+"""The ids of the texts, client keys, credentials and prices that events repeat."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from ingest.payload import Payload
+from ledger import transaction
+from ledger.keys import Salt
+from ledger.prices import Rates, price_id
+from ledger.redaction import EMAIL
+
+TEXT_TABLES = (
+    "known_models",
+    "known_endpoints",
+    "known_executors",
+    "known_efforts",
+    "known_tiers",
+)
+ADD_TEXT = {
+    table: f"insert into {table} (name) values (?) on conflict (name) do nothing"
+    for table in TEXT_TABLES
+}
+FIND_TEXT = {table: f"select id from {table} where name = ?" for table in TEXT_TABLES}
+FIND_CLIENT = "select id from known_clients where key_hash = ?"
+ADD_CLIENT = "insert into known_clients (key_hash, label) values (?, ?)"
+LABEL_IS_TAKEN = "select 1 from known_clients where label = ?"
+FIND_CREDENTIAL = """
+  select credentials.id, known_accounts.id, known_accounts.label
+  from credentials
+  join known_accounts on known_accounts.id = credentials.account_id
+  where proxy_id = ? and auth_index = ? and credentials.provider = ?
+"""
+ADD_ACCOUNT = "insert into known_accounts (provider, label) values (?, ?)"
+ADD_CREDENTIAL = """
+  insert into credentials (proxy_id, auth_index, provider, auth_type, account_id)
+  values (?, ?, ?, ?, ?)
+"""
+# With two accounts of one address it is unknown which one is meant.
+ONLY_ACCOUNT = """
+  select min(id)
+  from known_accounts
+  where provider = ? and label = ?
+  having count(*) = 1
+"""
+RENAME_ACCOUNT = "update known_accounts set label = ? where id = ?"
+
+
+class TextIds(NamedTuple):
+    """The ids of an event's texts, named as the columns of `usage_events`."""
+
+    model_id: int
+    alias_id: int | None
+    endpoint_id: int | None
+    executor_id: int | None
+    effort_id: int | None
+    tier_id: int | None
+
+
+class Ids(NamedTuple):
+    """All ids of an event, named as the columns of `usage_events`."""
+
+    credential_id: int
+    client_id: int | None
+    model_id: int
+    alias_id: int | None
+    endpoint_id: int | None
+    executor_id: int | None
+    effort_id: int | None
+    tier_id: int | None
+
+
+class Label(NamedTuple):
+    """The name that is shown for an account."""
+
+    text: str
+    is_email: bool
+
+
+class Dimensions:
+    """Finds or adds the ids for the events of one proxy, and caches them."""
+
+    def __init__(
+        self,
+        conn: sqlite3.Connection,
+        proxy_id: int,
+        salt: Salt,
+        *,
+        shares_accounts: bool = False,
+    ) -> None:
+        """`shares_accounts` lets a new credential join the only account of its e-mail address."""
+        self._conn = conn
+        self._shares_accounts = shares_accounts
+        self._proxy_id = proxy_id
+        self._salt = salt
+        self._texts: dict[tuple[str, ...], TextIds] = {}
+        self._ids: dict[object, int] = {}
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Write all or nothing; after a rollback the cached ids may not be in the file."""
+        try:
+            with transaction(self._conn):
+                yield
+        except BaseException:
+            self._texts.clear()
+            self._ids.clear()
+            raise
+
+    def ids(self, payload: Payload) -> Ids:
+        """Return the ids of an event."""
+        credential_id = self.credential_id(payload)
+        return Ids(credential_id, self._client_id(payload.api_key), *self._text_ids(payload))
+
+    def credential_id(self, payload: Payload) -> int:
+        """Return the id of an event's credential; a new one gets an account of its own."""
+        key = (payload.auth_index, payload.provider, payload.source)
+        found = self._ids.get(key)
+        if found is None:
+            found = self._ids[key] = self._find_credential(payload)
+        return found
+
+    def price_id(self, rates: Rates) -> int:
+        """Return the id of the price that a cost was computed with."""
+        key = (rates.source, rates.version, rates.model)
+        found = self._ids.get(key)
+        if found is None:
+            found = self._ids[key] = price_id(self._conn, rates)
+        return found
+
+    def _text_ids(self, payload: Payload) -> TextIds:
+        # The same few combinations come again and again: one look-up for all six.
+        texts = (
+            payload.model or "unknown",
+            payload.alias,
+            payload.endpoint,
+            payload.executor_type,
+            payload.reasoning_effort,
+            payload.response_service_tier or payload.service_tier,
+        )
+        found = self._texts.get(texts)
+        if found is None:
+            found = self._texts[texts] = self._find_texts(*texts)
+        return found
+
+    def _find_texts(self, model: str, alias: str, *others: str) -> TextIds:
+        endpoint, executor, effort, tier = others
+        return TextIds(
+            model_id=self._add_text("known_models", model),
+            alias_id=self._text_id("known_models", alias if alias != model else ""),
+            endpoint_id=self._text_id("known_endpoints", endpoint),
+            executor_id=self._text_id("known_executors", executor),
+            effort_id=self._text_id("known_efforts", effort),
+            tier_id=self._text_id("known_tiers", tier),
+        )
+
+    def _text_id(self, table: str, text: str) -> int | None:
+        """Return the id of a text; None for the empty one."""
+        return self._add_text(table, text) if text else None
+
+    def _add_text(self, table: str, text: str) -> int:
+        found = self._ids.get((table, text))
+        if found is None:
+            self._conn.execute(ADD_TEXT[table], (text,))
+            row = self._conn.execute(FIND_TEXT[table], (text,)).fetchone()
+            found = self._ids[table, text] = row[0]
+        return found
+
+    def _client_id(self, key: str) -> int | None:
+        """Return the id of a client by its API key; None without a key."""
+        if not key:
+            return None
+        found = self._ids.get(("client", key))
+        if found is None:
+            found = self._ids["client", key] = self._find_client(key)
+        return found
+
+    def _find_client(self, text: str) -> int:
+        key = self._salt.key(text)
+        if row := self._conn.execute(FIND_CLIENT, (key.hash,)).fetchone():
+            return row[0]
+        label = key.label
+        if self._conn.execute(LABEL_IS_TAKEN, (label,)).fetchone():
+            label = f"{label} ({key.hash.hex()[:6]})"
+        return self._conn.execute(ADD_CLIENT, (key.hash, label)).lastrowid or 0
+
+    def _find_credential(self, payload: Payload) -> int:
+        provider, label = payload.provider, account_label(payload, self._salt)
+        key = (self._proxy_id, payload.auth_index, provider)
+        if row := self._conn.execute(FIND_CREDENTIAL, key).fetchone():
+            credential_id, account_id, old_label = row
+            if label.is_email and not EMAIL.fullmatch(old_label):
+                self._conn.execute(RENAME_ACCOUNT, (label.text, account_id))
+            return credential_id
+        values = (*key, payload.auth_type, self._account_id(provider, label))
+        return self._conn.execute(ADD_CREDENTIAL, values).lastrowid or 0
+
+    def _account_id(self, provider: str, label: Label) -> int:
+        """Return the id of the account of a new credential."""
+        values = (provider, label.text)
+        may_share = self._shares_accounts and label.is_email
+        if may_share and (row := self._conn.execute(ONLY_ACCOUNT, values).fetchone()):
+            return row[0]
+        return self._conn.execute(ADD_ACCOUNT, values).lastrowid or 0
+
+
+def account_label(payload: Payload, salt: Salt) -> Label:
+    """Return an account's e-mail address, or a label from what may be shown of its key.
+
+    An account without an address has the client's own key as `source`, which does not identify it.
+    """
+    if EMAIL.fullmatch(payload.source):
+        return Label(payload.source, True)
+    if payload.source and payload.source != payload.api_key:
+        return Label(f"{payload.provider} {salt.key(payload.source).label}", False)
+    return Label(f"{payload.provider} {payload.auth_index[:8]}".strip(), False)
