@@ -19,7 +19,6 @@ from ledger.keys import load_salt
 from ledger.locks import hold
 from ledger.prices import Prices
 from ledger.settings import Proxy, Settings
-from ledger.settings import Settings
 from ledger.terminal import progress
 from runtime.heartbeat import now
 from runtime.proxies import find_all
