@@ -2,6 +2,8 @@
 
 import sqlite3
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -11,7 +13,16 @@ from ledger.settings import read_live
 from plugins.cache import SingleFlight
 from plugins.charts import script_version
 from plugins.locales import LANGUAGES
-from plugins.page_queries import PARAMETERS, parse, snapshot
+from plugins.page_queries import (
+    ACCOUNTS_SHOWN,
+    DEFAULT_RANGE,
+    PARAMETERS,
+    REQUESTS_SHOWN,
+    ROWS_SHOWN,
+    SERIES_CHARTS,
+    parse,
+    snapshot,
+)
 from plugins.security import require_permission
 
 KEPT_SECONDS = 1.0
@@ -22,6 +33,15 @@ HEADERS = {
     "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'self'; "
     "frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
+}
+
+# What the page's scripts must know of its data.
+PAGE_SETTINGS = {
+    "parameters": PARAMETERS,
+    "default_range": DEFAULT_RANGE,
+    "rows_shown": ROWS_SHOWN,
+    "accounts_shown": ACCOUNTS_SHOWN,
+    "requests_shown": REQUESTS_SHOWN,
 }
 
 flights: SingleFlight[bytes] = SingleFlight(KEPT_SECONDS)
@@ -37,6 +57,9 @@ async def page(request: Any, datasette: Any) -> Response:
             "has_key": bool(settings.management_key or settings.proxies),
             "charts": datasette.urls.path(f"/-/charts-{script_version()}.js"),
             "data": datasette.urls.path("/-/page.json" + data_query(request)),
+            "modules": modules(),
+            "page_settings": PAGE_SETTINGS,
+            "series_charts": SERIES_CHARTS,
         },
         request=request,
     )
@@ -44,6 +67,12 @@ async def page(request: Any, datasette: Any) -> Response:
     if request.args.get("lang") in LANGUAGES:
         response.set_cookie("lang", request.args["lang"], max_age=YEAR_SECONDS, samesite="lax")
     return response
+
+
+@cache
+def modules() -> list[str]:
+    """Return the file names of the page's scripts, which the browser loads at once."""
+    return sorted(file.name for file in (Path(__file__).parent / "static").glob("*.js"))
 
 
 def data_query(request: Any) -> str:

@@ -27,6 +27,8 @@ LISTS = frozenset({"usable", "accounts", "models", "clients"})
 ROWS_SHOWN = 10
 ACCOUNTS_SHOWN = 8
 ALERTS_OVER = 3
+# The charts below the large one; each is named as its part of the page.
+SERIES_CHARTS = ("failure_series", "latency_series")
 TIME_LIMIT_MS = 3000
 
 # Filters that not every rollup has; all of them have the proxy.

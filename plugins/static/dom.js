@@ -1,4 +1,7 @@
-// Elements made from data: text is always text, never markup.
+// DOM elements made from data: text is always text, never markup.
+
+// What the server and the page must agree on: parameters, lengths of lists.
+export const settings = JSON.parse(document.getElementById("page-settings").textContent);
 
 export const find = (id) => document.getElementById(id);
 
@@ -7,8 +10,8 @@ export function make(tag, properties = {}, ...children) {
   for (const [name, value] of Object.entries(properties)) {
     if (value === undefined || value === null || value === false) continue;
     if (name === "class") element.className = value;
-    else if (name === "on") for (const [event, act] of Object.entries(value)) element.addEventListener(event, act);
-    else if (name === "style") for (const [key, set] of Object.entries(value)) element.style.setProperty(key, set);
+    else if (name === "on") for (const [event, handler] of Object.entries(value)) element.addEventListener(event, handler);
+    else if (name === "style") for (const [property, setting] of Object.entries(value)) element.style.setProperty(property, setting);
     else if (name in element && name !== "list" && typeof value !== "string") element[name] = value;
     else element.setAttribute(name, value === true ? "" : value);
   }
@@ -16,22 +19,22 @@ export function make(tag, properties = {}, ...children) {
   return element;
 }
 
-// A name that others chose, kept apart from the direction of the text around it.
-export const name = (text, properties = {}) => make("bdi", { title: text.slice(0, 300), ...properties }, text);
+// A name in an element of its own: its writing direction does not affect the text around it.
+export const bdi = (text, properties = {}) => make("bdi", { title: text.slice(0, 300), ...properties }, text);
 
-const shown = new WeakMap();
+const shownItems = new WeakMap();
 
-// Show items in a parent, and touch only those that changed: focus and layout stay.
-export function keep(parent, items, key, draw) {
-  const before = shown.get(parent) ?? new Map();
+// Show items in a parent and replace only those that changed: focus and layout stay.
+export function update(parent, items, keyOf, draw) {
+  const before = shownItems.get(parent) ?? new Map();
   const now = new Map();
   let place = parent.firstElementChild;
   for (const item of items) {
-    const id = String(key(item));
-    const said = JSON.stringify(item);
-    const old = before.get(id);
+    const key = String(keyOf(item));
+    const content = JSON.stringify(item);
+    const old = before.get(key);
     let element = old?.element;
-    if (old?.said !== said) {
+    if (old?.content !== content) {
       element = draw(item);
       if (old) {
         const focused = old.element.contains(document.activeElement) ? document.activeElement.dataset.focus : null;
@@ -42,18 +45,23 @@ export function keep(parent, items, key, draw) {
     }
     if (element !== place) parent.insertBefore(element, place);
     else place = place.nextElementSibling;
-    now.set(id, { element, said });
+    now.set(key, { element, content });
   }
-  for (const [id, { element }] of before) if (!now.has(id)) element.remove();
-  shown.set(parent, now);
+  for (const [key, { element }] of before) if (!now.has(key)) element.remove();
+  shownItems.set(parent, now);
 }
 
-export function forget(parent) {
-  shown.delete(parent);
-  parent.replaceChildren();
+const shownValues = new WeakMap();
+
+// Return whether a value differs from the one that the element shows.
+export function isNew(element, value) {
+  const content = JSON.stringify(value);
+  if (shownValues.get(element) === content) return false;
+  shownValues.set(element, content);
+  return true;
 }
 
-// Change text only where it differs, so that nothing is announced twice.
-export function say(element, text) {
+// Set text only where it differs, so that a screen reader announces it once.
+export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }

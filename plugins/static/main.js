@@ -1,33 +1,32 @@
-// The page: asks for its data, shows it, and asks again.
+// The page: it loads its data, shows it, and loads it again.
 
-import { accountsNow, refreshState } from "./accounts.js";
+import { showAccountsNow, showRefreshState } from "./accounts.js";
 import * as address from "./address.js";
-import { alerts } from "./alerts.js";
-import { cards } from "./cards.js";
-import { charts, setMeasure } from "./charts.js";
-import { connect, names, reflect } from "./controls.js";
-import { find, say } from "./dom.js";
+import { showAlerts } from "./alerts.js";
+import { showCards } from "./cards.js";
+import { setMeasure, showCharts } from "./charts.js";
+import { connectControls, setControls, showFilterOptions } from "./controls.js";
+import { find, setText } from "./dom.js";
 import { clock, fill, setZone, texts } from "./format.js";
-import { show } from "./links.js";
-import { requests } from "./requests.js";
-import { tables } from "./tables.js";
-import { empty, trust } from "./trust.js";
+import { showRequests } from "./requests.js";
+import { showTables } from "./tables.js";
+import { showEmpty, showTrust } from "./trust.js";
 
-const EVERY = "refresh-seconds";
-const PATIENCE = 15e3;
-let last = null;
+const INTERVAL_KEY = "refresh-seconds";
+const TIMEOUT_MS = 15e3;
+const YEAR_SECONDS = 31536000;
+let lastPage = null;
 let timer = null;
-let asked = 0;
-let waiting = null;
+let loads = 0;
+// The requested refresh of quotas that is not answered yet.
+let refresh = null;
 const opened = new Set();
 
-const seconds = () => Number(find("every").value);
-
-// Rows come as arrays with their columns named once.
-function read(body, state) {
+// Name the columns of each row.
+function parse(body, state) {
   const rows = {};
   for (const [name, section] of Object.entries(body.sections)) {
-    rows[name] = section && section.rows.map((row) => Object.fromEntries(section.columns.map((column, at) => [column, row[at]])));
+    rows[name] = section && section.rows.map((row) => Object.fromEntries(section.columns.map((column, index) => [column, row[index]])));
   }
   const several = (rows.names ?? []).filter((row) => row.kind === "proxy").length > 1;
   return { sections: body.sections, rows, state, several, opened: new Set(opened), now: rows.facts[0].now };
@@ -36,62 +35,61 @@ function read(body, state) {
 async function load() {
   clearTimeout(timer);
   const state = address.read();
-  const turn = ++asked;
+  const number = ++loads;
   try {
-    // The first data is on its way since the page's first line.
-    const place = turn === 1 ? find("first-data").href : address.data(state, opened);
-    const answer = await fetch(place, { signal: AbortSignal.timeout(PATIENCE) });
-    if (turn !== asked) return;
-    if (answer.status === 503) return mark(texts.slow);
+    // The page's head has requested the first data already.
+    const url = number === 1 ? find("first-data").href : address.dataAddress(state, opened);
+    const answer = await fetch(url, { signal: AbortSignal.timeout(TIMEOUT_MS) });
+    if (number !== loads) return;
+    if (answer.status === 503) return showStale(texts.slow);
     if (!answer.ok) throw new Error(String(answer.status));
-    const page = read(await answer.json(), state);
-    if (turn !== asked) return;
-    last = page;
-    mark(null);
-    draw(page);
+    const page = parse(await answer.json(), state);
+    if (number !== loads) return;
+    lastPage = page;
+    showStale(null);
+    show(page);
   } catch (error) {
-    if (turn !== asked) return;
+    if (number !== loads) return;
     if (!(error instanceof TypeError || error instanceof DOMException || /^\d+$/.test(error.message))) throw error;
-    mark(texts.stale);
+    showStale(texts.stale);
   } finally {
-    if (turn === asked) again();
+    if (number === loads) schedule();
   }
 }
 
-function again() {
+function schedule() {
   clearTimeout(timer);
-  const pause = waiting ? 1 : seconds();
-  if (pause && !document.hidden) timer = setTimeout(load, pause * 1e3);
+  const seconds = refresh ? 1 : Number(find("every").value);
+  if (seconds && !document.hidden) timer = setTimeout(load, seconds * 1e3);
 }
 
-function mark(trouble) {
+function showStale(reason) {
   const box = find("stale");
-  const text = trouble && fill(trouble, { time: last ? clock(last.now) : "–" });
-  box.hidden = !trouble;
-  if (trouble) say(box, text);
-  document.body.classList.toggle("is-stale", Boolean(trouble));
+  box.hidden = !reason;
+  if (reason) setText(box, fill(reason, { time: lastPage ? clock(lastPage.now) : "–" }));
+  document.body.classList.toggle("is-stale", Boolean(reason));
 }
 
-function draw(page) {
+function show(page) {
   setZone(page.rows.facts[0].timezone);
-  say(find("updated"), fill(texts.updated, { time: clock(page.now) }));
-  for (const element of document.querySelectorAll("[data-links]")) show(element, page.sections[element.dataset.links]);
-  trust(page);
-  alerts(page);
-  empty(page);
-  names(page);
-  cards(page);
-  accountsNow(page, { toggle });
-  tables(page, { choose, toggle });
-  requests(page, choose);
+  setText(find("updated"), fill(texts.updated, { time: clock(page.now) }));
+  for (const element of document.querySelectorAll("[data-links]")) address.showLinks(element, page.sections[element.dataset.links]);
+  showTrust(page);
+  showAlerts(page);
+  showEmpty(page);
+  showFilterOptions(page);
+  showCards(page);
+  showAccountsNow(page, { toggle });
+  showTables(page, { choose, toggle });
+  showRequests(page, choose);
   document.body.classList.add("is-ready");
-  if (waiting && refreshState(page, waiting)) waiting = null;
-  // Numbers first: the charts' script is large.
-  requestAnimationFrame(() => charts(page));
+  if (refresh && showRefreshState(page, refresh)) refresh = null;
+  // The charts' script is large: numbers come first.
+  requestAnimationFrame(() => showCharts(page));
 }
 
 function choose(changes) {
-  reflect(address.change(changes));
+  setControls(address.change(changes));
   load();
 }
 
@@ -101,57 +99,61 @@ function toggle(list) {
   load();
 }
 
-async function askQuota() {
-  find("ask").disabled = true;
-  say(find("ask-state"), texts.asking);
+async function refreshQuota() {
+  find("refresh-quota").disabled = true;
+  setText(find("refresh-state"), texts.refreshing);
   try {
     const answer = await fetch(address.path("-/refresh-quota"), { method: "POST", headers: { "x-requested-with": "cliproxy-ledger" } });
     if (!answer.ok) throw new Error(await answer.text());
-    waiting = { id: (await answer.json()).id, since: Date.now() };
+    refresh = { id: (await answer.json()).id, requestedAt: Date.now() };
     load();
   } catch (error) {
-    say(find("ask-state"), fill(texts.ask_failed, { reason: error.message.slice(0, 120) }));
+    setText(find("refresh-state"), fill(texts.refresh_failed, { reason: error.message.slice(0, 120) }));
   }
-  find("ask").disabled = false;
+  find("refresh-quota").disabled = false;
 }
 
-function remember(cookie, value) {
-  document.cookie = `${cookie}=${value}; path=/; max-age=31536000; samesite=lax`;
+function setCookie(name, value) {
+  document.cookie = `${name}=${value}; path=/; max-age=${YEAR_SECONDS}; samesite=lax`;
+}
+
+function redrawCharts() {
+  if (lastPage) showCharts(lastPage);
 }
 
 function start() {
-  find("every").value = localStorage.getItem(EVERY) ?? "5";
+  find("every").value = localStorage.getItem(INTERVAL_KEY) ?? "5";
   find("every").addEventListener("change", () => {
-    localStorage.setItem(EVERY, find("every").value);
+    localStorage.setItem(INTERVAL_KEY, find("every").value);
     load();
   });
   find("theme").value = document.documentElement.dataset.theme;
   find("theme").addEventListener("change", () => {
     document.documentElement.dataset.theme = find("theme").value;
-    remember("theme", find("theme").value);
-    if (last) charts(last);
+    setCookie("theme", find("theme").value);
+    redrawCharts();
   });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => last && charts(last));
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redrawCharts);
   find("language").addEventListener("click", (event) => {
     event.preventDefault();
-    remember("lang", texts.other_lang.slice(0, 2));
-    location.assign(address.path(address.text(address.read())));
+    setCookie("lang", texts.other_lang.slice(0, 2));
+    location.assign(address.path(address.query(address.read())));
   });
   for (const radio of document.querySelectorAll("input[name=measure]")) {
     radio.addEventListener("change", () => {
       setMeasure(radio.value);
-      if (last) charts(last);
+      redrawCharts();
     });
   }
   find("refresh").addEventListener("click", load);
-  find("ask").addEventListener("click", askQuota);
+  find("refresh-quota").addEventListener("click", refreshQuota);
   document.addEventListener("visibilitychange", () => (document.hidden ? clearTimeout(timer) : load()));
   addEventListener("popstate", () => {
-    reflect(address.read());
+    setControls(address.read());
     load();
   });
-  connect(choose);
-  reflect(address.read());
+  connectControls(choose);
+  setControls(address.read());
   load();
 }
 

@@ -1,61 +1,61 @@
-// The tables of accounts, models and clients: a row opens as a filter.
+// The tables of accounts, models and clients: a click on a name filters by it.
 
-import { find, keep, make, name } from "./dom.js";
+import { bdi, find, make, setText, settings, update } from "./dom.js";
 import { compact, dollars, exactDollars, fill, texts, whole } from "./format.js";
 
-const SHOWN = 10;
 const MEASURES = ["requests", "failed", "input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens", "total_tokens", "cost_dollars"];
 const KEYS = { accounts: "account", models: "model", clients: "client" };
 
-export function cell(measure, value) {
+export function numberCell(measure, value) {
   const isCost = measure === "cost_dollars";
   const title = value === null ? null : (isCost ? exactDollars : whole)(value);
   return make("td", { class: value ? "number" : "number nil", title }, (isCost ? dollars : compact)(value));
 }
 
-export function head(table, columns) {
+export function emptyRow(columns) {
+  return make("tr", {}, make("td", { colspan: String(columns.length), class: "blank" }, texts.nothing_here));
+}
+
+// Add the head and body of a table, once. Columns are pairs of a name and a class.
+export function addHead(table, columns) {
   if (table.tHead) return;
   const cells = columns.map(([column, kind]) => make("th", { scope: "col", class: kind }, texts.columns[column] ?? column));
   table.append(make("thead", {}, make("tr", {}, ...cells)), make("tbody"));
 }
 
-export function tables(page, acts) {
-  for (const [id, key] of Object.entries(KEYS)) table(page, { id, key, ...acts });
+export function showTables(page, actions) {
+  for (const [id, key] of Object.entries(KEYS)) showTable(page, { id, key, ...actions });
 }
 
-function table(page, { id, key, choose, toggle }) {
-  const rows = page.rows[id] ?? [];
-  const element = find(`table-${id}`);
+function showTable(page, { id, key, choose, toggle }) {
+  const table = find(`table-${id}`);
   const columns = [[key, ""], ...(id === "accounts" ? [["provider", ""]] : []), ...MEASURES.map((measure) => [measure, "number"])];
-  head(element, columns);
-  const most = Math.max(1, ...rows.map((row) => row.total_tokens));
-  const shown = rows.map((row) => ({
-    ...row, isChosen: page.state[key] === row[key], share: Math.round((100 * row.total_tokens) / most),
-  }));
-  keep(element.tBodies[0], shown.length ? shown : [{ none: true }], (row) => row.account_id ?? row[key] ?? "none", (row) => {
-    if (row.none) return make("tr", {}, make("td", { colspan: String(columns.length), class: "blank" }, texts.nothing_here));
-    return make("tr", { class: row.isChosen ? "chosen" : "" },
+  addHead(table, columns);
+  const rows = (page.rows[id] ?? []).map((row) => ({ ...row, isSelected: page.state[key] === row[key] }));
+  update(table.tBodies[0], rows.length ? rows : [{ isEmpty: true }], (row) => row.account_id ?? row[key] ?? "none", (row) => {
+    if (row.isEmpty) return emptyRow(columns);
+    return make("tr", { class: row.isSelected ? "selected" : "" },
       make("th", { scope: "row" }, nameButton(row, key, choose)),
-      id === "accounts" ? make("td", {}, name(row.provider)) : null,
-      ...MEASURES.map((measure) => cell(measure, row[measure])));
+      id === "accounts" ? make("td", {}, bdi(row.provider)) : null,
+      ...MEASURES.map((measure) => numberCell(measure, row[measure])));
   });
   const count = page.sections[id]?.count ?? 0;
   find(`${id}-count`).textContent = count ? whole(count) : "";
-  more(find(`${id}-more`), { count, isOpen: page.opened.has(id), act: () => toggle(id) });
+  showMoreButton(find(`${id}-more`), { count, shown: settings.rows_shown, isOpen: page.opened.has(id), onClick: () => toggle(id) });
 }
 
 function nameButton(row, key, choose) {
-  const filter = () => choose({ [key]: row.isChosen ? "" : row[key], before: "" });
+  const filter = () => choose({ [key]: row.isSelected ? "" : row[key], before: "" });
   return make("button", {
-    type: "button", class: "name", "aria-pressed": String(row.isChosen), "data-focus": "name",
+    type: "button", class: "name", "aria-pressed": String(row.isSelected), "data-focus": "name",
     title: fill(texts.filter_by, { name: row[key].slice(0, 300) }), on: { click: filter },
   }, make("bdi", {}, row[key]));
 }
 
-export function more(button, { count, isOpen, act }, shown = SHOWN) {
+// The button that opens a list of more than `shown` rows, or closes it again.
+export function showMoreButton(button, { count, shown, isOpen, onClick }) {
   button.hidden = count <= shown;
   button.setAttribute("aria-expanded", String(isOpen));
-  const text = isOpen ? texts.show_less : fill(texts.show_all, { n: whole(count) });
-  if (button.textContent !== text) button.textContent = text;
-  button.onclick = act;
+  setText(button, isOpen ? texts.show_less : fill(texts.show_all, { n: whole(count) }));
+  button.onclick = onClick;
 }

@@ -109,7 +109,7 @@ def test_a_hostile_name_is_a_filter_like_any_other(browser, site, place):
         )
         page.reload()
         ready(page)
-        assert page.locator("#table-models tr.chosen").count() == 1
+        assert page.locator("#table-models tr.selected").count() == 1
         assert page.evaluate("window.ran") is None
         if place:
             # The address of the longest is too long for a server, and says so.

@@ -219,6 +219,18 @@ def test_both_languages_say_the_same_things():
     assert keys(english) == keys(chinese)
 
 
+def test_every_text_is_used():
+    folder = ROOT / "plugins"
+    files = [*(folder / "static").glob("*.js"), *(folder / "templates").glob("*.html")]
+    written = "".join(file.read_text("utf-8") for file in files)
+    english = json.loads((folder / "text" / "en.json").read_text("utf-8"))
+    # Those that a script or a template looks up by a name in the data.
+    by_name = {"account", "accounts", "client", "clients", "model", "models", "proxy"}
+    by_name |= {"yes", "no", "unknown"}
+    used = {name for name in english if re.search(rf"\b(?:texts|t)(?:\.|\[\"){name}\b", written)}
+    assert set(english) - used == by_name
+
+
 def test_the_language_is_the_browsers_unless_chosen(site):
     def spoken(**headers: str) -> str:
         return re.search(r'<html lang="([\w-]+)"', site.get("/", headers=headers).text)[1]

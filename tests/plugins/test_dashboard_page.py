@@ -139,7 +139,7 @@ def test_every_chart_is_drawn_and_every_link_answers(browser, site):
 def test_language_and_colours_are_chosen_and_remembered(browser, site):
     with opened(browser, site, locale="zh-CN", color_scheme="dark") as page:
         assert page.title() == "CLIProxyAPI 用量统计"
-        assert page.locator("#ask").inner_text() == "刷新余量"
+        assert page.locator("#refresh-quota").inner_text() == "刷新余量"
         page.locator("#language").click()
         page.wait_for_selector("html[lang=en]")
         ready(page)
@@ -218,10 +218,10 @@ def test_accounts_now_equal_their_query_and_can_be_asked_for(browser, site):
             row["account_id"] for row in site.json("/ledger/usable_accounts.json", _shape="array")
         }
         eventually(lambda: page.locator("#now .account-now").count() == len(everyone))
-        page.locator("#ask").click()
-        eventually(lambda: "Answer in" in page.locator("#ask-state").inner_text())
+        page.locator("#refresh-quota").click()
+        eventually(lambda: "Answer in" in page.locator("#refresh-state").inner_text())
         [newest] = site.home.query("select outcome from quota_requests order by id desc limit 1")
-        assert newest[0] in page.locator("#ask-state").inner_text()
+        assert newest[0] in page.locator("#refresh-state").inner_text()
 
 
 def test_requests_are_paged_filtered_and_found(browser, site):
@@ -259,7 +259,7 @@ def test_names_can_be_masked(browser, site):
         eventually(lambda: "@example.com" not in page.content())
         page.locator("#table-accounts tbody button.name").first.click()
         page.wait_for_function("new URLSearchParams(location.search).get('account')?.includes('•')")
-        eventually(lambda: page.locator("#table-accounts tr.chosen").count() == 1)
+        eventually(lambda: page.locator("#table-accounts tr.selected").count() == 1)
         assert "@example.com" not in page.content()
 
 
@@ -273,7 +273,7 @@ def test_a_keyboard_is_enough(browser, site):
         page.locator("#table-models tbody button.name").first.focus()
         page.keyboard.press("Enter")
         page.wait_for_url("**model=*")
-        eventually(lambda: page.locator("#table-models tr.chosen").count() == 1)
+        eventually(lambda: page.locator("#table-models tr.selected").count() == 1)
         assert page.evaluate("document.activeElement.dataset.focus") == "name"
         page.locator("#trust summary").focus()
         page.keyboard.press("Enter")
@@ -337,7 +337,7 @@ def test_the_first_paint_with_data_takes_less_than_a_second(browser, site):
     ("env", "sentence"),
     [
         pytest.param({"CLIPROXY_MANAGEMENT_KEY": ""}, "There is no management key", id="no-key"),
-        pytest.param({}, "The collector does not run", id="no-collector"),
+        pytest.param({}, "The collector is not running", id="no-collector"),
     ],
 )
 def test_an_empty_ledger_says_what_to_do(browser, home, env, sentence):
