@@ -6,7 +6,7 @@
 --   2. Names: accounts, credentials, clients and proxies as people read them
 --   3. Usage: what was used: buckets, windows, lifetime totals
 --   4. Requests: single attempts
---   5. Health: workers, gaps, accounting, what must be equal
+--   5. Health: workers, gaps, accounting, integrity
 --   6. Quota: limits, verdicts, forecasts, history
 --   7. Budgets and bills: budgets by period, the bill of a month
 --   8. Alerts: what is wrong now
@@ -1344,9 +1344,9 @@ join known_models on known_models.id = model_rollup.model_id
 where grain = 4 and unpriced > 0
 group by model_id;
 
--- 5. Health: workers, gaps, accounting, what must be equal
+-- 5. Health: workers, gaps, accounting, integrity
 
--- What each worker says of itself, and whether it still says anything.
+-- A worker whose heartbeat is older than two minutes is silent, whatever it reported last.
 create view worker_states as
 select
   worker                                      as worker,
@@ -1365,7 +1365,7 @@ from heartbeats
 left join proxies on proxies.id = heartbeats.proxy_id
 cross join clock;
 
--- Received, stored, duplicate and rejected by hour of reception.
+-- By the hour of reception, not of the event.
 create view ingest_by_hour as
 select
   datetime(hour_at / 1000, 'unixepoch')  as hour_utc,
@@ -1379,128 +1379,128 @@ select
 from ingest_ledger
 join proxies on proxies.id = ingest_ledger.proxy_id;
 
--- Each stretch without collection.
+-- Whether a gap exceeded the proxy's retention is stored when it ends; an open one may exceed it
+-- meanwhile. A proxy that did not tell its retention is taken to have the default of a minute.
 create view collection_gaps as
 select
+  gaps.id                                             as gap_id,
+  gaps.proxy_id                                       as proxy_id,
   proxies.name                                        as proxy,
   gaps.started_at                                     as started_at,
   gaps.ended_at                                       as ended_at,
+  datetime(gaps.started_at / 1000, 'unixepoch')       as started_utc,
+  datetime(gaps.ended_at / 1000, 'unixepoch')         as ended_utc,
   (coalesce(gaps.ended_at, clock.now) - gaps.started_at) / 1000 as seconds,
   gaps.ended_at is null                               as open,
   gaps.cause                                          as cause,
   gaps.detail                                         as detail,
-  case
-    when gaps.ended_at is not null then gaps.retention_exceeded
-    else clock.now - gaps.started_at > 1000 * coalesce(proxies.retention_seconds, 60)
-  end                                                 as retention_exceeded,
+  iif(
+    gaps.ended_at is null,
+    clock.now - gaps.started_at > 1000 * coalesce(proxies.retention_seconds, 60),
+    gaps.retention_exceeded
+  )                                                   as retention_exceeded,
   gaps.batches_at_risk                                as batches_at_risk
 from gaps
 join proxies on proxies.id = gaps.proxy_id
 cross join clock;
 
--- Each stretch without collection, with what the rates around it let one expect in it. Something
--- may be missing only where the proxy dropped it, died with it, or a batch was cut off.
+-- An estimate by the rates of the hour before and the hour after, in quarter hours, since these
+-- are kept for ever. Events can be missing only where the proxy dropped them, where it died with
+-- them, or where a batch was cut off.
 create view gap_estimates as
-with placed as (
+with bounds as (
   select
-    gaps.id                                                   as gap_id,
-    gaps.proxy_id                                             as proxy_id,
-    proxies.name                                              as proxy,
-    gaps.started_at                                           as started_at,
-    gaps.ended_at                                             as ended_at,
-    coalesce(gaps.ended_at, clock.now)                        as until_at,
-    gaps.cause                                                as cause,
-    gaps.detail                                               as detail,
-    gaps.batches_at_risk                                      as batches_at_risk,
-    iif(
-      gaps.ended_at is null,
-      clock.now - gaps.started_at > 1000 * coalesce(proxies.retention_seconds, 60),
-      gaps.retention_exceeded
-    )                                                         as retention_exceeded,
-    gaps.started_at - gaps.started_at % 900000                as hour_before_until,
-    max(
-      gaps.started_at - gaps.started_at % 900000 - 3600000,
-      coalesce(proxies.first_pop_at, gaps.started_at)
-    )                                                         as hour_before_from,
-    (coalesce(gaps.ended_at, clock.now) + 899999) / 900000 * 900000 as hour_after_from,
-    min(
-      (coalesce(gaps.ended_at, clock.now) + 899999) / 900000 * 900000 + 3600000,
-      clock.now - clock.now % 900000
-    )                                                         as hour_after_until
-  from gaps
-  join proxies on proxies.id = gaps.proxy_id
+    collection_gaps.*,
+    proxies.first_pop_at                                      as first_pop_at,
+    clock.now                                                 as now,
+    coalesce(ended_at, clock.now)                             as until_at,
+    started_at - started_at % 900000                          as first_quarter_at,
+    (coalesce(ended_at, clock.now) + 899999) / 900000 * 900000 as next_quarter_at
+  from collection_gaps
+  join proxies on proxies.id = collection_gaps.proxy_id
   cross join clock
 ),
-counted as (
+hours as (
   select
     *,
-    max(hour_before_until - hour_before_from, 0) + max(hour_after_until - hour_after_from, 0)
-      as around_ms,
+    max(first_quarter_at - 3600000, coalesce(first_pop_at, started_at)) as before_from,
+    min(next_quarter_at + 3600000, now - now % 900000)                  as after_until
+  from bounds
+),
+counts as (
+  select
+    *,
+    max(first_quarter_at - before_from, 0) + max(after_until - next_quarter_at, 0) as around_ms,
     (
       select coalesce(sum(requests), 0)
       from total_rollup
       where grain = 2
-        and total_rollup.proxy_id = placed.proxy_id
+        and total_rollup.proxy_id = hours.proxy_id
         and (
-          bucket_at >= hour_before_from - 899999 and bucket_at < hour_before_until
-          or bucket_at >= hour_after_from and bucket_at < hour_after_until
+          bucket_at >= before_from - 899999 and bucket_at < first_quarter_at
+          or bucket_at >= next_quarter_at and bucket_at < after_until
         )
-        and bucket_at >= hour_before_until - 3600000
-        and bucket_at < hour_after_from + 3600000
+        and bucket_at >= first_quarter_at - 3600000
+        and bucket_at < next_quarter_at + 3600000
     ) as around,
     (
       select coalesce(sum(requests), 0)
       from total_rollup
       where grain = 2
-        and total_rollup.proxy_id = placed.proxy_id
-        and bucket_at >= hour_before_until + 900000
-        and bucket_at < hour_after_from - 900000
-    ) as found_inside,
-    (
+        and total_rollup.proxy_id = hours.proxy_id
+        and bucket_at >= first_quarter_at + 900000
+        and bucket_at < next_quarter_at - 900000
+    ) + (
       select count(*)
       from usage_events
       join credentials on credentials.id = usage_events.credential_id
-      where credentials.proxy_id = placed.proxy_id
-        and occurred_at >= placed.started_at
-        and occurred_at < min(placed.until_at, hour_before_until + 900000)
-    ) as found_first,
-    (
+      where credentials.proxy_id = hours.proxy_id
+        and occurred_at >= started_at
+        and occurred_at < min(until_at, first_quarter_at + 900000)
+    ) + (
       select count(*)
       from usage_events
       join credentials on credentials.id = usage_events.credential_id
-      where credentials.proxy_id = placed.proxy_id
-        and occurred_at >= max(hour_before_until + 900000, hour_after_from - 900000)
-        and occurred_at < placed.until_at
-    ) as found_last
-  from placed
+      where credentials.proxy_id = hours.proxy_id
+        and occurred_at >= max(first_quarter_at + 900000, next_quarter_at - 900000)
+        and occurred_at < until_at
+    ) as recorded
+  from hours
+),
+estimates as (
+  select
+    *,
+    cast(round(around * 1.0 * (until_at - started_at) / nullif(around_ms, 0)) as integer)
+      as expected
+  from counts
 )
 select
-  gap_id                                        as gap_id,
-  proxy                                         as proxy,
-  started_at                                    as started_at,
-  ended_at                                      as ended_at,
-  (until_at - started_at) / 1000                as seconds,
-  ended_at is null                              as open,
-  cause                                         as cause,
-  detail                                        as detail,
-  retention_exceeded                            as retention_exceeded,
-  batches_at_risk                               as batches_at_risk,
+  gap_id                                              as gap_id,
+  proxy_id                                            as proxy_id,
+  proxy                                               as proxy,
+  started_at                                          as started_at,
+  ended_at                                            as ended_at,
+  started_utc                                         as started_utc,
+  ended_utc                                           as ended_utc,
+  seconds                                             as seconds,
+  open                                                as open,
+  cause                                               as cause,
+  detail                                              as detail,
+  retention_exceeded                                  as retention_exceeded,
+  batches_at_risk                                     as batches_at_risk,
   round(around * 3600000.0 / nullif(around_ms, 0), 1) as requests_per_hour_around,
-  cast(round(around * 1.0 * (until_at - started_at) / nullif(around_ms, 0)) as integer) as expected,
-  found_inside + found_first + found_last       as found,
-  case
-    when not retention_exceeded
+  expected                                            as expected,
+  recorded                                            as recorded,
+  iif(
+    not retention_exceeded
       and batches_at_risk = 0
-      and cause not in ('proxy away', 'connection lost', 'collector killed') then 0
-    else max(
-      0,
-      cast(round(around * 1.0 * (until_at - started_at) / nullif(around_ms, 0)) as integer)
-        - found_inside - found_first - found_last
-    )
-  end                                           as maybe_missing
-from counted;
+      and cause not in ('proxy away', 'connection lost', 'collector killed'),
+    0,
+    max(0, expected - recorded)
+  )                                                   as maybe_missing
+from estimates;
 
--- Every run over a file of another program; one without an end was interrupted, or goes on.
+-- A run without an end was interrupted, or goes on.
 create view import_runs as
 select
   imports.id                                                        as id,
@@ -1519,7 +1519,7 @@ select
 from imports
 join proxies on proxies.id = imports.proxy_id;
 
--- Records that were not understood, secrets replaced by their salted hashes.
+-- Also what /export/rejected_records writes.
 create view rejected_records as
 select
   rejected_events.id                                          as id,
@@ -1534,26 +1534,136 @@ select
 from rejected_events
 join proxies on proxies.id = rejected_events.proxy_id;
 
--- What the ledger holds, and how its local time is reckoned.
-create view ledger_facts as
+-- Sums outlive single events, so that the first event may be known by its day alone; while all
+-- events are kept, the first one has the exact time.
+create view ledger_overview as
 select
   clock.now                                                        as now,
   (select value from settings where name = 'timezone')             as timezone,
-  -- Sums outlive single events; while all events are kept, the first one says it exactly.
-  case
-    when days.first_day_at < (select min(occurred_at) from usage_events) - 86400000
-      then days.first_day_at
-    else (select min(occurred_at) from usage_events)
-  end                                                              as first_event_at,
+  iif(
+    days.first_day_at < (select min(occurred_at) from usage_events) - 86400000,
+    days.first_day_at,
+    (select min(occurred_at) from usage_events)
+  )                                                                as first_event_at,
   (select max(occurred_at) from usage_events)                      as last_event_at,
   (select min(first_pop_at) from proxies)                          as collecting_since
 from clock
 cross join (select min(bucket_at) as first_day_at from total_rollup where grain = 4) as days;
 
--- What must be equal: every question, its two answers, and whether they agree. Rollups and
--- histograms are compared with raw events from where these are kept on; the numbers are requests,
--- failures, input, cached, output and unclassified tokens, cost in micro-dollars and unpriced.
-create view ledger_check as
+-- The sums of each rollup at every resolution that is kept for ever, over the time of which raw
+-- events are kept. A rollup without rows has nulls, so that it is compared too.
+create view rollup_sums as
+with complete (from_at) as (
+  select raw_complete_from from rollup_state
+),
+kept (rollup, grain) as (
+  values
+    ('total_rollup', 2),
+    ('total_rollup', 4),
+    ('model_rollup', 2),
+    ('model_rollup', 4),
+    ('client_rollup', 2),
+    ('client_rollup', 4),
+    ('credential_rollup', 3),
+    ('credential_rollup', 4),
+    ('credential_model_rollup', 4),
+    ('client_model_rollup', 4)
+),
+sums as (
+  select
+    'total_rollup'           as rollup,
+    grain                    as grain,
+    sum(requests)            as requests,
+    sum(failed)              as failed,
+    sum(input_tokens)        as input_tokens,
+    sum(cached_tokens)       as cached_tokens,
+    sum(output_tokens)       as output_tokens,
+    sum(unclassified_tokens) as unclassified_tokens,
+    sum(cost_microdollars)   as cost_microdollars,
+    sum(unpriced)            as unpriced
+  from total_rollup
+  where grain in (2, 4) and bucket_at >= (select from_at from complete)
+  group by grain
+  union all
+  select
+    'model_rollup', grain, sum(requests), sum(failed), sum(input_tokens), sum(cached_tokens),
+    sum(output_tokens), sum(unclassified_tokens), sum(cost_microdollars), sum(unpriced)
+  from model_rollup
+  where grain in (2, 4) and bucket_at >= (select from_at from complete)
+  group by grain
+  union all
+  select
+    'client_rollup', grain, sum(requests), sum(failed), sum(input_tokens), sum(cached_tokens),
+    sum(output_tokens), sum(unclassified_tokens), sum(cost_microdollars), sum(unpriced)
+  from client_rollup
+  where grain in (2, 4) and bucket_at >= (select from_at from complete)
+  group by grain
+  union all
+  select
+    'credential_rollup', grain, sum(requests), sum(failed), sum(input_tokens), sum(cached_tokens),
+    sum(output_tokens), sum(unclassified_tokens), sum(cost_microdollars), sum(unpriced)
+  from credential_rollup
+  where grain in (3, 4) and bucket_at >= (select from_at from complete)
+  group by grain
+  union all
+  select
+    'credential_model_rollup', grain, sum(requests), sum(failed), sum(input_tokens), sum(cached_tokens),
+    sum(output_tokens), sum(unclassified_tokens), sum(cost_microdollars), sum(unpriced)
+  from credential_model_rollup
+  where grain = 4 and bucket_at >= (select from_at from complete)
+  group by grain
+  union all
+  select
+    'client_model_rollup', grain, sum(requests), sum(failed), sum(input_tokens), sum(cached_tokens),
+    sum(output_tokens), sum(unclassified_tokens), sum(cost_microdollars), sum(unpriced)
+  from client_model_rollup
+  where grain = 4 and bucket_at >= (select from_at from complete)
+  group by grain
+)
+select
+  kept.rollup          as rollup,
+  kept.grain           as grain,
+  requests             as requests,
+  failed               as failed,
+  input_tokens         as input_tokens,
+  cached_tokens        as cached_tokens,
+  output_tokens        as output_tokens,
+  unclassified_tokens  as unclassified_tokens,
+  cost_microdollars    as cost_microdollars,
+  unpriced             as unpriced
+from kept
+left join sums using (rollup, grain);
+
+-- The same of the histograms of latency: successful attempts that are no warm-up have a duration,
+-- streamed ones also a time to the first token.
+create view histogram_sums as
+with complete (from_at) as (
+  select raw_complete_from from rollup_state
+)
+select
+  'latency_rollup'                             as rollup,
+  kept.column1                                 as grain,
+  coalesce(sum(iif(kind = 1, requests, 0)), 0) as timed,
+  coalesce(sum(iif(kind = 2, requests, 0)), 0) as streamed
+from (values (3), (4)) as kept
+left join latency_rollup
+  on grain = kept.column1 and bucket_at >= (select from_at from complete)
+group by kept.column1
+union all
+select
+  'model_latency_rollup',
+  kept.column1,
+  coalesce(sum(iif(kind = 1, requests, 0)), 0),
+  coalesce(sum(iif(kind = 2, requests, 0)), 0)
+from (values (4), (5)) as kept
+left join model_latency_rollup
+  on grain = kept.column1 and bucket_at >= (select from_at from complete)
+group by kept.column1;
+
+-- Every rollup against the raw events. The numbers are requests, failures, input, cached, output
+-- and unclassified tokens, micro-dollars and attempts without a price; of histograms, attempts
+-- with a duration and with a time to the first token.
+create view rollup_checks as
 with raw as materialized (
   select
     count(*)                                as requests,
@@ -1569,87 +1679,34 @@ with raw as materialized (
   from usage_events
   where id <= (select last_event_id from rollup_state)
     and occurred_at >= (select raw_complete_from from rollup_state)
-),
-rolled as (
-  select
-    'total_rollup'           as name,
-    column1                  as grain,
-    sum(requests)            as requests,
-    sum(failed)              as failed,
-    sum(input_tokens)        as input_tokens,
-    sum(cached_tokens)       as cached_tokens,
-    sum(output_tokens)       as output_tokens,
-    sum(unclassified_tokens) as unclassified_tokens,
-    sum(cost_microdollars)   as cost_microdollars,
-    sum(unpriced)            as unpriced
-  from (values (2), (4)) as grains
-  left join total_rollup
-    on grain = column1 and bucket_at >= (select raw_complete_from from rollup_state)
-  group by column1
-  union all
-  select
-    'model_rollup', column1, sum(requests), sum(failed), sum(input_tokens), sum(cached_tokens),
-    sum(output_tokens), sum(unclassified_tokens), sum(cost_microdollars), sum(unpriced)
-  from (values (2), (4)) as grains
-  left join model_rollup
-    on grain = column1 and bucket_at >= (select raw_complete_from from rollup_state)
-  group by column1
-  union all
-  select
-    'client_rollup', column1, sum(requests), sum(failed), sum(input_tokens), sum(cached_tokens),
-    sum(output_tokens), sum(unclassified_tokens), sum(cost_microdollars), sum(unpriced)
-  from (values (2), (4)) as grains
-  left join client_rollup
-    on grain = column1 and bucket_at >= (select raw_complete_from from rollup_state)
-  group by column1
-  union all
-  select
-    'credential_rollup', column1, sum(requests), sum(failed), sum(input_tokens),
-    sum(cached_tokens), sum(output_tokens), sum(unclassified_tokens), sum(cost_microdollars),
-    sum(unpriced)
-  from (values (3), (4)) as grains
-  left join credential_rollup
-    on grain = column1 and bucket_at >= (select raw_complete_from from rollup_state)
-  group by column1
-  union all
-  select
-    'credential_model_rollup', column1, sum(requests), sum(failed), sum(input_tokens),
-    sum(cached_tokens), sum(output_tokens), sum(unclassified_tokens), sum(cost_microdollars),
-    sum(unpriced)
-  from (values (4)) as grains
-  left join credential_model_rollup
-    on grain = column1 and bucket_at >= (select raw_complete_from from rollup_state)
-  group by column1
-  union all
-  select
-    'client_model_rollup', column1, sum(requests), sum(failed), sum(input_tokens),
-    sum(cached_tokens), sum(output_tokens), sum(unclassified_tokens), sum(cost_microdollars),
-    sum(unpriced)
-  from (values (4)) as grains
-  left join client_model_rollup
-    on grain = column1 and bucket_at >= (select raw_complete_from from rollup_state)
-  group by column1
-),
-histograms as (
-  select
-    'latency_rollup'                             as name,
-    column1                                      as grain,
-    coalesce(sum(iif(kind = 1, requests, 0)), 0) as timed,
-    coalesce(sum(iif(kind = 2, requests, 0)), 0) as streamed
-  from (values (3), (4)) as grains
-  left join latency_rollup
-    on grain = column1 and bucket_at >= (select raw_complete_from from rollup_state)
-  group by column1
-  union all
-  select
-    'model_latency_rollup', column1, coalesce(sum(iif(kind = 1, requests, 0)), 0),
-    coalesce(sum(iif(kind = 2, requests, 0)), 0)
-  from (values (4), (5)) as grains
-  left join model_latency_rollup
-    on grain = column1 and bucket_at >= (select raw_complete_from from rollup_state)
-  group by column1
-),
-of_proxies (name, expected, proxy_id, requests) as (
+)
+select
+  sums.rollup || ' = events, by ' || grains.name as question,
+  printf(
+    '%d %d %d %d %d %d %d %d', raw.requests, raw.failed, raw.input_tokens, raw.cached_tokens,
+    raw.output_tokens, raw.unclassified_tokens, raw.cost_microdollars, raw.unpriced
+  )                                              as expected,
+  printf(
+    '%d %d %d %d %d %d %d %d', sums.requests, sums.failed, sums.input_tokens,
+    sums.cached_tokens, sums.output_tokens, sums.unclassified_tokens, sums.cost_microdollars,
+    sums.unpriced
+  )                                              as actual
+from rollup_sums as sums
+join grains on grains.grain = sums.grain
+cross join raw
+union all
+select
+  sums.rollup || ' = events, by ' || grains.name,
+  printf('%d %d', raw.timed, raw.streamed),
+  printf('%d %d', sums.timed, sums.streamed)
+from histogram_sums as sums
+join grains on grains.grain = sums.grain
+cross join raw;
+
+-- The requests of each proxy by each rollup that knows proxies, over all time: a rollup of one
+-- dimension against that of credentials, which belong to one proxy each.
+create view proxy_checks as
+with requests (rollup, compared_with, proxy_id, requests) as (
   select 'credential_rollup', null, proxy_id, sum(requests)
   from credential_rollup
   join credentials on credentials.id = credential_rollup.credential_id
@@ -1688,100 +1745,89 @@ of_proxies (name, expected, proxy_id, requests) as (
 ),
 lists as (
   select
-    name                                           as name,
-    expected                                       as expected,
+    rollup                                           as rollup,
+    compared_with                                    as compared_with,
     group_concat(proxy_id || ': ' || requests, ', ') as requests
-  from (select * from of_proxies order by name, proxy_id)
-  group by name
-),
-answers (question, expected, found) as (
-  select
-    lists.name || ' = ' || others.name || ', of each proxy',
-    others.requests,
-    lists.requests
-  from lists
-  join lists as others on others.name = lists.expected
-  union all
-  select
-    'received = stored + duplicate + rejected',
-    coalesce(sum(received), 0),
-    coalesce(sum(stored + duplicate + rejected), 0)
-  from ingest_ledger
-  union all
-  select
-    'received = stored + duplicate + rejected, of imports',
-    coalesce(sum(received), 0),
-    coalesce(sum(stored + duplicate + rejected), 0)
-  from imports
-  union all
-  select
-    'stored = events in the ledger and events deleted for their age',
-    (select coalesce(sum(stored), 0) from ingest_ledger)
-      + (select coalesce(sum(stored), 0) from imports),
-    (select count(*) from usage_events) + (select events_deleted from rollup_state)
-  union all
-  select
-    'rejected = rejected records kept',
-    (select coalesce(sum(rejected), 0) from ingest_ledger),
-    (select count(*) from rejected_events)
-  union all
-  select
-    'replayed records = rejected records marked as replayed',
-    (select coalesce(sum(received), 0) from ingest_ledger where source = 'replay'),
-    (select count(*) from rejected_events where replayed_at is not null)
-  union all
-  select
-    'failed events = failure details kept',
-    (select count(*) from usage_events where failed = 1),
-    (select count(*) from failure_details)
-  union all
-  select
-    'every event is in the rollups',
-    last_event_id,
-    (select coalesce(max(id), 0) from usage_events)
-  from rollup_state
-  union all
-  select
-    'no rollup without its credential, model or client',
-    0,
-    (select count(*) from credential_rollup
-      where credential_id not in (select id from credentials))
-    + (select count(*) from model_rollup where model_id not in (select id from known_models))
-    + (select count(*) from client_rollup
-      where client_id <> 0 and client_id not in (select id from known_clients))
-  union all
-  select
-    rolled.name || ' = events, at grain ' || grains.name,
-    printf(
-      '%d %d %d %d %d %d %d %d', raw.requests, raw.failed, raw.input_tokens, raw.cached_tokens,
-      raw.output_tokens, raw.unclassified_tokens, raw.cost_microdollars, raw.unpriced
-    ),
-    printf(
-      '%d %d %d %d %d %d %d %d', rolled.requests, rolled.failed, rolled.input_tokens,
-      rolled.cached_tokens, rolled.output_tokens, rolled.unclassified_tokens,
-      rolled.cost_microdollars, rolled.unpriced
-    )
-  from rolled
-  join grains on grains.grain = rolled.grain
-  cross join raw
-  union all
-  select
-    histograms.name || ' = events, at grain ' || grains.name,
-    printf('%d %d', raw.timed, raw.streamed),
-    printf('%d %d', histograms.timed, histograms.streamed)
-  from histograms
-  join grains on grains.grain = histograms.grain
-  cross join raw
+  from (select * from requests order by rollup, proxy_id)
+  group by rollup
 )
 select
-  question                    as question,
-  cast(expected as text)      as expected,
-  cast(found as text)         as found,
-  expected = found            as holds
-from answers;
+  lists.rollup || ' = ' || others.rollup || ', of each proxy' as question,
+  others.requests                                             as expected,
+  lists.requests                                              as actual
+from lists
+join lists as others on others.rollup = lists.compared_with;
 
--- What the proxy counted of each credential in each of its runs, and what was stored of it; both
--- since the first reading of the run. A credential of which the ledger knows nothing has no account.
+-- Every record that was received against what became of it.
+create view accounting_checks as
+select
+  'received = stored + duplicate + rejected'      as question,
+  coalesce(sum(received), 0)                      as expected,
+  coalesce(sum(stored + duplicate + rejected), 0) as actual
+from ingest_ledger
+union all
+select
+  'received = stored + duplicate + rejected, of imports',
+  coalesce(sum(received), 0),
+  coalesce(sum(stored + duplicate + rejected), 0)
+from imports
+union all
+select
+  'stored = events in the ledger and events deleted for their age',
+  (select coalesce(sum(stored), 0) from ingest_ledger)
+    + (select coalesce(sum(stored), 0) from imports),
+  (select count(*) from usage_events) + (select events_deleted from rollup_state)
+union all
+select
+  'rejected = rejected records kept',
+  (select coalesce(sum(rejected), 0) from ingest_ledger),
+  (select count(*) from rejected_events)
+union all
+select
+  'replayed records = rejected records marked as replayed',
+  (select coalesce(sum(received), 0) from ingest_ledger where source = 'replay'),
+  (select count(*) from rejected_events where replayed_at is not null)
+union all
+select
+  'failed events = failure details kept',
+  (select count(*) from usage_events where failed = 1),
+  (select count(*) from failure_details)
+union all
+select
+  'every event is in the rollups',
+  last_event_id,
+  (select coalesce(max(id), 0) from usage_events)
+from rollup_state
+union all
+select
+  'no rollup without its credential, model or client',
+  0,
+  (select count(*) from credential_rollup
+    where credential_id not in (select id from credentials))
+  + (select count(*) from model_rollup where model_id not in (select id from known_models))
+  + (select count(*) from client_rollup
+    where client_id <> 0 and client_id not in (select id from known_clients));
+
+-- A check over all events takes longer than a page may on a large ledger.
+create view integrity_checks as
+with checks as (
+  select question, expected, actual from proxy_checks
+  union all
+  select question, expected, actual from accounting_checks
+  union all
+  select question, expected, actual from rollup_checks
+)
+select
+  question                                as question,
+  iif(expected = actual, 'ok', 'WRONG')   as result,
+  cast(expected as text)                  as expected,
+  cast(actual as text)                    as actual,
+  expected = actual                       as holds
+from checks;
+
+-- Both numbers are of the time since the first reading of the run. What is stored between a reading
+-- and the next empty pop may or may not be in the proxy's number. A credential of which the ledger
+-- knows nothing has no account.
 create view proxy_counts as
 with readings as (
   select
@@ -1798,6 +1844,8 @@ select
   proxies.name                                                        as proxy,
   readings.since_at                                                   as since_at,
   proxy_runs.read_at                                                  as read_at,
+  datetime(readings.since_at / 1000, 'unixepoch')                     as since_utc,
+  datetime(proxy_runs.read_at / 1000, 'unixepoch')                    as read_utc,
   readings.since_at = max(readings.since_at) over (partition by readings.proxy_id) as current,
   auth_index                                                          as auth_index,
   (
@@ -1814,8 +1862,8 @@ join proxies on proxies.id = readings.proxy_id
 join proxy_runs
   on proxy_runs.proxy_id = readings.proxy_id and proxy_runs.since_at = readings.since_at;
 
--- The same for each run of a proxy. For a few cancelled streams and answers without usage the proxy
--- publishes no event, so that up to one attempt in twenty is no cause for alarm.
+-- The proxy publishes no event for a few cancelled streams and answers without usage, so that up to
+-- one attempt in twenty may be missing without a finding.
 create view proxy_run_counts as
 with sums as (
   select
@@ -1839,14 +1887,7 @@ with sums as (
         and replayed_at is null
         and received_at >= proxy_runs.since_at
         and received_at <= proxy_runs.read_at
-    )                                         as rejected,
-    datetime((proxy_runs.since_at + coalesce((
-      select offset_ms
-      from zone_offsets
-      where zone_offsets.starts_at <= proxy_runs.since_at
-      order by zone_offsets.starts_at desc
-      limit 1
-    ), 0)) / 1000, 'unixepoch')               as since
+    )                                         as rejected
   from proxy_runs
   join proxies on proxies.id = proxy_runs.proxy_id
   left join proxy_counts
@@ -1854,6 +1895,30 @@ with sums as (
     and proxy_counts.since_at = proxy_runs.since_at
     and (account is not null or proxy_counts.counted > 0)
   group by proxy_runs.proxy_id, proxy_runs.since_at
+),
+compared as (
+  select
+    *,
+    missing - rejected > 5 and (missing - rejected) * 20 > counted as is_missing,
+    datetime((since_at + coalesce((
+      select offset_ms
+      from zone_offsets
+      where zone_offsets.starts_at <= since_at
+      order by zone_offsets.starts_at desc
+      limit 1
+    ), 0)) / 1000, 'unixepoch')               as since_local
+  from sums
+),
+findings as (
+  select
+    *,
+    case
+      when statistics_enabled = 0 then 'statistics off'
+      when current and last_counted >= 5 and last_stored = 0 then 'taken'
+      when is_missing then 'missing'
+      else 'ok'
+    end as finding
+  from compared
 )
 select
   proxy                                       as proxy,
@@ -1864,34 +1929,29 @@ select
   stored                                      as stored,
   min(rejected, missing)                      as rejected,
   missing - min(rejected, missing)            as missing,
-  case
-    when statistics_enabled = 0 then 'statistics off'
-    when current and last_counted >= 5 and last_stored = 0 then 'taken'
-    when missing - rejected > 5 and (missing - rejected) * 20 > counted then 'missing'
-    else 'ok'
-  end                                         as finding,
-  case
-    when current and last_counted >= 5 and last_stored = 0 and statistics_enabled is not 0
-      then 'another program is taking events from this queue: in the last minute the proxy counted '
-        || last_counted || ' attempts and the ledger got none; since ' || since
-    else 'since ' || since
-  end
-    || ' the proxy counted ' || printf('%,d', counted) || ' attempts; the ledger has '
-    || printf('%,d', stored)
+  finding                                     as finding,
+  iif(
+    finding = 'taken',
+    'another program is taking events from this queue: in the last minute the proxy counted '
+      || last_counted || ' attempts and the ledger got none; since ',
+    'since '
+  )
+    || since_local || ' the proxy counted ' || printf('%,d', counted)
+    || ' attempts; the ledger has ' || printf('%,d', stored)
     || iif(rejected > 0 and missing > 0, ' and ' || min(rejected, missing) || ' rejected records', '')
     || case
-         when statistics_enabled = 0 then ' (its statistics are off)'
-         when missing - rejected > 5 and (missing - rejected) * 20 > counted
+         when finding = 'statistics off' then ' (its statistics are off)'
+         when is_missing
            then ': ' || printf('%,d', missing - rejected)
              || ' are missing, lost in a gap or taken by another program'
          when missing > rejected
            then ' (the proxy publishes no event for some cancelled streams)'
          else ''
        end                                    as sentence
-from sums;
+from findings;
 
--- Events whose time cannot be right: from before there was a proxy, or not yet.
-create view odd_times as
+-- Events dated before 2024, when there was no proxy yet, or ten minutes and more in the future.
+create view clock_skew as
 select
   'past'                                                               as side,
   (select count(*) from usage_events where occurred_at < 1704067200000) as events
@@ -1901,38 +1961,19 @@ select
   (select count(*) from usage_events where occurred_at > clock.now + 600000)
 from clock;
 
--- Sentences for the state page about counters, clocks and kept events.
-create view trust_sentences as
+-- Workers and receivers of alerts.
+create view worker_notes as
 select
-  'counters of ' || proxy                                             as subject,
-  iif(finding in ('ok', 'statistics off'), 'ok', 'trouble')           as state,
-  sentence                                                            as sentence,
-  read_at                                                             as at,
-  proxy                                                               as proxy
-from proxy_run_counts
-where (current or finding = 'missing')
-  and proxy in (select name from proxies where configured = 1)
-union all
-select
-  'clocks',
-  'trouble',
-  group_concat(events || iif(side = 'past', ' events are dated before 2024', ' events are dated in the future'), ', ')
-    || ': look at the clock of the proxy''s machine; they count on the day that they name',
-  null,
-  null
-from odd_times
-where events > 0
-having count(*) > 0
-union all
-select
-  'kept events',
-  'ok',
-  'single events are kept from ' || date(raw_complete_from / 1000, 'unixepoch')
-    || ' UTC on, sums for ever; ' || printf('%,d', events_deleted) || ' events deleted for their age',
-  raw_complete_from,
-  null
-from rollup_state
-where raw_complete_from > 0
+  'worker ' || worker  as subject,
+  case state when 'working' then 'ok' when 'stopped' then 'off' else 'trouble' end as state,
+  case
+    when state = 'working' then coalesce(detail, iif(role = 'ingest', 'collecting', 'working'))
+    when state = 'silent' then 'no sign of life for ' || seconds_ago || ' seconds: start it again'
+    else state || coalesce(': ' || detail, '')
+  end                  as sentence,
+  beat_at              as noted_at,
+  proxy                as proxy
+from worker_states
 union all
 select
   'alerts to ' || service,
@@ -1943,30 +1984,21 @@ select
 from alert_receivers
 where configured = 1 and failures >= 3;
 
--- Whether the numbers can be believed: one sentence for each thing that can go wrong. Of a proxy
--- that the settings name no longer, what was collected is told, and nothing else.
-create view state_sentences as
+-- Of a proxy that the settings name no longer there is only the time of its collection.
+create view proxy_notes as
 select
-  'worker ' || worker  as subject,
-  case state when 'working' then 'ok' when 'stopped' then 'off' else 'trouble' end as state,
+  'proxy ' || name  as subject,
   case
-    when state = 'working' then coalesce(detail, iif(role = 'ingest', 'collecting', 'working'))
-    when state = 'silent' then 'no sign of life for ' || seconds_ago || ' seconds: start it again'
-    else state || coalesce(': ' || detail, '')
-  end                  as sentence,
-  beat_at              as at,
-  proxy                as proxy
-from worker_states
-union all
-select
-  'proxy ' || name,
-  case when statistics_enabled = 0 then 'trouble' when asked_at is null then 'unknown' else 'ok' end,
+    when statistics_enabled = 0 then 'trouble'
+    when asked_at is null then 'unknown'
+    else 'ok'
+  end               as state,
   case
     when statistics_enabled = 0
       then 'statistics are off: set usage-statistics-enabled: true in the proxy''s config.yaml'
     when asked_at is null then 'not asked yet'
     else 'CLIProxyAPI ' || coalesce(version, 'of unknown version')
-      || case when statistics_enabled = 1 then ', statistics on' else '' end
+      || iif(statistics_enabled = 1, ', statistics on', '')
       || case
            when retention_seconds < 600
              then ', keeps events for only ' || retention_seconds
@@ -1974,9 +2006,9 @@ select
            when retention_seconds is not null then ', keeps events for ' || retention_seconds || ' s'
            else ''
          end
-  end,
-  asked_at,
-  name
+  end               as sentence,
+  asked_at          as noted_at,
+  name              as proxy
 from proxies
 where configured = 1
 union all
@@ -1992,7 +2024,7 @@ where configured = 1
 union all
 select
   'collection from ' || name,
-  case when first_pop_at is null then 'unknown' else 'ok' end,
+  iif(first_pop_at is null, 'unknown', 'ok'),
   case
     when first_pop_at is null then 'nothing was collected yet'
     when configured = 0
@@ -2007,11 +2039,26 @@ from proxies
 where configured = 1 or first_pop_at is not null
 union all
 select
-  'gaps',
-  case when sum(open) or sum(retention_exceeded) or sum(batches_at_risk) then 'trouble' else 'ok' end,
-  case
-    when count(*) = 0 then 'none on record'
-    else count(*) || ' on record, ' || coalesce(sum(retention_exceeded), 0)
+  'counters of ' || proxy,
+  iif(finding in ('ok', 'statistics off'), 'ok', 'trouble'),
+  sentence,
+  read_at,
+  proxy
+from proxy_run_counts
+where (current or finding = 'missing')
+  and proxy in (select name from proxies where configured = 1);
+
+-- Gaps, accounting and the events themselves.
+create view record_notes as
+select
+  'gaps'           as subject,
+  iif(
+    sum(open) or sum(retention_exceeded) or sum(batches_at_risk), 'trouble', 'ok'
+  )                as state,
+  iif(
+    count(*) = 0,
+    'none on record',
+    count(*) || ' on record, ' || coalesce(sum(retention_exceeded), 0)
       || ' longer than the proxy keeps events, ' || coalesce(sum(batches_at_risk), 0)
       || ' batches at risk, ' || coalesce(sum(open), 0) || ' open'
       || iif(
@@ -2020,9 +2067,9 @@ select
           || ' events may be missing',
         ''
       )
-  end,
-  max(started_at),
-  null
+  )                as sentence,
+  max(started_at)  as noted_at,
+  null             as proxy
 from gap_estimates
 where proxy in (select name from proxies where configured = 1)
 union all
@@ -2046,12 +2093,53 @@ select
   null
 from ingest_ledger
 union all
-select subject, state, sentence, at, proxy
-from trust_sentences;
+select
+  'clocks',
+  'trouble',
+  group_concat(
+    events || iif(
+      side = 'past', ' events are dated before 2024', ' events are dated in the future'
+    ),
+    ', '
+  )
+    || ': look at the clock of the proxy''s machine; they count on the day that they name',
+  null,
+  null
+from clock_skew
+where events > 0
+having count(*) > 0
+union all
+select
+  'kept events',
+  'ok',
+  'single events are kept from ' || date(raw_complete_from / 1000, 'unixepoch')
+    || ' UTC on, sums for ever; ' || printf('%,d', events_deleted) || ' events deleted for their age',
+  raw_complete_from,
+  null
+from rollup_state
+where raw_complete_from > 0;
 
--- What was collected from each proxy since the beginning, and what came between.
-create view collection_ever as
-with taken as (
+-- Everything that decides whether the numbers can be believed. A note without a proxy is about all.
+create view status_notes as
+with notes as (
+  select subject, state, sentence, noted_at, proxy from worker_notes
+  union all
+  select subject, state, sentence, noted_at, proxy from proxy_notes
+  union all
+  select subject, state, sentence, noted_at, proxy from record_notes
+)
+select
+  subject                                  as subject,
+  state                                    as state,
+  sentence                                 as sentence,
+  noted_at                                 as noted_at,
+  datetime(noted_at / 1000, 'unixepoch')   as noted_utc,
+  proxy                                    as proxy
+from notes;
+
+-- For counters that only grow: nothing here is limited to a window.
+create view collection_lifetime_totals as
+with records as (
   select
     proxy_id        as proxy_id,
     sum(received)   as received,
@@ -2061,7 +2149,7 @@ with taken as (
   from ingest_ledger
   group by proxy_id
 ),
-missed as (
+interruptions as (
   select
     proxy_id              as proxy_id,
     count(*)              as gaps,
@@ -2070,17 +2158,17 @@ missed as (
   group by proxy_id
 )
 select
-  proxies.name                        as proxy,
-  coalesce(taken.received, 0)         as received,
-  coalesce(taken.stored, 0)           as stored,
-  coalesce(taken.duplicate, 0)        as duplicate,
-  coalesce(taken.rejected, 0)         as rejected,
-  coalesce(missed.gaps, 0)            as gaps,
-  coalesce(missed.batches_at_risk, 0) as batches_at_risk,
-  proxies.last_pop_at                 as last_pop_at
+  proxies.name                                as proxy,
+  coalesce(records.received, 0)               as received,
+  coalesce(records.stored, 0)                 as stored,
+  coalesce(records.duplicate, 0)              as duplicate,
+  coalesce(records.rejected, 0)               as rejected,
+  coalesce(interruptions.gaps, 0)             as gaps,
+  coalesce(interruptions.batches_at_risk, 0)  as batches_at_risk,
+  proxies.last_pop_at                         as last_pop_at
 from proxies
-left join taken on taken.proxy_id = proxies.id
-left join missed on missed.proxy_id = proxies.id;
+left join records on records.proxy_id = proxies.id
+left join interruptions on interruptions.proxy_id = proxies.id;
 
 -- 6. Quota: limits, verdicts, forecasts, history
 
@@ -3250,9 +3338,8 @@ from spent;
 
 -- 8. Alerts: what is wrong now
 
--- What is wrong now, for a line that is looked at all day: of what stays on record for ever, only
--- the last 24 hours.
-create view current_troubles as
+-- For a line that is looked at all day: of what stays on record for ever, only the last 24 hours.
+create view problems as
 with collectors as (
   select
     worker_states.worker                  as worker,
@@ -3297,11 +3384,13 @@ join proxies on proxies.id = refused_keys.proxy_id
 where configured
 union all
 select
-  subject,
+  'counters of ' || proxy,
   sentence
-from trust_sentences
+from proxy_run_counts
 cross join clock
-where state = 'trouble' and subject like 'counters of %' and at > now - 86400000
+where finding in ('taken', 'missing')
+  and read_at > now - 86400000
+  and proxy in (select name from proxies where configured)
 union all
 select
   'gaps',

@@ -25,7 +25,7 @@ EDGED = Group("a burst at the window's edge", 100)
 EDGED_PAIRS = Group("filters with such a burst", None)
 
 # This recounts every event: on a large ledger it is for the command line.
-NOT_SERVED = {"proofs"}
+NOT_SERVED = {"integrity"}
 GROUPS = {"latency": OVERALL, "model_latency": BY_MODEL}
 FILTERS = {
     "accounts": ("model",),

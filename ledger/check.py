@@ -7,6 +7,7 @@ from ledger import schema
 
 # What the view cannot ask in the time that the dashboard gives a query.
 ORPHANS = "select count(*) from pragma_foreign_key_check"
+CHECKS = "select question, expected, actual, holds from integrity_checks"
 REBUILD = "run `python -m ledger rebuild`"
 
 
@@ -29,7 +30,7 @@ def problems(conn: sqlite3.Connection) -> Iterator[tuple[str, str]]:
 
 
 def disagreements(conn: sqlite3.Connection) -> Iterator[tuple[str, str]]:
-    """Give every question of the view `ledger_check`, all of one moment."""
-    for question, expected, found, holds in conn.execute("select * from ledger_check").fetchall():
+    """Return every check of the view `integrity_checks`, all of one snapshot."""
+    for question, expected, actual, holds in conn.execute(CHECKS).fetchall():
         advice = f"; {REBUILD}" if "rollup" in question else ""
-        yield question, "" if holds else f"{expected} is not {found}{advice}"
+        yield question, "" if holds else f"{expected} is not {actual}{advice}"

@@ -60,7 +60,7 @@ NEXT_RESET = """
   order by resets_at, account
   limit 1
 """
-WRONG = "select subject, sentence from current_troubles"
+WRONG = "select subject, sentence from problems"
 ALERTS = """
   select
     rule,

@@ -34,7 +34,7 @@ COLLECTION = """
     gaps,
     batches_at_risk,
     last_pop_at / 1000.0 as last_pop
-  from collection_ever
+  from collection_lifetime_totals
 """
 MISSING = """
   select

@@ -159,7 +159,7 @@ def parts(question: Question) -> dict[str, Part]:
     requests = {"failed": question.failed, "request_id": question.request_id}
     requests |= {"before": question.before, "limit": str(REQUESTS_SHOWN + 1)}
     return {
-        "facts": ("facts", {}),
+        "facts": ("ledger_info", {}),
         "span": ("span", span),
         "span_before": ("span", question.range_before),
         "summary": ("summary", {**span, **filters}),
@@ -179,7 +179,7 @@ def parts(question: Question) -> dict[str, Part]:
         "budgets": ("budget_use", {}),
         "usable": ("usable_accounts", proxy),
         "quota": ("quota", proxy),
-        "forecast": ("quota_outlook", proxy),
+        "forecast": ("forecast_summary", proxy),
         "quota_errors": ("quota_errors", proxy),
         "refreshes": ("quota_refreshes", {}),
     }

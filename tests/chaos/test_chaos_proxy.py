@@ -24,7 +24,7 @@ HALF = SIZE // 2
 
 def sentence(home, subject: str) -> str:
     """Give what the state page says of a subject."""
-    rows = home.query("select sentence from state_sentences where subject like ?", f"{subject}%")
+    rows = home.query("select sentence from status_notes where subject like ?", f"{subject}%")
     return rows[0][0] if rows else ""
 
 

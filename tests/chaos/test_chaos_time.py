@@ -54,9 +54,9 @@ def test_a_clock_that_jumps_an_hour_forward_and_back(home, proxy, monkeypatch, t
     assert conn.execute("select count(*) from usage_events").fetchone() == (pushed,)
     backwards = "select count(*) from gaps where ended_at < started_at or ended_at is null"
     assert conn.execute(backwards).fetchone() == (0,)
-    future = conn.execute("select events from odd_times where side = 'future'").fetchone()
+    future = conn.execute("select events from clock_skew where side = 'future'").fetchone()
     assert future == (100,)
-    said = "select sentence from state_sentences where subject = 'clocks'"
+    said = "select sentence from status_notes where subject = 'clocks'"
     assert "100 events are dated in the future" in conn.execute(said).fetchone()[0]
     assert [problem for _, problem in problems(conn) if problem] == []
     [(today,)] = conn.execute("select requests from totals_by_window where window = '5h'")
@@ -108,7 +108,7 @@ def test_events_from_1970_and_from_2199(home, proxy):
     assert home.query("select requests from totals_by_window where window = '1h'") == [(500,)]
     day = "select sum(requests) from total_rollup where grain = 4 and bucket_at = 0"
     assert home.query(day) == [(1,)]
-    [(said,)] = home.query("select sentence from state_sentences where subject = 'clocks'")
+    [(said,)] = home.query("select sentence from status_notes where subject = 'clocks'")
     assert "2 events are dated before 2024, 1 events are dated in the future" in said
     home.run("ledger", "check")
     assert took < 15

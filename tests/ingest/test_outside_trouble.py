@@ -8,7 +8,7 @@ from tests.support.home import KEY, eventually
 
 def state(home) -> dict[str, tuple[str, str]]:
     """Give (state, sentence) by subject, as the state page shows them."""
-    rows = home.query("select subject, state, sentence from state_sentences")
+    rows = home.query("select subject, state, sentence from status_notes")
     return {subject: (state, sentence) for subject, state, sentence in rows}
 
 

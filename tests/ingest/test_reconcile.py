@@ -60,7 +60,7 @@ class Desk:
 
     def sentence(self, subject: str) -> tuple[str, str]:
         """Give (state, sentence) of one subject of the state page."""
-        sql = "select state, sentence from state_sentences where subject like ?"
+        sql = "select state, sentence from status_notes where subject like ?"
         return self.conn.execute(sql, (f"{subject}%",)).fetchone()
 
 

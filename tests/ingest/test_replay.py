@@ -56,7 +56,7 @@ def test_a_replayed_record_is_stored_once_however_often_it_is_tried(rejecting):
     assert rejecting.count() == 7
     rejecting.run("ledger", "check")
     [(state, said)] = rejecting.query(
-        "select state, sentence from state_sentences where subject = 'accounting'"
+        "select state, sentence from status_notes where subject = 'accounting'"
     )
     assert (state, "4 replayed" in said) == ("trouble", True)
     assert rejecting.query("select count(*) from rejected_records where replayed") == [(4,)]

@@ -1,4 +1,4 @@
-"""Old events go, sums stay: windows, ranges, proofs and new events are as right as before."""
+"""Old events go, sums stay: windows, ranges, checks and new events are as right as before."""
 
 import random
 import time
@@ -54,7 +54,7 @@ def thin(ledger: Ledger) -> int:
 
 
 def wrong(ledger: Ledger) -> list[tuple[str, str]]:
-    """Give what the ledger's own proofs find."""
+    """Return what the ledger's own integrity checks find."""
     return [(question, problem) for question, problem in problems(ledger.conn) if problem]
 
 

@@ -119,7 +119,7 @@ def test_a_check_sees_a_rollup_of_another_proxy(tmp_path):
         ledger.keep(events("north", "south"))
         assert everything_holds(ledger)
         ledger.conn.execute("update total_rollup set proxy_id = 99 where proxy_id = 3")
-        wrong = "select question from ledger_check where not holds"
+        wrong = "select question from integrity_checks where not holds"
         assert ledger.conn.execute(wrong).fetchall() == [
             ("total_rollup = credential_rollup, of each proxy",)
         ]

@@ -61,5 +61,5 @@ def gaps(home: Home) -> list[tuple[str, str, bool]]:
 
 def state(home: Home) -> dict[str, tuple[str, str]]:
     """Give (state, sentence) by subject, as the state page shows them."""
-    rows = home.query("select subject, state, sentence from state_sentences")
+    rows = home.query("select subject, state, sentence from status_notes")
     return {subject: (state, sentence) for subject, state, sentence in rows}
