@@ -10,11 +10,10 @@ import pytest
 
 from ledger.aliases import Aliases, keep, rows
 from quota.report import print_quotas
-from tests.quota.test_usable import window as quota_window
 from tests.support.browsing import opened, picture
 from tests.support.brute import Ledger
 from tests.support.home import EVENTS, KEY, eventually
-from tests.support.quota_ledger import add_account, add_windows
+from tests.support.quota_ledger import add_account, add_windows, gating_window
 from tests.support.quota_ledger import ledger as quota_ledger
 from tests.support.sites import Site
 
@@ -280,7 +279,7 @@ def test_the_environment_names_them_as_json(named):
 def test_quotas_are_told_by_name_and_by_label_again_without_it():
     with closing(quota_ledger(NOW)) as conn:
         account_id = add_account(conn, state="ok", observed_at=NOW, allowed=1)
-        add_windows(conn, account_id, [quota_window("5h", 40.0)])
+        add_windows(conn, account_id, [gating_window("5h", 40.0)])
         for alias, expected in (("Ann", "Ann"), (None, "user0@example.com")):
             conn.execute("delete from aliases")
             if alias:

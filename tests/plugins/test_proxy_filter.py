@@ -13,11 +13,10 @@ from demo.traffic import Traffic
 from ledger import prepare
 from ledger.queries import queries
 from tests.ledger.test_rollups import contents, everything_holds
-from tests.quota.test_usable import window as quota_window
 from tests.support.browsing import card, drawn, number_in, opened, picture
 from tests.support.brute import DAY, HOUR, Ledger
 from tests.support.home import Home, eventually, set_clock
-from tests.support.quota_ledger import add_account, add_windows
+from tests.support.quota_ledger import add_account, add_windows, gating_window
 from tests.support.quota_ledger import ledger as quota_ledger
 from tests.support.several import fake_proxies, use
 from tests.support.sites import Site
@@ -164,7 +163,7 @@ def test_accounts_are_listed_with_every_proxy_that_knows_them():
             "update credentials set proxy_id = 2 where account_id in (?, ?)", (both, office)
         )
         for account_id in (one, both, office):
-            add_windows(conn, account_id, [quota_window("5h", 40.0)])
+            add_windows(conn, account_id, [gating_window("5h", 40.0)])
         here, there = "127.0.0.1:8317", "office"
         known = {one: here, both: f"{here}, {there}", office: there}
         for name in ("usable_accounts", "quota", "quota_forecast"):

@@ -1,29 +1,17 @@
-"""A failed answer is told apart by what should happen next, in one line that names nobody."""
+"""A failed answer has the state of its cause, and an error line without personal data."""
 
-import json
 from typing import Any
 
 import pytest
 
-from quota.model import Answer, Reading
-from quota.providers import PROVIDERS
+from quota.model import Answer
+from tests.support.quota_samples import answer, parse
 
-AT = 1_790_000_000_000
 TEAM = "99999999-8888-4777-8666-555555555555"
 
 
-def answer(body: Any, status: int = 200, **headers: str) -> Answer:
-    """Give an answer of one's own making."""
-    return Answer(status, headers, body if isinstance(body, str) else json.dumps(body), AT)
-
-
-def parse(provider: str, given: Answer) -> Reading:
-    """Read an answer by a provider's parser."""
-    return PROVIDERS[provider].parse(given, None)
-
-
 @pytest.mark.parametrize(
-    ("given", "state", "code"),
+    ("failure", "state", "code"),
     [
         pytest.param(answer("", 500), "unavailable", None, id="5xx"),
         pytest.param(
@@ -112,16 +100,16 @@ def parse(provider: str, given: Answer) -> Reading:
         ),
     ],
 )
-def test_a_failure_is_told_apart_by_what_should_happen_next(
-    given: Answer, state: str, code: str | None
+def test_a_failure_has_the_state_of_its_cause(
+    failure: Answer, state: str, code: str | None
 ) -> None:
-    reading = parse("codex", given)
+    reading = parse("codex", failure)
     assert (reading.state, reading.error_code) == (state, code)
     assert (reading.windows, reading.complete) == ((), False)
 
 
 @pytest.mark.parametrize(
-    ("said", "line"),
+    ("content", "line"),
     [
         pytest.param("<html><title>Just\n a moment...</title>x", "Just a moment...", id="title"),
         pytest.param({"message": "Hello ann@example.com"}, "Hello …", id="address"),
@@ -133,6 +121,6 @@ def test_a_failure_is_told_apart_by_what_should_happen_next(
         pytest.param({"message": "words " * 99}, ("words " * 99)[:199] + "…", id="long"),
     ],
 )
-def test_an_error_line_is_short_and_names_nobody(said: Any, line: str) -> None:
-    body = said if isinstance(said, str) else {"error": said}
+def test_an_error_line_is_short_and_has_no_personal_data(content: Any, line: str) -> None:
+    body = content if isinstance(content, str) else {"error": content}
     assert parse("codex", answer(body, 401)).error_text == line

@@ -1,4 +1,4 @@
-"""Histories with known answers: a window runs out or lasts, and silence has a reason."""
+"""Forecasts of fixed histories: a window runs out or lasts, and no forecast has a reason."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -24,18 +24,18 @@ START = RESET - 5 * HOUR
 H5, D7 = 18_000, 604_800
 
 
-def points(*told: tuple[int, float], resets_at: int | None = RESET) -> list[Point]:
-    """Give observations by minutes since the window opened."""
-    return [Point(START + minute * MINUTE, used, resets_at) for minute, used in told]
+def points(*observations: tuple[int, float], resets_at: int | None = RESET) -> list[Point]:
+    """Return observations by minutes since the window opened."""
+    return [Point(START + minute * MINUTE, used, resets_at) for minute, used in observations]
 
 
-def cycle(*told: tuple[int, float], **more: Any) -> Cycle:
-    """Give the history of a 5-hour window."""
-    return Cycle(points(*told), **{"window_seconds": H5, "resets_at": RESET, **more})
+def cycle(*observations: tuple[int, float], **more: Any) -> Cycle:
+    """Return the history of a 5-hour window."""
+    return Cycle(points(*observations), **{"window_seconds": H5, "resets_at": RESET, **more})
 
 
 def at(minute: int) -> int:
-    """Give the instant so many minutes after the window opened."""
+    """Return the instant so many minutes after the window opened."""
     return START + minute * MINUTE
 
 
@@ -43,7 +43,7 @@ STEADY = [(minute, minute / 2) for minute in range(0, 121, 10)]
 
 
 @pytest.mark.parametrize(
-    ("given", "now", "expected"),
+    ("history", "now", "expected"),
     [
         pytest.param(
             cycle(*STEADY), 120, Forecast("runs_out", None, 30, at(200)), id="steady-too-fast"
@@ -123,25 +123,25 @@ STEADY = [(minute, minute / 2) for minute in range(0, 121, 10)]
         ),
     ],
 )
-def test_a_history_has_its_forecast(given: Cycle, now: int, expected: Forecast) -> None:
-    found = forecast(given, at(now))
-    assert (found.outcome, found.reason, found.runs_out_at) == (
+def test_a_history_has_its_forecast(history: Cycle, now: int, expected: Forecast) -> None:
+    result = forecast(history, at(now))
+    assert (result.outcome, result.reason, result.runs_out_at) == (
         expected.outcome,
         expected.reason,
         expected.runs_out_at,
     )
-    assert found.percent_per_hour == pytest.approx(expected.percent_per_hour)
-    assert found.left_over_percent == pytest.approx(expected.left_over_percent, abs=1e-9)
+    assert result.percent_per_hour == pytest.approx(expected.percent_per_hour)
+    assert result.left_over_percent == pytest.approx(expected.left_over_percent, abs=1e-9)
 
 
 def test_a_week_is_forecast_from_its_last_day() -> None:
     week_start = RESET - 7 * DAY
-    told = [(0, 0), (2, 4), (3, 6), (3.5, 16), (4, 26)]
-    history = [Point(week_start + round(day * DAY), used, RESET) for day, used in told]
-    found = forecast(Cycle(history, D7, RESET), week_start + 4 * DAY)
+    observations = [(0, 0), (2, 4), (3, 6), (3.5, 16), (4, 26)]
+    history = [Point(week_start + round(day * DAY), used, RESET) for day, used in observations]
+    result = forecast(Cycle(history, D7, RESET), week_start + 4 * DAY)
     # 20 % in the last day, 74 % left for three days: 60 % go, 14 % stay.
-    assert (found.outcome, found.percent_per_hour) == ("lasts", pytest.approx(20 / 24))
-    assert found.left_over_percent == pytest.approx(14)
+    assert (result.outcome, result.percent_per_hour) == ("lasts", pytest.approx(20 / 24))
+    assert result.left_over_percent == pytest.approx(14)
 
 
 @pytest.mark.parametrize(
@@ -153,12 +153,12 @@ def test_a_week_is_forecast_from_its_last_day() -> None:
         pytest.param(None, 72, id="month"),
     ],
 )
-def test_the_recent_past_grows_with_the_window(seconds: int | None, hours: int) -> None:
+def test_a_longer_window_has_a_longer_recent_time(seconds: int | None, hours: int) -> None:
     assert recent_ms(seconds) == hours * HOUR
 
 
 def used(history: Iterable[Point]) -> list[tuple[int, list[float]]]:
-    """Give each cycle with its percentages."""
+    """Return each cycle with its percentages."""
     return [
         (number, [each.used_percent for each in members])
         for number, members in split_cycles(history)
@@ -252,19 +252,19 @@ def test_a_change_counts_only_when_seen_twice() -> None:
     assert advance(track, again) == CycleState(RESET + 1, again)
 
 
-def test_an_early_cycle_is_told_from_one_on_schedule() -> None:
+def test_an_early_cycle_differs_from_one_on_schedule() -> None:
     assert [is_early(number) for number in (RESET, RESET + 1, 0, 1)] == [False, True, False, True]
 
 
-def test_a_window_that_is_not_started_has_no_reset_to_wait_for() -> None:
-    known = {"scope": "account", "window_key": "5h", "label": "5-hour", "resets_at": RESET}
-    assert point_of(Window(**known, used_percent=0, started=False, observed_at=1)) == Point(1, 0)
-    assert point_of(Window(**known, used_percent=0, observed_at=1)) == Point(1, 0, RESET)
-    assert point_of(Window(**known, observed_at=1)) is None
+def test_a_window_that_is_not_started_has_no_reset() -> None:
+    fields = {"scope": "account", "window_key": "5h", "label": "5-hour", "resets_at": RESET}
+    assert point_of(Window(**fields, used_percent=0, started=False, observed_at=1)) == Point(1, 0)
+    assert point_of(Window(**fields, used_percent=0, observed_at=1)) == Point(1, 0, RESET)
+    assert point_of(Window(**fields, observed_at=1)) is None
 
 
 @pytest.mark.parametrize(
-    ("minutes", "percent", "same_cycle", "kept"),
+    ("minutes", "percent", "same_cycle", "stored"),
     [
         pytest.param(5, 10, True, False, id="nothing-new"),
         pytest.param(5, 11, True, True, id="moved"),
@@ -272,9 +272,9 @@ def test_a_window_that_is_not_started_has_no_reset_to_wait_for() -> None:
         pytest.param(30, 10, True, True, id="half-an-hour-later"),
     ],
 )
-def test_history_keeps_changes_and_a_sign_of_life(
-    minutes: int, percent: float, same_cycle: bool, kept: bool
+def test_history_stores_changes_and_a_point_every_half_hour(
+    minutes: int, percent: float, same_cycle: bool, stored: bool
 ) -> None:
     last, seen = points((0, 10), (minutes, percent))
-    assert is_worth_storing(last, seen, same_cycle=same_cycle) is kept
+    assert is_worth_storing(last, seen, same_cycle=same_cycle) is stored
     assert is_worth_storing(None, seen, same_cycle=True)

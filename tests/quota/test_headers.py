@@ -3,7 +3,6 @@
 import json
 from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,15 +12,14 @@ from quota.http import first_values
 from quota.model import Account, HeaderSignal, Reading, Window
 from quota.signals import read_signal
 from quota.verdict import Verdict, account_verdict
+from tests.support.quota_samples import AT, DATA
 
-DATA = Path(__file__).parents[1] / "data" / "quota"
 EVENTS = json.loads((DATA / "events.json").read_text())
 H5, D7 = 18_000, 604_800
-AT = 1_790_000_000_000
 
 
 def signal(event: dict[str, Any]) -> HeaderSignal:
-    """Give what the ledger keeps of an event that may tell of quota."""
+    """Return the signal that the ledger stores of an event."""
     fail = event["fail"]
     error = json.loads(fail["body"]) if fail["body"].startswith("{") else None
     return HeaderSignal(
@@ -35,30 +33,30 @@ def signal(event: dict[str, Any]) -> HeaderSignal:
 
 
 def codex(headers: dict[str, str], **more: Any) -> HeaderSignal:
-    """Give a successful Codex event with these headers, `x-codex-` left out."""
+    """Return a successful Codex event with these headers, named without `x-codex-`."""
     named = {f"x-codex-{name}": value for name, value in headers.items()}
-    known = {"provider": "codex", "failed": False, "status_code": 200, "observed_at": AT, **more}
-    return HeaderSignal(headers=named, **known)
+    fields = {"provider": "codex", "failed": False, "status_code": 200, "observed_at": AT, **more}
+    return HeaderSignal(headers=named, **fields)
 
 
 def claude(headers: dict[str, str], **more: Any) -> HeaderSignal:
-    """Give a Claude event with these headers, their common beginning left out."""
+    """Return a Claude event with these headers, named without their common prefix."""
     named = {f"anthropic-ratelimit-unified-{name}": value for name, value in headers.items()}
-    known = {"provider": "claude", "failed": False, "status_code": 200, "observed_at": AT, **more}
-    return HeaderSignal(headers=named, **known)
+    fields = {"provider": "claude", "failed": False, "status_code": 200, "observed_at": AT, **more}
+    return HeaderSignal(headers=named, **fields)
 
 
 def row(label: str, key: str, used: float, resets_at: int, **more: Any) -> Window:
-    """Give a window learnt from a header."""
+    """Return a window read from a header."""
     length = {"5h": H5, "7d": D7, "month": 2_628_000}[key]
-    known = {"scope": "account", "started": True, "gating": True, "source": "header", **more}
+    fields = {"scope": "account", "started": True, "gating": True, "source": "header", **more}
     return Window(
         label=label,
         window_key=key,
         window_seconds=length,
         used_percent=used,
         resets_at=resets_at,
-        **known,
+        **fields,
     )
 
 
@@ -154,7 +152,7 @@ CALM, REJECTED = {"limit_reached": False}, {"limit_reached": True}
         ),
     ],
 )
-def test_a_recorded_event_tells_its_accounts_windows(
+def test_a_recorded_event_has_the_windows_of_its_account(
     name: str, facts: dict[str, Any], rows: list[Window]
 ) -> None:
     event = signal(EVENTS[name])
@@ -179,15 +177,15 @@ def test_a_recorded_event_tells_its_accounts_windows(
         "kimi-ok",
     ],
 )
-def test_an_event_that_may_carry_anothers_headers_tells_nothing(name: str) -> None:
+def test_an_event_that_may_carry_another_accounts_headers_is_not_read(name: str) -> None:
     assert read_signal(signal(EVENTS[name])) is None
 
 
-def test_headers_of_a_spark_turn_leave_the_account_alone() -> None:
-    told = json.loads((DATA / "codex-usage-event-headers.json").read_text())
+def test_headers_of_a_spark_request_do_not_change_the_account() -> None:
+    recorded = json.loads((DATA / "codex-usage-event-headers.json").read_text())
     spark = HeaderSignal(
         provider="codex",
-        headers=allowed(told["headers"]),
+        headers=allowed(recorded["headers"]),
         failed=False,
         status_code=200,
         observed_at=AT,
@@ -246,7 +244,7 @@ def test_flags_of_another_limit_never_reach_the_account() -> None:
     assert [(w.allowed, w.limit_reached) for w in spark.windows] == [(False, True)]
 
 
-def test_a_refused_spark_turn_does_not_exhaust_the_account() -> None:
+def test_a_refused_spark_request_does_not_exhaust_the_account() -> None:
     error = {"error": {"type": "usage_limit_reached", "resets_in_seconds": 60}}
     refused = codex({"active-limit": "codex_bengalfox"}, failed=True, status_code=429, error=error)
     reading = read_signal(refused)
@@ -285,7 +283,7 @@ def test_a_header_window_needs_minutes_and_a_percentage(headers: dict[str, str])
     assert read_signal(codex(headers)) is None
 
 
-def test_a_header_reset_may_be_told_as_a_wait() -> None:
+def test_a_header_reset_may_be_sent_as_a_wait() -> None:
     waiting = {**WEEK, "primary-reset-at": "", "primary-reset-after-seconds": "90"}
     reading = read_signal(codex(waiting))
     assert reading is not None
@@ -308,7 +306,7 @@ def test_only_a_reached_usage_limit_exhausts_a_plan(error: Any, until: int | Non
     assert reading.exhausted_until == (AT + until * 1000 if until else None)
 
 
-def test_a_plan_without_codex_is_blocked_by_that_name() -> None:
+def test_a_plan_without_codex_has_its_own_blocking_reason() -> None:
     error = {"error": {"type": "usage_not_included"}}
     reading = read_signal(codex({}, failed=True, status_code=429, error=error))
     assert reading is not None
@@ -377,11 +375,11 @@ def test_a_refusal_of_claude_ends_with_the_window_that_refuses(
     headers: dict[str, str], allowed_now: bool | None, until: int | None
 ) -> None:
     reading = read_signal(claude(headers, failed=True, status_code=429))
-    found = (None, None) if reading is None else (reading.allowed, reading.exhausted_until)
-    assert found == (allowed_now, AT + until * 1000 if until else None)
+    result = (None, None) if reading is None else (reading.allowed, reading.exhausted_until)
+    assert result == (allowed_now, AT + until * 1000 if until else None)
 
 
-def test_a_calm_status_without_utilization_hides_no_known_percentage() -> None:
+def test_an_allowed_status_without_utilization_replaces_no_percentage() -> None:
     reading = read_signal(claude({"5h-status": "allowed", "7d-status": "rejected"}))
     assert reading is not None
     assert [(w.window_key, w.used_percent) for w in reading.windows] == [("7d", None)]

@@ -1,4 +1,4 @@
-"""Whatever is dropped, null or of another type: no crash, no invented 0, no made-up yes."""
+"""Damaged answers cause no crash, no invented 0 and no invented yes."""
 
 import json
 import random
@@ -6,7 +6,6 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,14 +15,13 @@ from hypothesis import strategies as st
 from ledger.quota_headers import allowed
 from quota.http import first_values
 from quota.identity import from_file, from_listing
-from quota.model import Account, Answer, HeaderSignal, Reading
+from quota.model import Answer, HeaderSignal, Reading
 from quota.providers import PROVIDERS
 from quota.signals import read_signal
 from quota.sources.management import unwrap
 from quota.verdict import account_verdict, group_verdicts
+from tests.support.quota_samples import AT, DATA, account_of
 
-DATA = Path(__file__).parents[1] / "data" / "quota"
-AT = 1_790_000_000_000
 DROP = object()
 ODD = (DROP, None, "oops", "", True, -1, float("nan"), [], {}, [None], {"x": [1]}, 10**400)
 SAMPLES = {
@@ -31,13 +29,13 @@ SAMPLES = {
     for path in sorted(DATA.glob("*.json"))
     if path.stem.split("-")[0] in PROVIDERS and path.stem != "codex-usage-event-headers"
 }
-OBJECTS = [name for name, told in SAMPLES.items() if isinstance(told["body"], dict)]
+OBJECTS = [name for name, content in SAMPLES.items() if isinstance(content["body"], dict)]
 GOOD = [name for name in OBJECTS if SAMPLES[name]["status"] == 200]
 Path_ = tuple[str | int, ...]
 
 
 def paths(value: Any, at: Path_ = ()) -> Iterator[Path_]:
-    """Give the place of everything inside a JSON value."""
+    """Return the path of every value inside a JSON value."""
     if isinstance(value, dict | list):
         for key, part in value.items() if isinstance(value, dict) else enumerate(value):
             yield (*at, key)
@@ -45,13 +43,13 @@ def paths(value: Any, at: Path_ = ()) -> Iterator[Path_]:
 
 
 def changed(value: Any, at: Path_, odd: Any) -> Any:
-    """Copy a JSON value with one place dropped or put in another's shape."""
+    """Return a JSON value with one path dropped or replaced."""
     if not at:
         return odd
     copy = dict(value) if isinstance(value, dict) else list(value)
     key = at[0]
-    known = key in copy if isinstance(copy, dict) else isinstance(key, int) and key < len(copy)
-    if not known or (len(at) > 1 and not isinstance(copy[key], dict | list)):
+    present = key in copy if isinstance(copy, dict) else isinstance(key, int) and key < len(copy)
+    if not present or (len(at) > 1 and not isinstance(copy[key], dict | list)):
         return copy
     part = changed(copy[key], at[1:], odd)
     if part is DROP:
@@ -61,76 +59,70 @@ def changed(value: Any, at: Path_, odd: Any) -> Any:
     return copy
 
 
-def turned(value: Any) -> Any:
-    """Copy a JSON value with every object and list in the opposite order."""
+def reversed_order(value: Any) -> Any:
+    """Return a JSON value with every object and list reversed."""
     if isinstance(value, dict):
-        return {key: turned(value[key]) for key in reversed(value)}
-    return [turned(part) for part in reversed(value)] if isinstance(value, list) else value
+        return {key: reversed_order(value[key]) for key in reversed(value)}
+    return [reversed_order(part) for part in reversed(value)] if isinstance(value, list) else value
 
 
 def respelled(value: Any, spell: Any) -> Any:
-    """Copy a JSON value with every key spelled another way."""
+    """Return a JSON value with every key in another spelling."""
     if isinstance(value, dict):
         return {spell(key): respelled(part, spell) for key, part in value.items()}
     return [respelled(part, spell) for part in value] if isinstance(value, list) else value
 
 
 def camel(key: str) -> str:
-    """Spell a key in camelCase."""
-    return re.sub(r"_([a-z0-9])", lambda found: found[1].upper(), key)
+    """Return a key in camelCase."""
+    return re.sub(r"_([a-z0-9])", lambda match: match[1].upper(), key)
 
 
 def snake(key: str) -> str:
-    """Spell a key in snake_case."""
+    """Return a key in snake_case."""
     return re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", key).lower()
 
 
 def reading(name: str, body: Any) -> Reading:
-    """Read a sample's answer with another body."""
-    told = SAMPLES[name]
+    """Parse a sample's answer with another body."""
+    content = SAMPLES[name]
     text = body if isinstance(body, str) else json.dumps(body)
-    answer = Answer(told["status"], first_values(told["headers"]), text, AT)
+    answer = Answer(content["status"], first_values(content["headers"]), text, AT)
     return PROVIDERS[name.split("-")[0]].parse(answer, None)
 
 
-def account(found: Reading) -> Account:
-    """Give the state that storing a reading leaves."""
-    names = ("observed_at", "allowed", "limit_reached", "reached_type")
-    return Account(state=found.state or "ok", **{name: getattr(found, name) for name in names})
+def usable(result: Reading) -> bool | None:
+    """Return whether an account with only this reading is usable."""
+    return account_verdict(account_of(result), result.windows, now=AT).usable
 
 
-def usable(found: Reading) -> bool | None:
-    """Judge a reading as if it were all that is known."""
-    return account_verdict(account(found), found.windows, now=AT).usable
-
-
-def zeros(found: Reading) -> Counter[str]:
-    """Count the unused windows of each scope."""
-    return Counter(window.scope for window in found.windows if window.used_percent == 0)
+def zeros(result: Reading) -> Counter[str]:
+    """Return the number of unused windows of each scope."""
+    return Counter(window.scope for window in result.windows if window.used_percent == 0)
 
 
 def check(name: str, body: Any) -> None:
-    """Hold a reading of a damaged answer against that of the whole one."""
-    whole, found = reading(name, SAMPLES[name]["body"]), reading(name, body)
-    known = {window.used_percent for window in whole.windows} | {None}
-    # A spend cap without its percentage still has two amounts, told as text.
+    """Compare the reading of a damaged answer with that of the whole one."""
+    whole, result = reading(name, SAMPLES[name]["body"]), reading(name, body)
+    present = {window.used_percent for window in whole.windows} | {None}
+    # A spend cap without its percentage still has two amounts, sent as text.
     derived = {30.289912}
-    assert {window.used_percent for window in found.windows} <= known | derived
-    assert zeros(found) <= zeros(whole)
-    for window in found.windows:
+    assert {window.used_percent for window in result.windows} <= present | derived
+    assert zeros(result) <= zeros(whole)
+    for window in result.windows:
         assert isinstance(window.scope_key, str)
         assert window.label.isprintable()
         assert window.resets_at is None or 10**12 <= window.resets_at <= 10**13
-    assert not re.search(r"@|SYNTH|[0-9a-f]{8}-[0-9a-f]{4}", repr(found))
-    if found.state != "ok":
-        assert (found.windows, found.complete) == ((), False)
-    if usable(found):
+    assert not re.search(r"@|SYNTH|[0-9a-f]{8}-[0-9a-f]{4}", repr(result))
+    if result.state != "ok":
+        assert (result.windows, result.complete) == ((), False)
+    if usable(result):
         assert usable(whole)
-        assert any(w.gating and w.used_percent is not None for w in found.windows)
+        assert any(w.gating and w.used_percent is not None for w in result.windows)
 
 
 @pytest.mark.parametrize("name", GOOD)
-def test_one_damaged_place_is_never_read_as_something_else(name: str) -> None:
+def test_one_damaged_value_is_never_read_as_another_value(name: str) -> None:
     body = SAMPLES[name]["body"]
     for at in paths(body):
         for odd in ODD:
@@ -138,7 +130,7 @@ def test_one_damaged_place_is_never_read_as_something_else(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", GOOD)
-def test_two_damaged_places_are_never_read_as_something_else(name: str) -> None:
+def test_two_damaged_values_are_never_read_as_other_values(name: str) -> None:
     body, chance = SAMPLES[name]["body"], random.Random(name)
     places = list(paths(body))
     for _ in range(250):
@@ -152,16 +144,16 @@ def test_a_damaged_error_is_still_an_error(name: str) -> None:
     body = SAMPLES[name]["body"]
     for at in paths(body):
         for odd in ODD:
-            found = reading(name, changed(body, at, odd))
-            assert (found.state == "ok", found.windows, found.complete) == (False, (), False)
+            result = reading(name, changed(body, at, odd))
+            assert (result.state == "ok", result.windows, result.complete) == (False, (), False)
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-def test_the_order_of_keys_and_lists_means_nothing(name: str) -> None:
+def test_the_order_of_keys_and_lists_does_not_matter(name: str) -> None:
     body = SAMPLES[name]["body"]
-    whole, found = reading(name, body), reading(name, turned(body))
-    assert set(found.windows) == set(whole.windows)
-    assert (found.state, found.error_code, found.plan_raw) == (
+    whole, result = reading(name, body), reading(name, reversed_order(body))
+    assert set(result.windows) == set(whole.windows)
+    assert (result.state, result.error_code, result.plan_raw) == (
         whole.state,
         whole.error_code,
         whole.plan_raw,
@@ -170,7 +162,7 @@ def test_the_order_of_keys_and_lists_means_nothing(name: str) -> None:
 
 @pytest.mark.parametrize("spell", [camel, snake])
 @pytest.mark.parametrize("name", GOOD)
-def test_keys_in_the_other_spelling_say_the_same(name: str, spell: Any) -> None:
+def test_keys_in_the_other_spelling_are_read_alike(name: str, spell: Any) -> None:
     body = SAMPLES[name]["body"]
     assert reading(name, respelled(body, spell)) == reading(name, body)
 
@@ -179,12 +171,14 @@ def test_keys_in_the_other_spelling_say_the_same(name: str, spell: Any) -> None:
 def test_a_cut_off_answer_is_never_good(name: str) -> None:
     text = json.dumps(SAMPLES[name]["body"])
     for end in islice(range(len(text) - 1), 0, None, 7):
-        found = reading(name, text[:end])
-        assert (found.state == "ok", found.windows, found.complete) == (False, (), False)
+        result = reading(name, text[:end])
+        assert (result.state == "ok", result.windows, result.complete) == (False, (), False)
 
 
 KEYS = st.sampled_from(
-    sorted({str(key) for told in SAMPLES.values() for at in paths(told["body"]) for key in at})
+    sorted(
+        {str(key) for content in SAMPLES.values() for at in paths(content["body"]) for key in at}
+    )
 )
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=12),
@@ -210,34 +204,36 @@ NAMES = st.sampled_from(
         ),
     ]
 )
-TOLD = st.sampled_from(
+HEADER_VALUES = st.sampled_from(
     ["0", "1", "48.5", "", "x", "-1", "1e400", "nan", "rejected", "allowed", "1790000000", "9" * 40]
 )
 
 
 @settings(max_examples=120, deadline=None, derandomize=True, database=None)
 @given(body=st.dictionaries(KEYS, VALUES, max_size=6), status=st.sampled_from([200, 401, 403]))
-def test_any_json_is_an_answer_of_some_kind(body: Any, status: int) -> None:
+def test_any_json_is_parsed_without_an_error(body: Any, status: int) -> None:
     answer = Answer(status, {}, json.dumps(body), AT)
     for provider in PROVIDERS.values():
-        found = provider.parse(answer, "account")
-        assert all(w.used_percent is None or w.used_percent >= 0 for w in found.windows)
-        group_verdicts(account(found), found.windows, now=AT)
+        result = provider.parse(answer, "account")
+        assert all(w.used_percent is None or w.used_percent >= 0 for w in result.windows)
+        group_verdicts(account_of(result), result.windows, now=AT)
     unwrap(answer)
     from_file("file.json", body)
     from_listing(body)
 
 
 @settings(max_examples=120, deadline=None, derandomize=True, database=None)
-@given(headers=st.dictionaries(NAMES, TOLD), provider=st.sampled_from(["codex", "claude"]))
-def test_any_headers_are_read_without_inventing(headers: dict[str, str], provider: str) -> None:
+@given(headers=st.dictionaries(NAMES, HEADER_VALUES), provider=st.sampled_from(["codex", "claude"]))
+def test_any_headers_are_parsed_without_invented_values(
+    headers: dict[str, str], provider: str
+) -> None:
     signal = HeaderSignal(
         provider=provider, headers=headers, failed=False, status_code=200, observed_at=AT
     )
-    found = read_signal(signal)
-    for window in found.windows if found else ():
-        told = [float(v) for v in headers.values() if re.fullmatch(r"[0-9.]+", v)]
-        percents = {*told, *(round(number * 100, 6) for number in told)}
+    result = read_signal(signal)
+    for window in result.windows if result else ():
+        values = [float(v) for v in headers.values() if re.fullmatch(r"[0-9.]+", v)]
+        percents = {*values, *(round(number * 100, 6) for number in values)}
         assert window.used_percent is None or window.used_percent in percents
         assert window.window_seconds
 
@@ -249,10 +245,10 @@ def test_any_bytes_are_a_failure_with_a_state(raw: bytes, status: int) -> None:
         assert provider.parse(Answer(status, {}, raw, AT), None).state not in ("ok", None)
 
 
-def test_headers_are_kept_only_from_the_allowed_list() -> None:
-    given_headers = {
+def test_headers_are_stored_only_from_the_allowed_list() -> None:
+    headers = {
         "Set-Cookie": ["a=b"],
         "X-Codex-Turn-State": ["opaque"],
         "Retry-After": ["", "5"],
     }
-    assert allowed(given_headers) == {"retry-after": "5"}
+    assert allowed(headers) == {"retry-after": "5"}

@@ -1,4 +1,4 @@
-"""A credential is known by its workspace and its person, and says nothing of its token."""
+"""A credential is identified by workspace and person, and does not reveal its token."""
 
 import base64
 import json
@@ -34,14 +34,14 @@ ACCOUNT = "1d1109c9-d9b2-54ca-a65d-875cf2aeb07b"
 DAY = 86_400_000
 
 
-def jwt(told: Any) -> str:
-    """Give a token with these claims and no signature worth the name."""
-    middle = base64.urlsafe_b64encode(json.dumps(told).encode()).decode().rstrip("=")
+def jwt(claims: Any) -> str:
+    """Return a token with these claims and an invalid signature."""
+    middle = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
     return f"eyJhbGciOiJub25lIn0.{middle}.c2ln"
 
 
 def codex(**more: Any) -> dict[str, Any]:
-    """Give a Codex credential file."""
+    """Return a Codex credential file."""
     auth = {"chatgpt_account_id": TEAM, "chatgpt_user_id": "user-1"}
     access = {"exp": 1_790_000_000, "https://api.openai.com/auth": auth}
     ident = {
@@ -55,15 +55,15 @@ def codex(**more: Any) -> dict[str, Any]:
     return {"type": "codex", "access_token": jwt(access), "id_token": jwt(ident), **more}
 
 
-def known(content: Any, file_name: str = "file.json") -> Credential:
-    """Read a file that is a credential."""
-    found = from_file(file_name, content)
-    assert found is not None
-    return found
+def read_file(content: Any, file_name: str = "file.json") -> Credential:
+    """Return the credential of a file."""
+    credential = from_file(file_name, content)
+    assert credential is not None
+    return credential
 
 
-def test_a_codex_file_tells_all_that_a_poll_needs() -> None:
-    assert known(codex(disabled=True, proxy_url="http://u:p@proxy")) == Credential(
+def test_a_codex_file_has_everything_that_a_poll_needs() -> None:
+    assert read_file(codex(disabled=True, proxy_url="http://u:p@proxy")) == Credential(
         account_key=account_key("codex", account=TEAM, person="ann@example.com", file_name=""),
         provider="codex",
         display_name="ann@example.com",
@@ -87,17 +87,17 @@ def test_a_listing_names_the_same_account_as_the_file() -> None:
         "email": "Ann@Example.com",
         "id_token": {"chatgpt_account_id": TEAM.upper()},
     }
-    found = from_listing(row)
-    assert found is not None
-    assert found.account_key == known(codex()).account_key
+    credential = from_listing(row)
+    assert credential is not None
+    assert credential.account_key == read_file(codex()).account_key
 
 
 def test_the_proxys_listing_gives_every_credential() -> None:
     rows = json.loads((DATA / "management-auth-files.json").read_text())["files"]
-    found = {row["name"]: from_listing(row) for row in rows}
-    assert None not in found.values()
-    assert len({each.account_key for each in found.values() if each}) == len(rows)
-    heidi = found["codex-f0aed856-heidi.limited@example.com-plus.json"]
+    credentials = {row["name"]: from_listing(row) for row in rows}
+    assert None not in credentials.values()
+    assert len({each.account_key for each in credentials.values() if each}) == len(rows)
+    heidi = credentials["codex-f0aed856-heidi.limited@example.com-plus.json"]
     assert heidi == Credential(
         account_key=account_key(
             "codex", account=ACCOUNT, person="heidi.limited@example.com", file_name=""
@@ -116,23 +116,23 @@ def test_the_proxys_listing_gives_every_credential() -> None:
 
 def test_one_login_in_two_workspaces_is_two_accounts() -> None:
     other = codex(account_id="11111111-8888-4777-8666-555555555555")
-    assert known(codex()).account_key != known(other).account_key
+    assert read_file(codex()).account_key != read_file(other).account_key
 
 
 def test_two_members_of_one_workspace_are_two_accounts() -> None:
-    assert known(codex(email="bob@example.com")).account_key != known(codex()).account_key
+    assert read_file(codex(email="bob@example.com")).account_key != read_file(codex()).account_key
 
 
 def test_an_account_survives_a_new_file_name_and_a_new_token() -> None:
     renewed = codex(access_token=jwt({"exp": 1}), account_id=TEAM)
-    assert known(renewed, "other.json").account_key == known(codex()).account_key
+    assert read_file(renewed, "other.json").account_key == read_file(codex()).account_key
 
 
-def test_a_credential_that_names_nobody_is_known_by_its_file() -> None:
+def test_a_credential_without_a_person_is_identified_by_its_file() -> None:
     kimi = {"type": "kimi", "access_token": "opaque"}
-    assert known(kimi, "a.json").account_key != known(kimi, "b.json").account_key
-    assert known(kimi, "a.json").display_name == "a.json"
-    assert known(kimi | {"note": "mine"}, "a.json").display_name == "mine"
+    assert read_file(kimi, "a.json").account_key != read_file(kimi, "b.json").account_key
+    assert read_file(kimi, "a.json").display_name == "a.json"
+    assert read_file(kimi | {"note": "mine"}, "a.json").display_name == "mine"
 
 
 @pytest.mark.parametrize(
@@ -156,11 +156,11 @@ def test_a_credential_that_names_nobody_is_known_by_its_file() -> None:
         pytest.param({"type": "xai", "sub": "s1"}, None, "s1", id="grok-without-mail"),
     ],
 )
-def test_other_providers_are_known_by_what_their_files_hold(
+def test_other_providers_are_identified_by_fields_of_their_files(
     content: Any, account: str | None, person: str
 ) -> None:
-    found = known(content)
-    assert found.account_key == account_key(
+    credential = read_file(content)
+    assert credential.account_key == account_key(
         content["type"], account=account, person=person, file_name=""
     )
 
@@ -187,8 +187,8 @@ def test_a_row_without_provider_or_name_is_no_credential(row: Any) -> None:
         pytest.param({}, None, id="unknown"),
     ],
 )
-def test_a_token_expires_when_it_or_its_file_says(content: Any, expires_at: int | None) -> None:
-    assert known({"type": "claude", **content}).token_expires_at == expires_at
+def test_a_token_expires_by_its_claim_or_its_file(content: Any, expires_at: int | None) -> None:
+    assert read_file({"type": "claude", **content}).token_expires_at == expires_at
 
 
 @pytest.mark.parametrize(
@@ -201,29 +201,27 @@ def test_a_token_expires_when_it_or_its_file_says(content: Any, expires_at: int 
         pytest.param("codex", None, None, id="unknown"),
     ],
 )
-def test_an_expired_token_need_not_be_tried(
-    provider: str, left: int | None, state: str | None
-) -> None:
-    given = Credential(
+def test_an_expired_token_has_a_state(provider: str, left: int | None, state: str | None) -> None:
+    credential = Credential(
         account_key="k",
         provider=provider,
         display_name="d",
         file_name="f",
         token_expires_at=None if left is None else 1_790_000_000_000 + left,
     )
-    assert token_state(given, 1_790_000_000_000) == state
+    assert token_state(credential, 1_790_000_000_000) == state
 
 
 @pytest.mark.parametrize(
     "token",
     ["", "a.b", "a.b.c", "a.!!.c", "a.W10.c", f"a.{'x' * 30_000}.c", None, 7, "ä.ö.ü"],
 )
-def test_what_is_no_jwt_has_no_claims(token: Any) -> None:
+def test_a_text_that_is_not_a_jwt_has_no_claims(token: Any) -> None:
     assert jwt_claims(token) == {}
 
 
 def test_a_credential_never_shows_token_or_proxy() -> None:
-    shown = repr(known(codex(proxy_url="http://user:secret@proxy", refresh_token="refresh")))
+    shown = repr(read_file(codex(proxy_url="http://user:secret@proxy", refresh_token="refresh")))
     assert not [word for word in ("eyJ", "secret", "refresh") if word in shown]
 
 
@@ -233,7 +231,7 @@ def test_a_nested_token_is_found() -> None:
     assert access_token({"token": {"access_token": ""}}) is None
 
 
-def test_states_without_a_cure_are_those_a_person_must_end() -> None:
+def test_terminal_states_are_those_a_person_must_end() -> None:
     assert sorted(TERMINAL) == ["deactivated", "needs_login", "unsupported_credential"]
 
 

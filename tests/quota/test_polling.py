@@ -1,4 +1,4 @@
-"""Accounts are asked over real HTTP: whatever comes back, rarely, and one at a time."""
+"""Accounts are polled over real HTTP: with any answer, rarely, and one at a time."""
 
 import json
 import logging
@@ -12,10 +12,8 @@ from demo.fake_proxy import FakeProxy, serving
 from demo.http import Reply, reply
 from tests.support.home import KEY
 from tests.support.quota_ledger import rows
-from tests.support.quota_rig import DAY, HOUR, MINUTE, Rig, digest
+from tests.support.quota_rig import DAY, EXPIRED, HOUR, MINUTE, REVOKED, Rig, digest
 
-EXPIRED = reply({"error": {"code": "token_expired", "message": "expired"}, "status": 401}, 401)
-REVOKED = reply({"error": {"code": "token_revoked", "message": "Encountered it"}}, 401)
 CLOSED = reply({"detail": {"code": "deactivated_workspace"}}, 402)
 CHALLENGE = Reply(
     403,
@@ -49,7 +47,7 @@ HALF_HOUR = 31 * MINUTE
 
 @pytest.fixture
 def rig_of(tmp_path):
-    """Make rigs on fake proxies of their own."""
+    """Return a function that makes rigs, each on its own fake proxy."""
     made = []
 
     def make(*accounts, mode="files", **more):
@@ -66,7 +64,7 @@ def rig_of(tmp_path):
 
 @pytest.mark.parametrize("mode", ["files", "management"])
 @pytest.mark.parametrize(("fault", "state", "status", "calls"), FAULTS)
-def test_a_fault_has_its_state_and_keeps_the_last_good_rows(
+def test_a_fault_has_its_state_and_leaves_the_last_good_rows(
     rig_of, mode, fault, state, status, calls
 ):
     rig = rig_of(ALICE, BOB, mode=mode)
@@ -74,14 +72,14 @@ def test_a_fault_has_its_state_and_keeps_the_last_good_rows(
     good = rig.windows(ALICE)
     assert [row["window_key"] for row in good] == ["5h", "7d"]
     rig.proxy.providers.faults[ALICE] = fault
-    asked = rig.live(HALF_HOUR)
+    polls = rig.live(HALF_HOUR)
     account = rig.account(ALICE)
     assert account["state"] == state
     assert account["http_status"] == status
-    assert [who for _, who in asked].count(ALICE) == calls
+    assert [who for _, who in polls].count(ALICE) == calls
     assert rig.windows(ALICE) == good
-    # The other account was asked every five minutes, to the minute.
-    times = [at for at, who in asked if who is BOB]
+    # The other account was polled every five minutes, to the minute.
+    times = [at for at, who in polls if who is BOB]
     assert len(times) == 6
     assert {later - sooner for sooner, later in pairwise(times)} == {5 * MINUTE}
     assert rig.account(BOB)["state"] == "ok"
@@ -92,7 +90,7 @@ def test_a_fault_has_its_state_and_keeps_the_last_good_rows(
     assert rig.account(ALICE)["consecutive_failures"] == 0
 
 
-def test_a_terminal_state_is_asked_again_when_its_file_changes(rig_of):
+def test_an_account_in_a_terminal_state_is_polled_again_when_its_file_changes(rig_of):
     rig = rig_of(ALICE)
     rig.proxy.providers.faults[ALICE] = REVOKED
     rig.settle()
@@ -107,14 +105,14 @@ def test_a_terminal_state_is_asked_again_when_its_file_changes(rig_of):
 
 
 @pytest.mark.parametrize("mode", ["files", "management"])
-def test_nobody_is_asked_more_often_than_allowed(rig_of, mode):
+def test_no_account_is_polled_more_often_than_allowed(rig_of, mode):
     rig = rig_of(ALICE, CAROL, mode=mode, refresh_ms=MINUTE)
     rig.settle()
-    asked = []
+    polls = []
     for _ in range(20):
         rig.conn.execute("insert into quota_requests (requested_at) values (?)", (rig.at,))
-        asked += rig.live(MINUTE, step=10_000)
-    usage = [(at, who) for at, who in asked if who in (ALICE, CAROL)]
+        polls += rig.live(MINUTE, step=10_000)
+    usage = [(at, who) for at, who in polls if who in (ALICE, CAROL)]
     for account, least in ((ALICE, MINUTE), (CAROL, 3 * MINUTE)):
         times = [at for at, who in usage if who is account]
         assert len(times) >= 20 * MINUTE // least - 2
@@ -149,25 +147,25 @@ def test_a_day_of_polling_leaves_the_auth_folder_and_every_file_clean(rig_of, ca
     accounts = (ALICE, CAROL, ERIN)
     rig = rig_of(*accounts)
     before = digest(rig.auth)
-    asked = rig.live(DAY, step=5 * MINUTE)
+    polls = rig.live(DAY, step=5 * MINUTE)
     assert digest(rig.auth) == before
-    counts = {account: [who for _, who in asked].count(account) for account in accounts}
-    # Claude's plan is asked for once a day, and a revoked login now and then. A busy machine may
-    # miss a few of them.
+    counts = {account: [who for _, who in polls].count(account) for account in accounts}
+    # Claude's plan is requested once a day, and a revoked login is polled rarely. A busy machine
+    # may miss a few polls.
     allowed = {ALICE: 288, CAROL: 289, ERIN: 4}
     assert all(0.9 * most <= counts[account] <= most for account, most in allowed.items()), counts
     held = [file_content(account) for account in accounts]
     secrets = [held_[name].split(".")[-1] for held_ in held for name in SECRET_FIELDS]
-    said = [file.read_bytes() for file in rig.data.rglob("*") if file.is_file()]
+    contents = [file.read_bytes() for file in rig.data.rglob("*") if file.is_file()]
     for secret in [*secrets, ALICE.account_id, "user-"]:
-        assert not [text for text in said if secret.encode() in text], secret
+        assert not [text for text in contents if secret.encode() in text], secret
         assert secret not in caplog.text
 
 
 SECRET_FIELDS = ("access_token", "refresh_token")
 
 
-def test_a_half_written_file_is_waited_for(rig_of):
+def test_a_half_written_file_is_read_again(rig_of):
     rig = rig_of(ALICE)
     rig.settle()
     file = rig.auth / ALICE.file
@@ -185,7 +183,7 @@ def test_a_half_written_file_is_waited_for(rig_of):
     assert len(rig.live(2 * MINUTE)) == 1
 
 
-def test_what_is_no_credential_is_left_alone(rig_of):
+def test_a_file_that_is_not_a_credential_is_ignored(rig_of):
     rig = rig_of(ALICE)
     (rig.auth / "cliproxyapi-usage-dashboard").mkdir()
     (rig.auth / "cliproxyapi-usage-dashboard" / "config.json").write_text('{"management_key": ""}')
@@ -202,7 +200,7 @@ def test_what_is_no_credential_is_left_alone(rig_of):
     assert len(rig.proxy.providers.calls) == 1
 
 
-def test_a_disabled_account_is_not_asked(rig_of):
+def test_a_disabled_account_is_not_polled(rig_of):
     rig = rig_of(ALICE, BOB)
     write_files(rig.auth, [ALICE], disabled=True)
     rig.live(HOUR, step=MINUTE)
@@ -222,7 +220,7 @@ def test_an_expired_token_is_not_sent(rig_of):
     assert rig.account(ALICE)["state"] == "ok"
 
 
-def test_a_credential_is_asked_through_its_own_proxy_or_not_at_all(rig_of):
+def test_a_credential_is_used_through_its_own_proxy_or_not_at_all(rig_of):
     rig = rig_of(ALICE, BOB)
     with serving(FakeProxy(key=KEY)) as way:
         write_files(rig.auth, [ALICE], proxy_url=f"http://127.0.0.1:{way.port}")
@@ -235,7 +233,7 @@ def test_a_credential_is_asked_through_its_own_proxy_or_not_at_all(rig_of):
     assert rig.proxy.providers.count(BOB) == 0
 
 
-def test_an_index_that_the_proxy_forgot_is_not_asked_for(rig_of):
+def test_no_request_is_sent_for_an_index_that_the_proxy_no_longer_lists(rig_of):
     rig = rig_of(ALICE, BOB, mode="management")
     rig.settle()
     before = len(rig.proxy.providers.calls)
@@ -248,14 +246,14 @@ def test_an_index_that_the_proxy_forgot_is_not_asked_for(rig_of):
     assert standing == [{"account": "bob@example.com"}]
 
 
-def test_a_slow_answer_ends_after_the_patience(rig_of):
+def test_a_slow_answer_ends_at_the_timeout(rig_of):
     rig = rig_of(ALICE)
     rig.proxy.providers.faults[ALICE] = Reply(200, FINE * 100, fault="drip")
     rig.settle()
     assert rig.account(ALICE)["error_code"] == "timeout"
 
 
-def test_a_longer_wait_that_the_provider_asks_for_is_kept(rig_of):
+def test_a_longer_retry_after_is_respected(rig_of):
     rig = rig_of(ALICE)
     patient = Reply(429, b"{}", headers=(("retry-after", "7200"),))
     rig.proxy.providers.faults[ALICE] = patient
@@ -264,23 +262,23 @@ def test_a_longer_wait_that_the_provider_asks_for_is_kept(rig_of):
     assert len(rig.live(2 * MINUTE)) == 1
 
 
-def test_another_login_of_the_same_account_is_asked_where_one_is_over(rig_of):
+def test_another_login_of_the_same_account_is_polled_after_one_has_ended(rig_of):
     rig = rig_of(ALICE)
     over = file_content(ALICE) | {"access_token": "over-fake-0000000000000000"}
     (rig.auth / "codex-0-older-login.json").write_text(json.dumps(over))
     rig.settle()
     assert rig.account(ALICE)["state"] == "needs_login"
     assert len(rows(rig.conn, "select distinct account_id from credential_files")) == 1
-    asked = rig.live(HOUR, step=5 * MINUTE)
-    # After one try the login that works is asked, and goes on being asked.
-    assert [who for _, who in asked] == [ALICE] * 12
+    polls = rig.live(HOUR, step=5 * MINUTE)
+    # After one try the login that works is polled, and stays the one that is polled.
+    assert [who for _, who in polls] == [ALICE] * 12
     assert rig.account(ALICE)["state"] == "ok"
     rig.proxy.providers.faults[ALICE] = REVOKED
     assert len(rig.live(5 * HOUR, step=5 * MINUTE)) <= 3
 
 
-def test_files_and_proxy_tell_the_same_quotas(rig_of):
-    told = []
+def test_files_and_proxy_lead_to_the_same_quotas(rig_of):
+    quotas = []
     for mode in ("files", "management"):
         rig = rig_of(*FILES, mode=mode)
         rig.settle()
@@ -290,6 +288,6 @@ def test_files_and_proxy_tell_the_same_quotas(rig_of):
           join quota_accounts using (account_id)
           order by 1, 2, 3, 4, 5
         """
-        told.append([tuple(row.values()) for row in rows(rig.conn, sql)])
-    assert told[0] == told[1]
-    assert len(told[0]) == 21
+        quotas.append([tuple(row.values()) for row in rows(rig.conn, sql)])
+    assert quotas[0] == quotas[1]
+    assert len(quotas[0]) == 21

@@ -1,4 +1,4 @@
-"""Quotas of several proxies: each asked by itself, an account of two of them no more often."""
+"""Quotas of several proxies: each has a poller, and a shared account is polled no more often."""
 
 import json
 import subprocess
@@ -23,17 +23,16 @@ from runtime.heartbeat import now
 from runtime.loop import Job
 from runtime.proxies import find
 from runtime.refusals import Refusals
-from tests.quota.test_polling import EXPIRED, REVOKED
 from tests.support.home import KEY, ROOT, eventually
 from tests.support.quota_ledger import rows
-from tests.support.quota_rig import MINUTE, PATIENCE, urls
+from tests.support.quota_rig import EXPIRED, MINUTE, REVOKED, TIMEOUT_SECONDS, urls
 from tests.support.several import entry, fake_proxies, use
 
 HOME, OFFICE = (ALICE, CAROL), (BOB, KIMI)
 
 
 class Two:
-    """The pollers of two proxies on one ledger, stepped in turn by a clock that the test moves."""
+    """Pollers of two proxies on one ledger, stepped in turn, with a clock that the test sets."""
 
     def __init__(self, folder: Path, proxies: dict[str, FakeProxy]) -> None:
         self.data, self.proxies, self.at = folder / "data", proxies, now()
@@ -45,7 +44,7 @@ class Two:
         self.pollers = {name: self.poller(name) for name in proxies}
 
     def poller(self, name: str) -> ProxyPoller:
-        """Make the poller of one proxy."""
+        """Return a new poller for one proxy."""
         proxy, proxy_id = self.proxies[name], self.ids[name]
         refusals = Refusals(self.conn, proxy_id, load_salt(self.data).key(KEY))
         source = ManagementApi(
@@ -53,7 +52,7 @@ class Two:
             key=KEY,
             refusals=refusals,
             should_stop=lambda: False,
-            seconds=PATIENCE * 10,
+            seconds=TIMEOUT_SECONDS * 10,
         )
         account_poller = AccountPoller(
             self.conn,
@@ -66,12 +65,12 @@ class Two:
         return ProxyPoller(parts, shared=self.shared)
 
     def step(self, *names: str) -> None:
-        """Let the pollers step in turn until none has anything to do, as their loops would."""
+        """Step the pollers in turn until none has anything to do, as their loops would."""
         while sum([self.done(self.pollers[name]) for name in names or self.pollers]):
             pass
 
     def done(self, job: Job) -> int:
-        """Step once; what is away is told to the job."""
+        """Step once; errors are passed to the job as the loop does."""
         try:
             return job.step()
         except (Unavailable, Refused) as error:
@@ -79,24 +78,24 @@ class Two:
             return 0
 
     def live(self, minutes: int) -> None:
-        """Let time pass in steps of half a minute."""
+        """Advance the clock in steps of half a minute."""
         for _ in range(minutes * 2):
             self.at += MINUTE // 2
             self.step()
 
     def ask(self, account: Account | None = None) -> int:
-        """Leave a request to refresh; give its id."""
+        """Add a refresh request; returns its id."""
         account_id = account and self.account(account)["account_id"]
         sql = "insert into quota_requests (requested_at, account_id) values (?, ?)"
         return self.conn.execute(sql, (self.at, account_id)).lastrowid
 
     def outcome(self, request_id: int) -> str | None:
-        """Give what came of a request."""
+        """Return the outcome of a request."""
         sql = "select outcome from quota_requests where id = ?"
         return self.conn.execute(sql, (request_id,)).fetchone()[0]
 
     def account(self, account: Account) -> dict:
-        """Give what the ledger says of an account."""
+        """Return the stored state of an account."""
         sql = """
           select distinct quota_accounts.*
           from credential_files
@@ -107,13 +106,13 @@ class Two:
         return row
 
     def count(self, account: Account) -> dict[str, int]:
-        """Tell how often an account was asked by way of each proxy."""
+        """Return how often an account was polled through each proxy."""
         return {name: one.providers.count(account, "usage") for name, one in self.proxies.items()}
 
 
 @pytest.fixture
 def two(tmp_path):
-    """Make pairs of pollers on fake proxies of their own."""
+    """Return a function that makes pairs of pollers, each on its own fake proxies."""
     made = []
 
     def make(home: Iterable[Account] = HOME, office: Iterable[Account] = OFFICE) -> Two:
@@ -131,7 +130,7 @@ def two(tmp_path):
         served.__exit__(None, None, None)
 
 
-def test_a_request_is_answered_by_the_proxy_that_has_the_account(two):
+def test_a_request_is_answered_by_the_proxy_with_the_account(two):
     pair = two()
     pair.step()
     pair.at += 4 * MINUTE
@@ -152,7 +151,7 @@ def test_a_request_about_one_proxys_account_does_not_wait_for_another_proxy(two)
     assert pair.outcome(request) == "1 refreshed"
 
 
-def test_a_request_about_all_accounts_is_answered_when_all_were_asked(two):
+def test_a_request_about_all_accounts_is_answered_when_all_were_polled(two):
     pair = two()
     pair.step()
     pair.at += 4 * MINUTE
@@ -166,7 +165,7 @@ def test_a_request_about_all_accounts_is_answered_when_all_were_asked(two):
     assert pair.outcome(again) == "4 asked too recently"
 
 
-def test_a_proxy_that_is_away_keeps_nobody_waiting_and_its_accounts_count_as_failed(two):
+def test_a_proxy_that_is_away_delays_no_request_and_its_accounts_count_as_failed(two):
     pair = two()
     pair.step()
     pair.proxies["office"].stop()
@@ -185,7 +184,7 @@ def test_a_proxy_that_is_away_keeps_nobody_waiting_and_its_accounts_count_as_fai
     assert pair.outcome(request) == "1 refreshed"
 
 
-def test_a_request_about_an_account_of_no_proxy_is_answered_once_all_have_looked(two):
+def test_a_request_about_an_account_of_no_proxy_is_answered_once_all_have_listed(two):
     pair = two()
     pair.step("home")
     sql = "insert into known_accounts (provider, label) values ('codex', 'nobody@example.com')"
@@ -199,7 +198,7 @@ def test_a_request_about_an_account_of_no_proxy_is_answered_once_all_have_looked
     assert pair.outcome(request) == "1 without a usable credential"
 
 
-def test_an_account_of_two_proxies_is_asked_no_more_often_than_one_of_one(two):
+def test_an_account_of_two_proxies_is_polled_no_more_often_than_one_of_one(two):
     pair = two((ALICE, BOB), (ALICE, KIMI))
     pair.step()
     pair.live(60)
@@ -213,7 +212,7 @@ def test_an_account_of_two_proxies_is_asked_no_more_often_than_one_of_one(two):
     assert sum(pair.count(ALICE).values()) == 14
 
 
-def test_the_other_proxys_login_has_its_turn_after_one_that_failed(two):
+def test_the_other_proxys_login_is_polled_after_one_that_failed(two):
     pair = two((ALICE,), (ALICE,))
     pair.proxies["home"].providers.faults[ALICE] = REVOKED
     pair.step("home")
@@ -228,17 +227,17 @@ def test_the_other_proxys_login_has_its_turn_after_one_that_failed(two):
     assert sum(pair.count(ALICE).values()) <= 6
 
 
-def test_of_two_logins_of_which_one_fails_the_other_is_asked(two):
+def test_of_two_logins_of_which_one_fails_the_other_is_polled(two):
     pair = two((ALICE,), (ALICE,))
     pair.step()
     pair.proxies["home"].providers.faults[ALICE] = EXPIRED
     pair.live(120)
-    asked = pair.count(ALICE)
-    assert sum(asked.values()) <= 25
-    assert asked["office"] >= 8
+    counts = pair.count(ALICE)
+    assert sum(counts.values()) <= 25
+    assert counts["office"] >= 8
 
 
-def test_an_account_that_another_poller_is_asking_is_left_alone(two):
+def test_an_account_that_another_poller_has_locked_is_not_polled(two):
     pair = two((ALICE,), (ALICE,))
     pair.step()
     pair.at += 6 * MINUTE
@@ -272,7 +271,7 @@ def quota_pair(home):
 
 
 def printed(home, status: int = 0) -> set[str]:
-    """Run the worker once with force; give the addresses that it printed."""
+    """Run the worker once with --force; returns the printed addresses."""
     done = subprocess.run(
         [sys.executable, "-m", "quota", "--once", "--force"],
         cwd=ROOT,
@@ -305,15 +304,15 @@ def test_a_refused_key_leaves_the_other_proxys_quotas_fresh(home, quota_pair):
     assert home.query("select count(*) from quota_accounts where state = 'ok'") == [(2,)]
 
 
-def test_both_workers_together_try_a_wrong_key_once_at_its_proxy(home, quota_pair):
+def test_both_workers_try_a_wrong_key_once_in_total(home, quota_pair):
     quota_pair["office"].key = "another-management-key"
     home.start("quota")
     home.start("ingest")
-    told = "select worker, state from heartbeats order by worker"
+    sql = "select worker, state from heartbeats order by worker"
     eventually(
         lambda: (
             home.count("heartbeats")
-            and home.query(told)
+            and home.query(sql)
             == [
                 ("ingest home", "working"),
                 ("ingest office", "refused"),
@@ -327,7 +326,7 @@ def test_both_workers_together_try_a_wrong_key_once_at_its_proxy(home, quota_pai
     eventually(lambda: home.query(read) == [(2,)])
 
 
-def test_a_hanging_provider_of_one_proxy_keeps_no_account_of_another_waiting(home, quota_pair):
+def test_a_hanging_provider_of_one_proxy_delays_no_account_of_another(home, quota_pair):
     for account in HOME:
         quota_pair["home"].providers.faults[account] = Reply(200, b"{}", fault="hang")
     home.start("quota")
@@ -367,5 +366,5 @@ def test_each_proxy_has_credential_files_of_its_own(home, quota_pair, tmp_path):
 
 def test_files_without_a_folder_are_refused_in_a_sentence(home, quota_pair):
     home.env["LEDGER_QUOTA_SOURCE"] = "files"
-    said = home.run("quota", "--once", status=1)
-    assert said == "quota_source is files, but the proxy home has no auth_dir.\n"
+    message = home.run("quota", "--once", status=1)
+    assert message == "quota_source is files, but the proxy home has no auth_dir.\n"

@@ -1,41 +1,25 @@
-"""A request asks one thing, as its provider wants it, and never holds a token."""
+"""A provider request has what its provider requires, and never holds a token."""
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from quota.http import first_values
-from quota.model import Answer, Credential, Reading
+from quota.model import Credential, Reading
 from quota.providers import PROVIDERS, antigravity, claude
 from quota.providers.codex import ResetCredits, parse_resets, resets_request
 from quota.sources.files import with_token
 from quota.sources.management import wrap
+from tests.support.quota_samples import AT, answer, sample
 
-DATA = Path(__file__).parents[1] / "data" / "quota"
-AT = 1_790_000_000_000
 TEAM = "99999999-8888-4777-8666-555555555555"
 
 
-def sample(name: str) -> Answer:
-    """Give a sample as the answer it records."""
-    told = json.loads((DATA / f"{name}.json").read_text())
-    body = told["body"] if isinstance(told["body"], str) else json.dumps(told["body"])
-    return Answer(told["status"], first_values(told["headers"]), body, told["observed_at"] * 1000)
-
-
-def answer(body: Any, status: int = 200, **headers: str) -> Answer:
-    """Give an answer of one's own making."""
-    return Answer(status, headers, body if isinstance(body, str) else json.dumps(body), AT)
-
-
 def credential(**more: Any) -> Credential:
-    """Give a credential with everything a request may need."""
+    """Return a credential with everything a request may need."""
     return Credential(account_key="k", provider="p", display_name="d", file_name="f.json", **more)
 
 
-def test_a_codex_request_names_its_workspace_and_only_then() -> None:
+def test_a_codex_request_names_its_workspace_only_if_it_has_one() -> None:
     full = PROVIDERS["codex"].request(credential(account_id=TEAM, fedramp=True))
     assert (full.method, full.path, full.body) == ("GET", "/backend-api/wham/usage", None)
     assert full.headers["ChatGPT-Account-Id"] == TEAM
@@ -55,15 +39,15 @@ def test_a_codex_request_names_its_workspace_and_only_then() -> None:
         pytest.param("kimi", "Accept", "application/json", id="kimi"),
     ],
 )
-def test_a_request_has_what_its_provider_insists_on(provider: str, header: str, value: str) -> None:
+def test_a_request_has_what_its_provider_requires(provider: str, header: str, value: str) -> None:
     request = PROVIDERS[provider].request(credential(user_id="user"))
     assert request.headers[header].startswith(value)
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_a_request_names_the_token_without_holding_it(provider: str) -> None:
-    known = PROVIDERS[provider]
-    asks = [known.request, known.fallback, known.plan and known.plan.request, resets_request]
+    spec = PROVIDERS[provider]
+    asks = [spec.request, spec.fallback, spec.plan and spec.plan.request, resets_request]
     for ask in filter(None, asks):
         request = ask(credential(account_id=TEAM, project_id="proj-1"))
         assert request.headers["Authorization"] == "Bearer $TOKEN$"
@@ -74,9 +58,9 @@ def test_a_request_names_the_token_without_holding_it(provider: str) -> None:
 
 
 def test_a_request_wrapped_for_the_proxy_has_an_absolute_url() -> None:
-    known = PROVIDERS["antigravity"]
-    request = known.request(credential(project_id="proj-1"))
-    assert wrap(request, base=known.bases[0], auth_index="ab12") == {
+    spec = PROVIDERS["antigravity"]
+    request = spec.request(credential(project_id="proj-1"))
+    assert wrap(request, base=spec.bases[0], auth_index="ab12") == {
         "auth_index": "ab12",
         "method": "POST",
         "url": "https://daily-cloudcode-pa.googleapis.com/v1internal:retrieveUserQuotaSummary",
@@ -85,10 +69,10 @@ def test_a_request_wrapped_for_the_proxy_has_an_absolute_url() -> None:
     }
 
 
-def test_grok_is_asked_for_credits_first_and_the_plain_view_next() -> None:
-    known = PROVIDERS["xai"]
-    assert known.fallback is not None
-    paths = [ask(credential()).path for ask in (known.request, known.fallback)]
+def test_grok_has_the_credits_view_first_and_the_plain_view_next() -> None:
+    spec = PROVIDERS["xai"]
+    assert spec.fallback is not None
+    paths = [ask(credential()).path for ask in (spec.request, spec.fallback)]
     assert paths == ["/v1/billing?format=credits", "/v1/billing"]
 
 
@@ -127,7 +111,7 @@ def test_a_plan_is_read_from_its_own_answer(read: Any, body: Any, plan: str | No
     assert (reading.state, reading.plan_raw, reading.complete) == ("ok", plan, False)
 
 
-def test_banked_resets_tell_when_the_first_lapses() -> None:
+def test_banked_resets_have_the_first_expiry() -> None:
     assert parse_resets(sample("codex-rate-limit-reset-credits")) == ResetCredits(
         1, AT + 20 * 86_400_000
     )

@@ -1,53 +1,31 @@
-"""Every known answer is read as what it says: whole rows, and nothing that it does not say."""
+"""Every recorded answer is parsed into whole rows, and nothing that it does not contain."""
 
-import json
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from quota.http import first_values
-from quota.model import Account, Answer, Reading, Window
+from quota.model import Answer, Reading, Window
 from quota.providers import PROVIDERS
 from quota.sources.management import unwrap
 from quota.verdict import Verdict, account_verdict, group_verdicts
+from tests.support.quota_samples import AT, DATA, account_of, answer, sample
 
-DATA = Path(__file__).parents[1] / "data" / "quota"
-AT = 1_790_000_000_000
 H5, D7, D30 = 18_000, 604_800, 2_592_000
 
 
-def sample(name: str) -> Answer:
-    """Give a sample as the answer it records."""
-    told = json.loads((DATA / f"{name}.json").read_text())
-    body = told["body"] if isinstance(told["body"], str) else json.dumps(told["body"])
-    return Answer(told["status"], first_values(told["headers"]), body, told["observed_at"] * 1000)
-
-
-def answer(body: Any, status: int = 200, **headers: str) -> Answer:
-    """Give an answer of one's own making."""
-    return Answer(status, headers, body if isinstance(body, str) else json.dumps(body), AT)
-
-
-def parse(name: str, given: Answer | None = None) -> Reading:
-    """Read a sample by its provider's parser, or another answer by that parser."""
-    return PROVIDERS[name.split("-")[0]].parse(given or sample(name), None)
-
-
-def account(reading: Reading) -> Account:
-    """Give the state that storing a reading leaves."""
-    names = ("state", "observed_at", "allowed", "limit_reached", "reached_type")
-    return Account(**{name: getattr(reading, name) for name in names})
+def parse(name: str, response: Answer | None = None) -> Reading:
+    """Parse a sample by its provider's parser, or another answer by that parser."""
+    return PROVIDERS[name.split("-")[0]].parse(response or sample(name), None)
 
 
 def row(label: str, key: str, used: float | None, resets: int | None, **more: Any) -> Window:
-    """Give an ordinary gating window of the account; `resets` in seconds after the answer."""
-    known = {"scope": "account", "started": True, "gating": True, "observed_at": AT, **more}
+    """Return an ordinary gating window of the account; `resets` in seconds after the answer."""
+    fields = {"scope": "account", "started": True, "gating": True, "observed_at": AT, **more}
     if key in ("5h", "7d", "30d"):
-        known.setdefault("window_seconds", {"5h": H5, "7d": D7, "30d": D30}[key])
+        fields.setdefault("window_seconds", {"5h": H5, "7d": D7, "30d": D30}[key])
     at = None if resets is None else AT + resets
-    return Window(label=label, window_key=key, used_percent=used, resets_at=at, **known)
+    return Window(label=label, window_key=key, used_percent=used, resets_at=at, **fields)
 
 
 OK, BLOCKED = {"allowed": True, "limit_reached": False}, {"allowed": False, "limit_reached": True}
@@ -240,12 +218,12 @@ FAILED = {
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_an_answer_gives_its_windows_and_no_others(name: str) -> None:
+def test_an_answer_has_its_windows_and_no_others(name: str) -> None:
     assert list(parse(name).windows) == ROWS[name]
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_an_answer_gives_its_plan_its_flags_and_its_credits(name: str) -> None:
+def test_an_answer_has_its_plan_its_flags_and_its_credits(name: str) -> None:
     facts = FACTS.get(name, {})
     source = "endpoint" if "plan_raw" in facts else None
     assert replace(parse(name), windows=()) == Reading(
@@ -254,21 +232,21 @@ def test_an_answer_gives_its_plan_its_flags_and_its_credits(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_an_answer_tells_whether_its_account_can_be_used(name: str) -> None:
+def test_an_answer_decides_whether_its_account_can_be_used(name: str) -> None:
     reading = parse(name)
-    assert account_verdict(account(reading), reading.windows, now=AT) == VERDICTS[name]
+    assert account_verdict(account_of(reading), reading.windows, now=AT) == VERDICTS[name]
 
 
 def test_one_group_of_models_is_usable_while_the_other_is_unknown() -> None:
     reading = parse("antigravity-summary")
-    assert group_verdicts(account(reading), reading.windows, now=AT) == {
+    assert group_verdicts(account_of(reading), reading.windows, now=AT) == {
         "gemini": Verdict(True, "within_limits", 48.15),
         "3p": Verdict(None, "percent_unknown", 100),
     }
 
 
 @pytest.mark.parametrize("name", FAILED)
-def test_a_failed_answer_has_a_state_and_says_nothing_of_windows(name: str) -> None:
+def test_a_failed_answer_has_a_state_and_no_windows(name: str) -> None:
     state, status, code = FAILED[name]
     reading = parse(name)
     assert (reading.state, reading.http_status, reading.error_code) == (state, status, code)
@@ -288,7 +266,7 @@ def test_the_proxys_envelope_counts_by_its_inner_status() -> None:
     assert parse("codex", inner).state == "token_expired"
 
 
-def test_a_reply_of_the_running_proxy_reads_like_a_direct_answer() -> None:
+def test_a_reply_of_the_proxy_is_parsed_like_a_direct_answer() -> None:
     outer = Answer(200, {}, (DATA / "management-api-call.json").read_bytes(), AT)
     inner = unwrap(outer)
     assert inner is not None
@@ -309,5 +287,5 @@ def test_a_reply_of_the_running_proxy_reads_like_a_direct_answer() -> None:
         pytest.param(answer([]), id="list"),
     ],
 )
-def test_what_is_no_envelope_is_no_answer(outer: Answer) -> None:
+def test_a_body_without_an_envelope_is_not_an_answer(outer: Answer) -> None:
     assert unwrap(outer) is None

@@ -1,44 +1,24 @@
-"""Shapes that answers are known to take are read alike, whatever their types and places."""
+"""The known variants of answers are parsed alike, in any type and at any place."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from quota.http import first_values
-from quota.model import Answer, Reading, Window
+from quota.model import Window
 from quota.providers import PROVIDERS
+from tests.support.quota_samples import AT, answer, parse, sample
 
-DATA = Path(__file__).parents[1] / "data" / "quota"
-AT = 1_790_000_000_000
 H5, D7 = 18_000, 604_800
 
 
-def sample(name: str) -> Answer:
-    """Give a sample as the answer it records."""
-    told = json.loads((DATA / f"{name}.json").read_text())
-    body = told["body"] if isinstance(told["body"], str) else json.dumps(told["body"])
-    return Answer(told["status"], first_values(told["headers"]), body, told["observed_at"] * 1000)
-
-
-def answer(body: Any, status: int = 200, **headers: str) -> Answer:
-    """Give an answer of one's own making."""
-    return Answer(status, headers, body if isinstance(body, str) else json.dumps(body), AT)
-
-
-def parse(provider: str, given: Answer) -> Reading:
-    """Read an answer by a provider's parser."""
-    return PROVIDERS[provider].parse(given, None)
-
-
 def limit(**windows: Any) -> dict[str, Any]:
-    """Give a Codex answer with just this limit."""
+    """Return a Codex answer with just this limit."""
     return {"plan_type": "plus", "rate_limit": {"allowed": True, "limit_reached": False, **windows}}
 
 
 def window(used: Any, seconds: Any = H5, **more: Any) -> dict[str, Any]:
-    """Give one Codex window that resets in an hour."""
+    """Return one Codex window that resets in an hour."""
     return {
         "used_percent": used,
         "limit_window_seconds": seconds,
@@ -48,13 +28,13 @@ def window(used: Any, seconds: Any = H5, **more: Any) -> dict[str, Any]:
 
 
 def only(body: Any, provider: str = "codex") -> Window:
-    """Read an answer that has exactly one window."""
-    [found] = parse(provider, answer(body)).windows
-    return found
+    """Return the only window of an answer."""
+    [result] = parse(provider, answer(body)).windows
+    return result
 
 
 @pytest.mark.parametrize(
-    ("given", "expected"),
+    ("content", "expected"),
     [
         pytest.param(window(5), {"resets_at": AT + 3_600_000}, id="seconds"),
         pytest.param(window(5, reset_at=AT + 3_600_000), {"resets_at": AT + 3_600_000}, id="ms"),
@@ -91,13 +71,13 @@ def only(body: Any, provider: str = "codex") -> Window:
         pytest.param(window(0), {"started": True}, id="opened-but-unused"),
     ],
 )
-def test_a_codex_window_is_read_whatever_its_types(given: Any, expected: dict[str, Any]) -> None:
-    found = only(limit(primary_window=given))
-    assert {name: getattr(found, name) for name in expected} == expected
+def test_a_codex_window_is_parsed_from_any_types(content: Any, expected: dict[str, Any]) -> None:
+    result = only(limit(primary_window=content))
+    assert {name: getattr(result, name) for name in expected} == expected
 
 
 @pytest.mark.parametrize(
-    "given",
+    "content",
     [
         pytest.param(None, id="null"),
         pytest.param({}, id="empty"),
@@ -109,24 +89,24 @@ def test_a_codex_window_is_read_whatever_its_types(given: Any, expected: dict[st
         pytest.param({"used_percent": None}, id="only-a-null"),
     ],
 )
-def test_a_window_that_says_nothing_is_no_window(given: Any) -> None:
-    reading = parse("codex", answer(limit(primary_window=given)))
+def test_a_window_without_a_value_is_not_a_window(content: Any) -> None:
+    reading = parse("codex", answer(limit(primary_window=content)))
     assert (reading.state, reading.complete, reading.windows) == ("ok", True, ())
 
 
 def test_reversed_positions_are_named_by_length() -> None:
     body = limit(primary_window=window(44, D7), secondary_window=window(12, H5))
-    found = parse("codex", answer(body)).windows
-    assert [(w.window_key, w.used_percent) for w in found] == [("7d", 44), ("5h", 12)]
+    result = parse("codex", answer(body)).windows
+    assert [(w.window_key, w.used_percent) for w in result] == [("7d", 44), ("5h", 12)]
 
 
-def test_an_assumed_length_never_replaces_a_told_one() -> None:
+def test_an_assumed_length_never_replaces_a_sent_one() -> None:
     body = limit(primary_window=window(44, D7), secondary_window=window(99, None))
     assert only(body).used_percent == 44
 
 
 @pytest.mark.parametrize(
-    ("told", "expected"),
+    ("value", "expected"),
     [
         pytest.param("rate_limit_reached", "rate_limit_reached", id="text"),
         pytest.param({"type": "x_new", "details": "default"}, "x_new", id="object"),
@@ -135,13 +115,13 @@ def test_an_assumed_length_never_replaces_a_told_one() -> None:
         pytest.param(7, None, id="number"),
     ],
 )
-def test_why_an_account_is_blocked_is_read_from_either_form(told: Any, expected: Any) -> None:
-    body = {"plan_type": "plus", "rate_limit_reached_type": told}
+def test_why_an_account_is_blocked_is_read_from_either_form(value: Any, expected: Any) -> None:
+    body = {"plan_type": "plus", "rate_limit_reached_type": value}
     assert parse("codex", answer(body)).reached_type == expected
 
 
 @pytest.mark.parametrize(
-    ("told", "expected"),
+    ("value", "expected"),
     [
         pytest.param("", None, id="empty"),
         pytest.param(None, None, id="null"),
@@ -156,8 +136,8 @@ def test_why_an_account_is_blocked_is_read_from_either_form(told: Any, expected:
         pytest.param("-3", None, id="negative"),
     ],
 )
-def test_a_balance_is_a_decimal_or_unknown(told: Any, expected: str | None) -> None:
-    body = {"plan_type": "plus", "credits": {"has_credits": True, "balance": told}}
+def test_a_balance_is_a_decimal_or_unknown(value: Any, expected: str | None) -> None:
+    body = {"plan_type": "plus", "credits": {"has_credits": True, "balance": value}}
     assert parse("codex", answer(body)).credits_balance == expected
 
 
@@ -205,13 +185,13 @@ CAP = {"limit": "100", "used": "25", "used_percent": None, "reset_at": AT // 100
         ),
     ],
 )
-def test_a_spend_cap_is_found_wherever_it_stands(body: Any, expected: Any) -> None:
-    found = only({"plan_type": "business", **body})
-    assert (found.scope, found.window_key, found.gating) == ("spend", "month", True)
-    assert (found.scope_key, found.used_percent, found.limit_reached) == expected
+def test_a_spend_cap_is_found_at_any_place(body: Any, expected: Any) -> None:
+    result = only({"plan_type": "business", **body})
+    assert (result.scope, result.window_key, result.gating) == ("spend", "month", True)
+    assert (result.scope_key, result.used_percent, result.limit_reached) == expected
 
 
-def test_extra_limits_by_name_share_the_rows_of_those_by_feature() -> None:
+def test_extra_limits_by_name_have_the_keys_of_those_by_feature() -> None:
     body = limit() | {"additional_rate_limits": {"GPT-5.3-Codex-Spark": {"primary": window(9)}}}
     assert (only(body).scope_key, only(body).label) == (
         "codex_bengalfox",
@@ -219,10 +199,10 @@ def test_extra_limits_by_name_share_the_rows_of_those_by_feature() -> None:
     )
 
 
-def test_code_review_has_rows_of_its_own() -> None:
+def test_code_review_has_its_own_windows() -> None:
     body = limit() | {"code_review_rate_limit": {"primary_window": window(100, D7)}}
-    found = only(body)
-    assert (found.scope, found.scope_key, found.gating) == ("feature", "code_review", False)
+    result = only(body)
+    assert (result.scope, result.scope_key, result.gating) == ("feature", "code_review", False)
 
 
 TEAM = "99999999-8888-4777-8666-555555555555"
@@ -238,8 +218,8 @@ TEAM = "99999999-8888-4777-8666-555555555555"
     ],
 )
 def test_an_answer_about_another_workspace_is_not_taken(expected: str | None, state: str) -> None:
-    given = sample("codex-business-usage-based")
-    reading = PROVIDERS["codex"].parse(given, expected)
+    response = sample("codex-business-usage-based")
+    reading = PROVIDERS["codex"].parse(response, expected)
     assert reading.state == state
     assert bool(reading.windows) == (state == "ok")
 
@@ -257,11 +237,11 @@ CLAUDE = {"five_hour": {"utilization": 0, "resets_at": None}, "seven_day": None}
 
 
 def test_an_idle_claude_account_is_not_started() -> None:
-    found = only(CLAUDE, "claude")
-    assert (found.used_percent, found.resets_at, found.started) == (0, None, False)
+    result = only(CLAUDE, "claude")
+    assert (result.used_percent, result.resets_at, result.started) == (0, None, False)
 
 
-def test_claudes_list_alone_gives_the_same_windows() -> None:
+def test_claudes_list_alone_has_the_same_windows() -> None:
     limits = [
         {"kind": "session", "percent": 42, "resets_at": "2026-09-21T16:13:20Z", "scope": None},
         {"kind": "weekly_all", "percent": 71, "resets_at": None, "scope": None},
@@ -269,8 +249,8 @@ def test_claudes_list_alone_gives_the_same_windows() -> None:
         {"kind": "weekly_scoped", "percent": 8, "scope": {"surface": "cowork"}},
         {"kind": {"odd": 1}, "percent": 7},
     ]
-    found = parse("claude", answer({"limits": limits})).windows
-    assert [(w.scope, w.scope_key, w.window_key, w.used_percent) for w in found] == [
+    result = parse("claude", answer({"limits": limits})).windows
+    assert [(w.scope, w.scope_key, w.window_key, w.used_percent) for w in result] == [
         ("account", "", "5h", 42),
         ("account", "", "7d", 71),
         ("feature", "cowork", "7d", 8),
@@ -281,19 +261,19 @@ def test_a_scoped_limit_of_claude_outranks_its_legacy_window() -> None:
     scope = {"model": {"display_name": "Claude Opus 5"}}
     limits = [{"kind": "weekly_scoped", "percent": 100, "scope": scope}]
     body = CLAUDE | {"seven_day_opus": {"utilization": 0}, "limits": limits}
-    found = [w for w in parse("claude", answer(body)).windows if w.scope == "model"]
-    assert [(w.scope_key, w.used_percent) for w in found] == [("claude-opus-5", 100)]
+    result = [w for w in parse("claude", answer(body)).windows if w.scope == "model"]
+    assert [(w.scope_key, w.used_percent) for w in result] == [("claude-opus-5", 100)]
 
 
-def test_a_code_named_window_of_claude_is_kept_but_never_gates() -> None:
+def test_a_code_named_window_of_claude_is_stored_but_never_gates() -> None:
     body = {"five_hour": None, "iguana_necktie": {"utilization": 12, "resets_at": None}}
-    found = only(body, "claude")
-    assert (found.scope, found.scope_key, found.window_key) == (
+    result = only(body, "claude")
+    assert (result.scope, result.scope_key, result.window_key) == (
         "feature",
         "iguana-necktie",
         "unknown",
     )
-    assert (found.used_percent, found.assumed, found.gating) == (12, True, False)
+    assert (result.used_percent, result.assumed, result.gating) == (12, True, False)
 
 
 @pytest.mark.parametrize(
@@ -326,8 +306,8 @@ def test_a_code_named_window_of_claude_is_kept_but_never_gates() -> None:
     ],
 )
 def test_claudes_extra_usage_shows_only_while_enabled(body: Any, expected: Any) -> None:
-    found = [w for w in parse("claude", answer(CLAUDE | body)).windows if w.scope == "spend"]
-    rows = [(w.used_percent, w.used_value, w.limit_value) for w in found]
+    result = [w for w in parse("claude", answer(CLAUDE | body)).windows if w.scope == "spend"]
+    rows = [(w.used_percent, w.used_value, w.limit_value) for w in result]
     assert rows == ([] if expected is None else [expected])
 
 
@@ -355,7 +335,7 @@ def test_a_wrapped_summary_is_opened(wrapper: str, as_text: bool) -> None:
         pytest.param({}, None, id="missing"),
     ],
 )
-def test_what_a_bucket_leaves_is_read_in_any_form(left: Any, used: float | None) -> None:
+def test_the_remainder_of_a_bucket_is_parsed_in_any_form(left: Any, used: float | None) -> None:
     body = {"groups": [{"displayName": "G", "buckets": [BUCKET | left]}]}
     assert only(body, "antigravity").used_percent == used
 
@@ -369,16 +349,16 @@ def test_what_a_bucket_leaves_is_read_in_any_form(left: Any, used: float | None)
         pytest.param({"displayName": "Credits"}, "unknown", id="unknown"),
     ],
 )
-def test_a_bucket_without_a_window_is_named_by_what_else_it_says(bucket: Any, key: str) -> None:
+def test_a_bucket_without_a_window_is_named_by_its_other_fields(bucket: Any, key: str) -> None:
     body = {"groups": [{"displayName": "G", "buckets": [bucket | {"remainingFraction": 1}]}]}
     assert only(body, "antigravity").window_key == key
 
 
 def amounts(limit: Any, used: Any = None, remaining: Any = None) -> dict[str, Any]:
-    """Give an amount in Kimi's older form."""
-    told = {"limit": limit, "used": used, "remaining": remaining}
-    known = {name: value for name, value in told.items() if value is not None}
-    return known | {"resetTime": "2026-09-24T17:13:20.123456789Z"}
+    """Return an amount in Kimi's older form."""
+    values = {"limit": limit, "used": used, "remaining": remaining}
+    fields = {name: value for name, value in values.items() if value is not None}
+    return fields | {"resetTime": "2026-09-24T17:13:20.123456789Z"}
 
 
 def test_kimis_older_amounts_are_quotas_too() -> None:
@@ -388,9 +368,9 @@ def test_kimis_older_amounts_are_quotas_too() -> None:
         "kimi", answer({"usage": amounts("1000", "250"), "limits": limits, "subType": "Allegro"})
     )
     assert reading.plan_raw == "allegro"
-    found = [(w.window_key, w.used_percent, w.resets_at) for w in reading.windows]
+    result = [(w.window_key, w.used_percent, w.resets_at) for w in reading.windows]
     # A window of five hours cannot reset three days from now.
-    assert found == [("7d", 25, AT + 270_000_123), ("5h", 25, None)]
+    assert result == [("7d", 25, AT + 270_000_123), ("5h", 25, None)]
     assert [(w.used_value, w.limit_value) for w in reading.windows] == [
         ("250", "1000"),
         ("50", "200"),
@@ -399,8 +379,8 @@ def test_kimis_older_amounts_are_quotas_too() -> None:
 
 def test_contradicting_halves_of_kimi_count_by_the_larger_use() -> None:
     pools = {"limit_7d": {"usedRatio": 0, "resetAt": "2026-09-24T17:13:20Z"}}
-    found = only({"usages": pools, "usage": amounts("100", "100")}, "kimi")
-    assert (found.window_key, found.used_percent) == ("7d", 100)
+    result = only({"usages": pools, "usage": amounts("100", "100")}, "kimi")
+    assert (result.window_key, result.used_percent) == ("7d", 100)
 
 
 @pytest.mark.parametrize(
@@ -433,12 +413,12 @@ def test_a_grok_plan_without_a_percentage_has_no_window(config: Any) -> None:
 
 
 def test_a_grok_period_without_dates_is_assumed_to_be_a_week() -> None:
-    found = only({"config": {"creditUsagePercent": 5}}, "xai")
-    assert (found.window_key, found.resets_at, found.assumed) == ("7d", None, True)
+    result = only({"config": {"creditUsagePercent": 5}}, "xai")
+    assert (result.window_key, result.resets_at, result.assumed) == ("7d", None, True)
 
 
 def test_groks_on_demand_budget_lifts_blocks_but_never_gates() -> None:
     config = {"onDemandCap": {"val": 1000}, "onDemandUsed": {"val": 250}}
-    found = only({"config": config}, "xai")
-    assert (found.scope, found.scope_key, found.gating) == ("spend", "on_demand", False)
-    assert (found.used_percent, found.used_value, found.limit_value) == (25, "2.5", "10")
+    result = only({"config": config}, "xai")
+    assert (result.scope, result.scope_key, result.gating) == ("spend", "on_demand", False)
+    assert (result.used_percent, result.used_value, result.limit_value) == (25, "2.5", "10")

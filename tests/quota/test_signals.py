@@ -1,4 +1,4 @@
-"""Quota headers of usage events move the right account's windows, and nothing else is kept."""
+"""Quota headers of usage events change the right account's windows; no other header is stored."""
 
 import json
 import re
@@ -19,7 +19,7 @@ AT = "2026-11-24T03:00:{:02}.5Z"
 
 
 def event(second: int = 0, **more) -> dict:
-    """Give a Codex event with the headers of an account at 30 % of 5 hours and 40 % of a week."""
+    """Return a Codex event with the headers of an account at 30 % of 5 hours and 40 % of a week."""
     return {
         "timestamp": AT.format(second),
         "tokens": {"input_tokens": 1, "output_tokens": 1, "total_tokens": 2},
@@ -36,7 +36,7 @@ def event(second: int = 0, **more) -> dict:
 
 
 def headers_at(five_hours: int, week: int, *, active: str = "premium") -> dict[str, list[str]]:
-    """Give the headers of an account that has used so much."""
+    """Return the headers of an account that has used so much."""
     return {
         "X-Codex-Active-Limit": [active],
         "X-Codex-Plan-Type": ["plus"],
@@ -64,25 +64,25 @@ LIMIT = {
 
 
 class Events:
-    """A home that collects events and hears their quota."""
+    """A home that collects events and reads their quota."""
 
     def __init__(self, home, proxy) -> None:
         self.home, self.proxy = home, proxy
         home.use(proxy)
 
-    def happen(self, *events: dict) -> None:
-        """Let events be collected in one batch, then heard."""
+    def add(self, *events: dict) -> None:
+        """Collect events in one batch, then take their signals."""
         self.collect([json.dumps(each).encode() for each in events])
 
     def collect(self, payloads: list[bytes]) -> None:
-        """Let payloads be collected, then heard."""
+        """Collect payloads, then take their signals."""
         self.proxy.push(payloads)
         self.home.run("ingest", "--once")
         with closing(connect(self.home.data / "ledger.db")) as conn:
             take_signals(conn)
 
     def windows(self) -> dict[tuple[str, str, str], float]:
-        """Give what is used of each window, by credential, scope and window."""
+        """Return the used percentage by credential, scope and window."""
         sql = """
           select auth_index, scope, window_key, used_percent
           from quota_windows
@@ -91,64 +91,64 @@ class Events:
         return {tuple(row[:3]): row[3] for row in self.home.query(sql)}
 
     def account(self, *columns: str) -> tuple:
-        """Give columns of the only account."""
+        """Return columns of the only account."""
         return self.home.query(f"select {', '.join(columns)} from quota_accounts")[0]
 
 
 @pytest.fixture
 def events(home, proxy) -> Events:
-    """A home to let events happen in."""
+    """Return a home for events."""
     return Events(home, proxy)
 
 
 def expected() -> dict[tuple[str, str], float]:
-    """Work out from the recordings what each account's own windows must be."""
+    """Return the windows that each account must have after the recordings."""
     newest: dict[tuple[str, str], tuple[datetime, float]] = {}
     for payload in (json.loads(line) for name in RECORDINGS for line in recorded(name)):
         status = payload.get("fail", {}).get("status_code")
-        told = {k.lower(): v[0] for k, v in payload.get("response_headers", {}).items()}
+        headers = {k.lower(): v[0] for k, v in payload.get("response_headers", {}).items()}
         if payload["provider"] != "codex" or payload.get("auth_type") != "oauth":
             continue
         if payload["failed"] and status != 429:
             continue
-        if told.get("x-codex-active-limit", "premium") not in ("premium", "codex"):
+        if headers.get("x-codex-active-limit", "premium") not in ("premium", "codex"):
             continue
         at = datetime.fromisoformat(payload["timestamp"])
         for side in ("primary", "secondary"):
             key = {"300": "5h", "10080": "7d", "43800": "month"}.get(
-                told.get(f"x-codex-{side}-window-minutes", "")
+                headers.get(f"x-codex-{side}-window-minutes", "")
             )
             if key and at >= newest.get((payload["auth_index"], key), (at, 0))[0]:
-                used = float(told[f"x-codex-{side}-used-percent"])
+                used = float(headers[f"x-codex-{side}-used-percent"])
                 newest[payload["auth_index"], key] = at, used
     return {at: used for at, (_, used) in newest.items()}
 
 
-def test_recorded_headers_move_the_right_accounts_windows(events, all_recorded):
+def test_recorded_headers_change_the_right_accounts_windows(events, all_recorded):
     events.collect(all_recorded)
-    found = {
+    result = {
         (index, key): used
         for (index, scope, key), used in events.windows().items()
         if scope == "account" and provider_of(events, index) == "codex"
     }
-    assert found == expected()
-    assert len(found) >= 8
+    assert result == expected()
+    assert len(result) >= 8
     claude = [k for k in events.windows() if provider_of(events, k[0]) == "claude"]
     assert {scope for _, scope, _ in claude} == {"account"}
-    kept = json.dumps(events.home.query("select headers from quota_signals"))
-    assert not re.search(r"(?i)cookie|cf-ray|organization|request-id|date|server", kept)
+    stored = json.dumps(events.home.query("select headers from quota_signals"))
+    assert not re.search(r"(?i)cookie|cf-ray|organization|request-id|date|server", stored)
 
 
 def provider_of(events: Events, auth_index: str) -> str:
-    """Give a credential's provider."""
+    """Return a credential's provider."""
     sql = "select provider from credentials where auth_index = ?"
     return events.home.query(sql, auth_index)[0][0]
 
 
-def test_a_spark_turn_leaves_the_accounts_row_alone(events):
-    events.happen(event(1))
+def test_a_spark_request_does_not_change_the_accounts_window(events):
+    events.add(event(1))
     spark = event(2, model="gpt-5.3-codex-spark", response_headers=SPARK)
-    events.happen(spark)
+    events.add(spark)
     index = event()["auth_index"]
     assert events.windows() == {
         (index, "account", "5h"): 30,
@@ -157,39 +157,39 @@ def test_a_spark_turn_leaves_the_accounts_row_alone(events):
     }
 
 
-def test_foreign_headers_of_a_cancelled_attempt_are_not_believed(events):
+def test_headers_of_a_cancelled_attempt_are_ignored(events):
     foreign = event(2, failed=True, fail={"status_code": 499, "body": "context canceled"})
-    events.happen(event(1, response_headers=headers_at(10, 20)), foreign)
+    events.add(event(1, response_headers=headers_at(10, 20)), foreign)
     assert sorted(events.windows().values()) == [10, 20]
 
 
-def test_the_newest_event_wins_whatever_comes_last(events):
-    events.happen(event(9), event(5, response_headers=headers_at(1, 2)))
-    events.happen(event(7, response_headers=headers_at(3, 4)))
+def test_the_newest_event_wins_in_any_order(events):
+    events.add(event(9), event(5, response_headers=headers_at(1, 2)))
+    events.add(event(7, response_headers=headers_at(3, 4)))
     assert sorted(events.windows().values()) == [30, 40]
 
 
 def test_keys_and_other_providers_leave_no_signal(events):
-    events.happen(event(1, auth_type="apikey"), event(2, provider="kimi"))
+    events.add(event(1, auth_type="apikey"), event(2, provider="kimi"))
     assert events.home.count("quota_signals") == 0
     states = events.home.query("select state from quota_accounts order by state")
     assert states == [("never",), ("no_source",)]
 
 
-def test_an_exhausted_plan_is_known_without_any_call(events):
+def test_an_exhausted_plan_is_stored_without_any_call(events):
     refused = event(3, failed=True, fail={"status_code": 429, "body": json.dumps(LIMIT)})
     del refused["response_headers"]
-    events.happen(event(1), refused)
+    events.add(event(1), refused)
     until = events.account("exhausted_until", "exhausted_at")
     assert until[0] == 1_795_600_000_000
-    events.happen(event(5, response_headers=headers_at(31, 41)))
+    events.add(event(5, response_headers=headers_at(31, 41)))
     assert sorted(events.windows().values()) == [31, 41]
 
 
-def test_nothing_of_a_header_map_is_kept_but_the_allowed(events):
+def test_only_the_allowed_headers_are_stored(events):
     body = json.dumps({"error": LIMIT["error"] | {"plan_type": "plus", "eligible_promo": "p-0004"}})
     refused = event(2, failed=True, fail={"status_code": 429, "body": body}, model="other")
-    events.happen(event(1, response_headers=SPARK | {"X-Codex-Promo-Message": ["p-0005"]}), refused)
+    events.add(event(1, response_headers=SPARK | {"X-Codex-Promo-Message": ["p-0005"]}), refused)
     content = b"".join(f.read_bytes() for f in events.home.data.rglob("*") if f.is_file())
     for planted in (b"planted-", b"p-0004", b"p-0005", KEY.encode()):
         assert planted not in content
@@ -207,13 +207,13 @@ def test_nothing_of_a_header_map_is_kept_but_the_allowed(events):
         pytest.param(None, id="null"),
     ],
 )
-def test_strange_headers_are_no_signal_and_no_trouble(strange):
-    assert told_by(event(1, response_headers=strange)) is None
+def test_malformed_headers_are_no_signal_and_no_error(strange):
+    assert signal_of(event(1, response_headers=strange)) is None
 
 
-def told_by(told: dict) -> quota_signals.Signal | None:
-    """Give what the collector takes an event to tell."""
-    usage = parse(json.dumps(told).encode())
+def signal_of(event: dict) -> quota_signals.Signal | None:
+    """Return the signal that the collector finds in an event."""
+    usage = parse(json.dumps(event).encode())
     assert isinstance(usage, Usage)
     payload = usage.payload
     return quota_signals.signal_of(payload) if quota_signals.is_candidate(payload) else None
@@ -231,15 +231,15 @@ def told_by(told: dict) -> quota_signals.Signal | None:
         pytest.param('{"error": {"type": "usage_limit_reached", "resets_at": 1e999}}', id="huge"),
     ],
 )
-def test_strange_refusals_are_no_trouble(body):
-    told = told_by(event(1, failed=True, fail={"status_code": 429, "body": body}))
-    assert told is not None
-    row = quota_signals.signal_row(1, Payload("", None, failed=True), told)
+def test_malformed_refusals_are_no_error(body):
+    signal = signal_of(event(1, failed=True, fail={"status_code": 429, "body": body}))
+    assert signal is not None
+    row = quota_signals.signal_row(1, Payload("", None, failed=True), signal)
     assert "resets_at" not in (row[-1] or "")
-    assert told.headers["x-codex-primary-used-percent"] == "30"
+    assert signal.headers["x-codex-primary-used-percent"] == "30"
 
 
-def test_for_events_without_headers_the_ledger_is_not_asked(tmp_path):
+def test_events_without_headers_cause_no_query(tmp_path):
     usage = parse(json.dumps(event() | {"response_headers": {}}).encode())
     assert isinstance(usage, Usage)
     batch = [usage] * 20_000

@@ -1,4 +1,4 @@
-"""What is kept of readings: the newest, with its past; and which credentials are one account."""
+"""Stored readings: the newest, with its history; and the credentials that are one account."""
 
 import itertools
 from dataclasses import replace
@@ -21,27 +21,27 @@ RESET = AT + 2 * HOUR
 
 @pytest.fixture
 def conn():
-    """A ledger that stands at AT."""
+    """Return a ledger whose clock is at AT."""
     opened = ledger(AT)
     yield opened
     opened.close()
 
 
 def window(used: float | None, key: str = "5h", **more) -> Window:
-    """Give a gating window of the account."""
-    told = {"scope": "account", "label": key, "window_seconds": 18_000, "resets_at": RESET}
-    return Window(**{**told, "window_key": key, "used_percent": used, "gating": True, **more})
+    """Return a gating window of the account."""
+    fields = {"scope": "account", "label": key, "window_seconds": 18_000, "resets_at": RESET}
+    return Window(**{**fields, "window_key": key, "used_percent": used, "gating": True, **more})
 
 
 def reading(at: int, *windows: Window, **more) -> Reading:
-    """Give a complete answer of that instant."""
+    """Return a complete reading of an instant."""
     dated = tuple(replace(each, observed_at=at) for each in windows)
-    told = {"state": "ok", "complete": True, "http_status": 200, **more}
-    return Reading(observed_at=at, windows=dated, **told)
+    fields = {"state": "ok", "complete": True, "http_status": 200, **more}
+    return Reading(observed_at=at, windows=dated, **fields)
 
 
 def partial(at: int, *windows: Window, **more) -> Reading:
-    """Give what an event's headers said then."""
+    """Return the reading of event headers at an instant."""
     return reading(
         at,
         *(replace(each, source="header") for each in windows),
@@ -50,12 +50,12 @@ def partial(at: int, *windows: Window, **more) -> Reading:
 
 
 def attempt(at: int) -> PollAttempt:
-    """Give a poll of that instant."""
+    """Return a poll attempt at an instant."""
     return PollAttempt(at, at + 5 * MINUTE, "files", "files abc")
 
 
 def current(conn) -> dict[str, float | None]:
-    """Give what is used of each window that is shown."""
+    """Return the used percentage of each current window."""
     return {row["window_key"]: row["used_percent"] for row in rows(conn, WINDOWS)}
 
 
@@ -64,7 +64,7 @@ ACCOUNT = "select * from quota_accounts"
 POINTS = "select observed_at, used_percent, cycle from quota_points order by observed_at"
 
 
-def test_a_failed_poll_keeps_what_was_known(conn):
+def test_a_failed_poll_leaves_the_stored_values(conn):
     account_id = add_account(conn)
     good = reading(AT, window(40), allowed=True, plan_raw="plus", plan_source="endpoint")
     write_reading(conn, account_id, good, attempt(AT))
@@ -84,7 +84,7 @@ def test_a_failed_poll_keeps_what_was_known(conn):
     assert (row["allowed"], row["plan_raw"]) == (None, "plus")
 
 
-def test_a_complete_success_retires_the_windows_it_does_not_have(conn):
+def test_a_complete_answer_retires_the_windows_it_does_not_have(conn):
     account_id = add_account(conn)
     write_reading(conn, account_id, reading(AT, window(40), window(7, "7d")), attempt(AT))
     write_reading(
@@ -93,7 +93,7 @@ def test_a_complete_success_retires_the_windows_it_does_not_have(conn):
     assert current(conn) == {"5h": 40, "7d": 8}
     write_reading(conn, account_id, reading(AT + 5, window(9, "7d")), attempt(AT + 5))
     assert current(conn) == {"7d": 9}
-    # What was seen before the answer does not bring it back, what is seen after it does.
+    # An observation from before the answer does not restore it, one from after it does.
     write_reading(conn, account_id, partial(AT + 4, window(41)))
     assert current(conn) == {"7d": 9}
     write_reading(conn, account_id, partial(AT + 6, window(42)))
@@ -104,20 +104,20 @@ def test_a_complete_success_retires_the_windows_it_does_not_have(conn):
 @pytest.mark.parametrize("turn", list(itertools.permutations(range(4))))
 def test_the_newest_observation_wins_in_any_order(conn, turn):
     account_id = add_account(conn)
-    told = [
+    readings = [
         reading(AT, window(10), window(50, "7d"), allowed=True),
         partial(AT + MINUTE, window(12)),
         reading(AT + 2 * MINUTE, window(13), window(51, "7d"), limit_reached=False, allowed=True),
         partial(AT + 3 * MINUTE, window(14), allowed=False),
     ]
     for number in turn:
-        write_reading(conn, account_id, told[number])
+        write_reading(conn, account_id, readings[number])
     assert current(conn) == {"5h": 14, "7d": 51}
     (row,) = rows(conn, ACCOUNT)
     assert (row["allowed"], row["observed_at"]) == (0, AT + 3 * MINUTE)
 
 
-def test_history_keeps_changes_and_a_point_every_half_hour(conn):
+def test_history_has_changes_and_a_point_every_half_hour(conn):
     account_id = add_account(conn)
     used = [10, 10, 10, 11, 11, 11, 11, 11, 11, 11]
     for number, percent in enumerate(used):
@@ -127,7 +127,7 @@ def test_history_keeps_changes_and_a_point_every_half_hour(conn):
     assert minutes == [0, 30, 60, 90]
 
 
-def test_a_drop_starts_a_cycle_only_when_it_is_seen_twice(conn):
+def test_a_drop_starts_a_cycle_only_when_it_is_observed_twice(conn):
     account_id = add_account(conn)
     for minute, used in ((0, 50), (5, 0), (10, 51), (15, 52), (20, 1), (25, 2), (30, 3)):
         write_reading(conn, account_id, reading(AT + minute * MINUTE, window(used)))
@@ -141,7 +141,7 @@ def test_a_drop_starts_a_cycle_only_when_it_is_seen_twice(conn):
     assert end["ended_at"] == AT + 20 * MINUTE
 
 
-def test_a_cycle_that_ends_on_time_tells_what_was_wasted(conn):
+def test_a_cycle_that_ends_on_time_has_its_unused_percentage(conn):
     account_id = add_account(conn)
     write_reading(conn, account_id, reading(AT, window(30)))
     write_reading(conn, account_id, reading(AT + HOUR, window(45)))
@@ -207,13 +207,13 @@ def test_a_percent_point_has_its_tokens_and_the_share_of_others(conn):
 
 
 def listed(name: str, **more) -> ListedCredential:
-    """Give a credential of the proxy's list."""
+    """Return a credential of the proxy's listing."""
     entry = {"provider": "codex", "name": name, "account_type": "oauth", **more}
-    return found(from_listing(entry))
+    return listed_credential(from_listing(entry))
 
 
-def found(credential: Credential | None) -> ListedCredential:
-    """Give a credential as a source lists it."""
+def listed_credential(credential: Credential | None) -> ListedCredential:
+    """Return a credential as a source lists it."""
     assert credential is not None
     return ListedCredential(credential, "abc")
 
@@ -252,7 +252,7 @@ def test_two_credentials_of_one_workspace_and_person_are_one_account(conn):
     assert {account: len(of) for account, of in members.items()} == {old: 2}
     assert rows(conn, ACCOUNTS) == [{"id": old, "label": "alice@example.com", "keyed": 1}]
     assert [row["account_id"] for row in rows(conn, POINTED)] == [old, old]
-    # What was known of the account that is no more is known of the other.
+    # The quota of the deleted account has moved to the other.
     assert current(conn) == {"5h": 70}
 
 
@@ -269,7 +269,7 @@ def test_one_address_in_two_workspaces_is_two_accounts(conn):
     assert [row["account_id"] for row in rows(conn, POINTED)] == [first, second]
 
 
-def test_an_address_alone_merges_nothing(conn):
+def test_an_address_alone_merges_no_accounts(conn):
     link_credentials(conn, 1, [listed("claude-1.json", provider="claude", **ALICE)])
     link_credentials(
         conn,
@@ -282,7 +282,7 @@ def test_an_address_alone_merges_nothing(conn):
     assert len(rows(conn, ACCOUNTS)) == 2
 
 
-def test_the_files_and_the_list_mean_the_same_accounts(conn):
+def test_files_and_listing_lead_to_the_same_accounts(conn):
     in_list = [
         listed("claude-alice.json", provider="claude", auth_index="cc", **ALICE),
         listed("kimi-1.json", provider="kimi", auth_index="dd"),
@@ -294,7 +294,7 @@ def test_the_files_and_the_list_mean_the_same_accounts(conn):
         "kimi-1.json": {"type": "kimi", "user_id": "user-demo"},
         "codex-alice.json": {"type": "codex", **account, **ALICE},
     }
-    in_files = [found(from_file(name, content)) for name, content in files.items()]
+    in_files = [listed_credential(from_file(name, content)) for name, content in files.items()]
     first = set(link_credentials(conn, 1, in_list))
     assert set(link_credentials(conn, 1, in_files)) == first
     assert set(link_credentials(conn, 1, in_list)) == first
@@ -309,9 +309,9 @@ def test_another_account_under_an_old_file_name_is_another_account(conn):
     assert before != after
 
 
-def test_what_the_list_says_is_kept_and_forgotten_with_the_file(conn):
+def test_the_values_of_a_listing_are_stored_and_deleted_with_the_file(conn):
     event_credential(conn, "aa")
-    told = listed(
+    alice = listed(
         "codex-alice.json",
         auth_index="aa",
         id_token=OWN,
@@ -319,7 +319,7 @@ def test_what_the_list_says_is_kept_and_forgotten_with_the_file(conn):
         next_retry_after="2026-09-21T15:13:20Z",
         **ALICE,
     )
-    members = link_credentials(conn, 1, [told, listed("qwen.json", provider="qwen")])
+    members = link_credentials(conn, 1, [alice, listed("qwen.json", provider="qwen")])
     store_listing(conn, members, "management")
     set_clock(conn, AT)
     standing = "select account, plan, state, disabled, cooldown_until from account_standings"
@@ -343,7 +343,7 @@ def test_what_the_list_says_is_kept_and_forgotten_with_the_file(conn):
     assert rows(conn, standing) == []
 
 
-def test_accounts_that_only_events_name_say_why_they_have_no_bars(conn):
+def test_accounts_known_from_events_only_have_a_state(conn):
     for account_id, at in (
         (event_credential(conn, "aa"), AT - DAY),
         (event_credential(conn, "bb", "openai-compatible-lumen"), AT - DAY),
@@ -368,8 +368,8 @@ def test_a_proxy_in_a_container_is_matched_by_an_address_that_is_unique(conn):
     conn.execute(name, ("bob@example.com", twice))
     conn.execute(name, ("bob@example.com", again))
     account = {"type": "codex", "account_id": "33333333-demo"}
-    alice = found(from_file("codex-alice.json", account | ALICE))
-    bob = found(from_file("codex-bob.json", account | {"email": "bob@example.com"}))
+    alice = listed_credential(from_file("codex-alice.json", account | ALICE))
+    bob = listed_credential(from_file("codex-bob.json", account | {"email": "bob@example.com"}))
     members = link_credentials(conn, 1, [alice, bob], by_address=True)
     assert mine in members
     assert not {twice, again} & set(members)

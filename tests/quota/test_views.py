@@ -1,4 +1,4 @@
-"""The quota views say in SQL what `quota.usable` and `quota.forecast` say in Python."""
+"""The quota views in SQL agree with `quota.verdict` and `quota.forecast` in Python."""
 
 import re
 from dataclasses import asdict, replace
@@ -50,8 +50,8 @@ keys = st.sampled_from(
 
 @st.composite
 def windows(draw: st.DrawFn) -> list[Window]:
-    """Draw an account's windows, each key once."""
-    found = []
+    """Draw an account's windows, each key at most once."""
+    result = []
     for scope, scope_key, window_key, gating in draw(st.sets(keys, max_size=5)):
         reset = draw(resets)
         window = Window(
@@ -65,8 +65,8 @@ def windows(draw: st.DrawFn) -> list[Window]:
             gating=gating,
             observed_at=NOW - draw(ages),
         )
-        found.append(window)
-    return found
+        result.append(window)
+    return result
 
 
 @st.composite
@@ -91,7 +91,7 @@ def accounts(draw: st.DrawFn) -> Account:
 
 @pytest.fixture(scope="module")
 def conn():
-    """A ledger that stands at NOW."""
+    """Return a ledger whose clock is at NOW."""
     opened = ledger(NOW)
     yield opened
     opened.close()
@@ -101,13 +101,13 @@ TABLES = ("quota_windows", "quota_accounts", "credentials", "credential_files", 
 
 
 def cleared(conn) -> None:
-    """Forget every account."""
+    """Delete every account."""
     for table in TABLES:
         conn.execute(f"delete from {table}")
 
 
 def as_verdict(row: dict) -> Verdict:
-    """Read a row as the verdict it must equal."""
+    """Return a row as the verdict that it must equal."""
     usable = None if row["usable"] is None else bool(row["usable"])
     return Verdict(usable, row["reason"], row["effective_left"], row["next_usable_at"])
 
@@ -116,27 +116,27 @@ def as_verdict(row: dict) -> Verdict:
 @FEW
 def test_a_verdict_in_sql_is_the_verdict_in_python(conn, cases):
     cleared(conn)
-    known = {}
-    for account, found in cases:
+    cases_by_id = {}
+    for account, account_windows in cases:
         account_id = add_account(conn, **asdict(account))
-        add_windows(conn, account_id, found)
-        known[account_id] = account, found
+        add_windows(conn, account_id, account_windows)
+        cases_by_id[account_id] = account, account_windows
     in_groups: dict[int, dict[str, Verdict]] = {}
     for row in rows(conn, "select * from group_verdicts"):
         in_groups.setdefault(row["account_id"], {})[row["group_name"]] = as_verdict(row)
     whole = {row["account_id"]: row for row in rows(conn, "select * from account_verdicts")}
-    for account_id, (account, found) in known.items():
-        assert in_groups[account_id] == group_verdicts(account, found, now=NOW)
-        expected = account_verdict(account, found, now=NOW)
+    for account_id, (account, account_windows) in cases_by_id.items():
+        assert in_groups[account_id] == group_verdicts(account, account_windows, now=NOW)
+        expected = account_verdict(account, account_windows, now=NOW)
         row = whole[account_id]
         assert as_verdict(row) == expected
         assert (row["turn"], row["turn_value"]) == sort_key(expected, account.state)
-    assert set(whole) == set(known)
+    assert set(whole) == set(cases_by_id)
 
 
 @st.composite
 def observations(draw: st.DrawFn) -> list[Window]:
-    """Draw what was seen of one window, oldest first: steadily filling, or anything."""
+    """Draw the observations of one window, oldest first: increasing, or arbitrary."""
     steady = draw(st.booleans())
     moves = [1, 2, 3] if steady else [0, 0, 0.4, 1, 1.5, 2, 5, 30, -40]
     slips = [0] if steady else [0, 0, 0, 700, -40_000, 6 * HOUR]
@@ -146,7 +146,7 @@ def observations(draw: st.DrawFn) -> list[Window]:
     number = draw(sizes)
     steps = draw(st.lists(st.sampled_from([1, 15, 45, 90, 700]), min_size=number, max_size=number))
     at = NOW - sum(steps) * MINUTE - draw(st.sampled_from([0, 0, MINUTE, 3 * HOUR]))
-    used, found = draw(st.sampled_from([0, 1, 7.5])), []
+    used, result = draw(st.sampled_from([0, 1, 7.5])), []
     for minutes in steps:
         at += minutes * MINUTE
         used = max(used + draw(st.sampled_from(moves)), 0)
@@ -162,20 +162,20 @@ def observations(draw: st.DrawFn) -> list[Window]:
             gating=True,
             observed_at=at,
         )
-        found.append(window)
-    return found
+        result.append(window)
+    return result
 
 
 def cycle_of(conn, window_id: int) -> Cycle:
-    """Read a window's running cycle from the tables, as the reference wants it."""
+    """Return a window's current cycle from the tables, as input of the reference."""
     (window,) = rows(conn, "select * from quota_windows where id = ?", window_id)
-    kept = rows(
+    stored = rows(
         conn,
         "select observed_at, used_percent from quota_points where window_id = ? and cycle = ?",
         window_id,
         window["cycle"],
     )
-    points = {row["observed_at"]: Point(row["observed_at"], row["used_percent"]) for row in kept}
+    points = {row["observed_at"]: Point(row["observed_at"], row["used_percent"]) for row in stored}
     if window["last_at"]:
         points[window["last_at"]] = Point(window["last_at"], window["last_used"])
     if window["used_percent"] is None:
@@ -201,13 +201,13 @@ def test_a_forecast_in_sql_is_the_forecast_in_python(conn, histories):
         expected = forecast(cycle_of(conn, row["window_id"]), NOW)
         assert (row["outcome"], row["reason"]) == (expected.outcome, expected.reason)
         for name in ("percent_per_hour", "left_over_percent", "runs_out_at"):
-            told = getattr(expected, name)
+            value = getattr(expected, name)
             # Python rounds halves to even, SQLite away from zero.
-            assert row[name] == (None if told is None else pytest.approx(told, rel=1e-9, abs=1))
+            assert row[name] == (None if value is None else pytest.approx(value, rel=1e-9, abs=1))
 
 
-def history(seconds: int, resets_at: int, told: list[tuple[float, float]]) -> list[Window]:
-    """Give observations of a window by hours before NOW."""
+def history(seconds: int, resets_at: int, observations: list[tuple[float, float]]) -> list[Window]:
+    """Return observations of a window by hours before NOW."""
     return [
         Window(
             scope="account",
@@ -220,7 +220,7 @@ def history(seconds: int, resets_at: int, told: list[tuple[float, float]]) -> li
             gating=True,
             observed_at=NOW - round(hours * HOUR),
         )
-        for hours, used in told
+        for hours, used in observations
     ]
 
 
@@ -228,7 +228,7 @@ WEEK, MONTH = 604_800, 2_592_000
 
 
 @pytest.mark.parametrize(
-    ("seconds", "reset_hours", "told", "expected"),
+    ("seconds", "reset_hours", "observations", "expected"),
     [
         pytest.param(
             18_000,
@@ -284,10 +284,10 @@ WEEK, MONTH = 604_800, 2_592_000
         ),
     ],
 )
-def test_a_known_history_has_its_known_forecast(conn, seconds, reset_hours, told, expected):
+def test_a_fixed_history_has_its_fixed_forecast(conn, seconds, reset_hours, observations, expected):
     cleared(conn)
     account_id = add_account(conn, state="ok")
-    for window in history(seconds, NOW + reset_hours * HOUR, told):
+    for window in history(seconds, NOW + reset_hours * HOUR, observations):
         store_windows(conn, account_id, [window])
     (row,) = rows(conn, "select * from quota_window_forecasts")
     names = ("outcome", "reason", "percent_per_hour", "runs_out_at", "left_over_percent")
@@ -309,10 +309,10 @@ QUOTA_QUERIES = [
 ]
 
 
-def ask(conn, name: str, **given: str) -> list[dict]:
-    """Run a canned query; parameters that are not given are empty, as Datasette has them."""
+def ask(conn, name: str, **arguments: str) -> list[dict]:
+    """Run a canned query; missing parameters are empty, as Datasette has them."""
     sql = QUERIES[name]["sql"]
-    parameters = dict.fromkeys(re.findall(r":([a-z_]+)\b", sql), "") | given
+    parameters = dict.fromkeys(re.findall(r":([a-z_]+)\b", sql), "") | arguments
     cursor = conn.execute(sql, parameters)
     names = [column[0] for column in cursor.description]
     return [dict(zip(names, row, strict=True)) for row in cursor]
@@ -348,20 +348,20 @@ def test_the_quota_page_says_when_a_limit_resets_and_how_old_it_is(filled):
     assert ask(filled, "quota", account=second["account"]) == [second]
 
 
-def test_the_usable_come_first_and_the_closed_last(filled):
-    found = [(row["usable"], row["reason"]) for row in ask(filled, "usable_accounts")]
-    assert found == [("yes", "within_limits"), ("no", "window_spent"), ("no", "needs_login")]
+def test_usable_accounts_come_first_and_closed_ones_last(filled):
+    result = [(row["usable"], row["reason"]) for row in ask(filled, "usable_accounts")]
+    assert result == [("yes", "within_limits"), ("no", "window_spent"), ("no", "needs_login")]
     blocked = ask(filled, "usable_accounts", usable="no")[0]
     assert blocked["next_usable_minutes"] == 166 * 60
     assert blocked["blocked_by"] == "weekly"
 
 
-def test_what_was_left_at_a_reset_is_on_its_page(filled):
+def test_the_unused_percentage_at_a_reset_is_on_its_page(filled):
     (end,) = ask(filled, "quota_resets")
     assert (end["left_unused_percent"], end["ended_local"]) == (45, "2026-09-21 14:13:20")
 
 
-def test_a_day_that_the_clocks_change_changes_no_forecast_and_no_history(filled):
+def test_a_change_of_the_clocks_changes_no_forecast_and_no_history(filled):
     """In the night to 2026-10-25 Berlin's clocks go back from 03:00 to 02:00."""
     night = 1_792_879_200_000
     cleared(filled)

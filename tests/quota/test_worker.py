@@ -1,4 +1,4 @@
-"""`python -m quota` as a process: it starts, says what is wrong, asks, answers and ends."""
+"""`python -m quota` as a process: it starts, reports errors, polls, answers requests and ends."""
 
 import json
 import re
@@ -15,14 +15,14 @@ from demo.http import Reply
 from quota.report import SHAPE
 from tests.support.events import burst
 from tests.support.home import ROOT, eventually
-from tests.support.quota_rig import show_views, urls
+from tests.support.quota_rig import urls
 
 POOL = (ALICE, ALICE_TEAM, DAVE, CAROL, ERIN, KIMI)
 
 
 @pytest.fixture
 def quota_home(home, proxy):
-    """A home with credential files and fake providers."""
+    """Return a home with credential files and fake providers."""
     proxy.accounts = POOL
     home.use(
         proxy,
@@ -31,14 +31,12 @@ def quota_home(home, proxy):
     )
     write_files(home.data.parent / "auth", POOL)
     home.run("ledger", "init")
-    with closing(sqlite3.connect(home.data / "ledger.db", isolation_level=None)) as conn:
-        show_views(conn)
     return home
 
 
 def printed(home, *options: str) -> list[dict]:
-    """Run the worker once with force and give the quotas that it printed."""
-    said = subprocess.run(
+    """Run the worker once with --force; returns the printed quotas."""
+    result = subprocess.run(
         [sys.executable, "-m", "quota", "--once", "--force", *options],
         cwd=ROOT,
         env=home.env,
@@ -47,15 +45,15 @@ def printed(home, *options: str) -> list[dict]:
         timeout=60,
         check=True,
     )
-    return json.loads(said.stdout)["quotas"]
+    return json.loads(result.stdout)["quotas"]
 
 
 def heartbeat(home) -> tuple[str, str | None] | None:
-    """Give state and detail of the quota worker."""
-    found = home.count("heartbeats") and home.query(
+    """Return state and detail of the quota worker."""
+    rows = home.count("heartbeats") and home.query(
         "select state, detail from heartbeats where worker = 'quota'"
     )
-    return found[0] if found else None
+    return rows[0] if rows else None
 
 
 @pytest.mark.parametrize("source", ["files", "auto", "management"])
@@ -82,14 +80,14 @@ def test_quotas_are_printed_in_the_shape_that_scripts_know(quota_home, proxy, so
     assert erin["timestamp"] is erin["ts_epoch"] is None
 
 
-def test_a_second_look_within_a_minute_asks_nobody(quota_home, proxy):
+def test_a_second_run_within_a_minute_polls_no_account(quota_home, proxy):
     quotas = printed(quota_home)
-    asked = len(proxy.providers.calls)
+    polls = len(proxy.providers.calls)
     assert printed(quota_home) == quotas
-    assert len(proxy.providers.calls) == asked
+    assert len(proxy.providers.calls) == polls
 
 
-def test_force_beside_a_running_worker_lets_that_one_ask(quota_home, proxy):
+def test_force_beside_a_running_worker_lets_that_one_poll(quota_home, proxy):
     quota_home.start("quota")
     eventually(lambda: proxy.providers.count(KIMI) == 1)
     assert len(printed(quota_home)) == 6
@@ -97,7 +95,7 @@ def test_force_beside_a_running_worker_lets_that_one_ask(quota_home, proxy):
     assert outcome == "6 asked too recently"
 
 
-def test_a_refused_key_is_tried_once_by_both_workers_together(quota_home, proxy):
+def test_a_refused_key_is_tried_once_by_both_workers_in_total(quota_home, proxy):
     quota_home.env |= {
         "CLIPROXY_MANAGEMENT_KEY": "wrong-management-key",
         "LEDGER_QUOTA_SOURCE": "management",
@@ -119,7 +117,7 @@ def test_quota_alone_tries_a_wrong_key_once_over_three_restarts(quota_home, prox
     assert (proxy.auth_attempts, proxy.auth_failures) == (1, 1)
 
 
-def test_auto_does_without_a_proxy_that_is_away(quota_home, proxy):
+def test_auto_reads_the_files_while_the_proxy_is_away(quota_home, proxy):
     with_files = quota_home.env | {"LEDGER_QUOTA_SOURCE": "auto", "CLIPROXY_PORT": "1"}
     quota_home.env = with_files
     quota_home.run("quota", "--once")
@@ -127,7 +125,7 @@ def test_auto_does_without_a_proxy_that_is_away(quota_home, proxy):
     assert quota_home.query("select distinct source from quota_accounts") == [("files",)]
 
 
-def test_a_missing_folder_and_no_key_are_said_in_a_sentence(quota_home):
+def test_a_missing_folder_without_a_key_is_reported_in_a_sentence(quota_home):
     quota_home.env |= {
         "LEDGER_QUOTA_SOURCE": "auto",
         "LEDGER_AUTH_DIR": str(quota_home.data.parent / "nowhere"),
@@ -140,12 +138,12 @@ def test_a_missing_folder_and_no_key_are_said_in_a_sentence(quota_home):
     assert "auth_dir" in detail
 
 
-def test_accounts_in_trouble_are_in_the_heartbeat(quota_home):
+def test_accounts_that_cannot_be_read_are_in_the_heartbeat(quota_home):
     quota_home.run("quota", "--once")
     assert heartbeat(quota_home)[1] == "1 of 6 accounts cannot be read: see quota_errors"
 
 
-def test_off_asks_nobody_and_says_so(quota_home, proxy):
+def test_off_polls_no_account_and_answers_requests_so(quota_home, proxy):
     quota_home.env["LEDGER_QUOTA_SOURCE"] = "off"
     with closing(sqlite3.connect(quota_home.data / "ledger.db")) as conn:
         conn.execute("insert into quota_requests (requested_at) values (1)")
@@ -185,7 +183,7 @@ def test_a_worker_that_waits_for_a_provider_ends_at_once(quota_home, proxy):
     assert quota_home.query(sql)[0] == (None,)
 
 
-def test_a_hanging_provider_keeps_nobody_from_the_ledger(quota_home, proxy):
+def test_a_hanging_provider_does_not_lock_the_ledger(quota_home, proxy):
     for account in POOL:
         proxy.providers.faults[account] = Reply(200, b"{}", fault="hang")
     quota_home.start("quota")

@@ -1,26 +1,27 @@
-"""A ledger in memory for quota tests: the whole schema, the views, a clock that stands still."""
+"""A ledger in memory for quota tests: the whole schema, the views, a fixed clock."""
 
 import sqlite3
-from dataclasses import astuple, fields
+from dataclasses import astuple
 from typing import Any
 
 from ledger import schema
 from quota.history import COLUMNS
-from quota.model import Account, Window
+from quota.model import Window
 from tests.support.brute import HOUR, NOW
 from tests.support.home import ROOT, set_clock
+from tests.support.quota_samples import AT
 
 VIEW_FILES = sorted(ROOT.glob("views*.sql"))
-ACCOUNT = [field.name for field in fields(Account)]
+RESETS = {"5h": AT + 2 * HOUR, "7d": AT + 50 * HOUR}
 
 
 def views() -> str:
-    """Give the script of all views."""
+    """Return the script of all views."""
     return "".join(file.read_text("utf-8") for file in VIEW_FILES)
 
 
 def ledger(now: int) -> sqlite3.Connection:
-    """Open an empty ledger whose views go by that instant."""
+    """Return an empty ledger whose views take this instant as now."""
     conn = sqlite3.connect(":memory:", isolation_level=None)
     conn.execute("pragma foreign_keys = on")
     for _, script in schema.steps():
@@ -32,7 +33,7 @@ def ledger(now: int) -> sqlite3.Connection:
 
 
 def add_account(conn: sqlite3.Connection, provider: str = "codex", **state: Any) -> int:
-    """Add an account with one credential, and its state when one is given."""
+    """Add an account with one credential, and a row of its state for `state`."""
     label = f"user{conn.execute('select count(*) from known_accounts').fetchone()[0]}@example.com"
     sql = "insert into known_accounts (provider, label) values (?, ?) returning id"
     (account_id,) = conn.execute(sql, (provider, label)).fetchone()
@@ -57,7 +58,7 @@ def add_account(conn: sqlite3.Connection, provider: str = "codex", **state: Any)
 
 
 def add_windows(conn: sqlite3.Connection, account_id: int, windows: list[Window]) -> None:
-    """Add current windows of an account, without a past."""
+    """Add current windows of an account, without a history."""
     marks = ", ".join("?" * len(COLUMNS))
     conn.executemany(
         f"insert into quota_windows (account_id, {', '.join(COLUMNS)}) values (?, {marks})",
@@ -71,8 +72,21 @@ def limit(used: float | None, key: str = "5h", **more: Any) -> Window:
     return Window(window_key=key, used_percent=used, observed_at=NOW, **fields)
 
 
+def gating_window(key: str, used: float | None, **more: Any) -> Window:
+    """Return a gating window of the account, observed at the instant of the samples."""
+    fields = {
+        "scope": "account",
+        "label": key,
+        "resets_at": RESETS.get(key),
+        "gating": True,
+        "observed_at": AT,
+        **more,
+    }
+    return Window(window_key=key, used_percent=used, **fields)
+
+
 def rows(conn: sqlite3.Connection, sql: str, *parameters: Any) -> list[dict[str, Any]]:
-    """Give a query's rows as mappings."""
+    """Return a query's rows as dictionaries."""
     cursor = conn.execute(sql, parameters)
     names = [column[0] for column in cursor.description]
     return [dict(zip(names, row, strict=True)) for row in cursor]

@@ -1,4 +1,4 @@
-"""A quota worker in the test's own process, with a clock that the test moves, on real HTTP."""
+"""A quota worker in the test's own process, with a clock that the test sets, on real HTTP."""
 
 import hashlib
 from collections.abc import Iterable
@@ -7,6 +7,7 @@ from typing import Any
 
 from demo.accounts import Account, write_files
 from demo.fake_proxy import FakeProxy
+from demo.http import reply
 from ledger import prepare
 from ledger.keys import load_salt
 from quota.poll import AccountPoller
@@ -19,20 +20,22 @@ from runtime.heartbeat import now
 from runtime.proxies import find
 from runtime.refusals import Refusals
 from tests.support.home import KEY
-from tests.support.quota_ledger import rows, views
+from tests.support.quota_ledger import rows
 
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
-# What a test waits for an answer that does not come.
-PATIENCE = 1.0
+EXPIRED = reply({"error": {"code": "token_expired", "message": "expired"}, "status": 401}, 401)
+REVOKED = reply({"error": {"code": "token_revoked", "message": "Encountered it"}}, 401)
+# The timeout of a request in tests.
+TIMEOUT_SECONDS = 1.0
 
 
 def urls(proxy: FakeProxy) -> dict[str, str]:
-    """Give the fake providers' addresses."""
+    """Return the fake providers' addresses."""
     return {name: f"http://127.0.0.1:{proxy.port}/providers/{name}" for name in PROVIDERS}
 
 
 def digest(folder: Path) -> dict[str, tuple[str, int, int]]:
-    """Give what is in a folder: contents, times of change and modes, by path."""
+    """Return the hash of the content, the time of change and the mode of each path in a folder."""
     return {
         str(path.relative_to(folder)): (
             hashlib.sha256(path.read_bytes() if path.is_file() else b"").hexdigest(),
@@ -44,7 +47,7 @@ def digest(folder: Path) -> dict[str, tuple[str, int, int]]:
 
 
 class Rig:
-    """A poller on a ledger of its own; `at` is its clock, and chance always draws the middle."""
+    """A poller on its own ledger; `at` is its clock, and it draws the middle of every range."""
 
     def __init__(
         self,
@@ -64,34 +67,33 @@ class Rig:
         self.at = now()
         write_files(self.auth, self.accounts)
         self.conn = prepare(self.data, timezone="Europe/Berlin")
-        show_views(self.conn)
         self.proxy_id = find(self.conn, f"127.0.0.1:{proxy.port}")
         self.poller = self.restarted()
 
     def restarted(self, *, force: bool = False) -> ProxyPoller:
-        """Give a poller that remembers nothing but the ledger."""
+        """Return a new poller, which knows only the ledger."""
         source = self.source()
-        asker = AccountPoller(
+        account_poller = AccountPoller(
             self.conn,
             source,
             refresh_ms=self.refresh_ms,
             urls=urls(self.proxy),
             uniform=lambda low, high: (low + high) / 2,
         )
-        parts = PollerParts(self.conn, self.proxy_id, source, asker, clock=lambda: self.at)
+        parts = PollerParts(self.conn, self.proxy_id, source, account_poller, clock=lambda: self.at)
         return ProxyPoller(parts, force=force)
 
     def source(self) -> Source:
-        """Give the source of the rig's mode."""
+        """Return the source for the rig's mode."""
         if self.mode == "files":
-            return CredentialFiles(self.auth, lambda: False, seconds=PATIENCE)
+            return CredentialFiles(self.auth, lambda: False, seconds=TIMEOUT_SECONDS)
         key = load_salt(self.data).key(KEY)
         return ManagementApi(
             address=f"http://127.0.0.1:{self.proxy.port}",
             key=KEY,
             refusals=Refusals(self.conn, self.proxy_id, key),
             should_stop=lambda: False,
-            seconds=PATIENCE,
+            seconds=TIMEOUT_SECONDS,
         )
 
     def settle(self) -> None:
@@ -100,17 +102,17 @@ class Rig:
             pass
 
     def live(self, duration: int, *, step: int = MINUTE) -> list[tuple[int, Account | None]]:
-        """Let time pass; give who was asked for and when, by the rig's clock."""
-        asked = []
+        """Advance the clock in steps; return the instant and account of each request."""
+        polls = []
         for _ in range(duration // step):
             self.at += step
             before = len(self.proxy.providers.calls)
             self.settle()
-            asked += [(self.at, call.account) for call in list(self.proxy.providers.calls)[before:]]
-        return asked
+            polls += [(self.at, call.account) for call in list(self.proxy.providers.calls)[before:]]
+        return polls
 
     def account(self, account: Account) -> dict[str, Any]:
-        """Give what the ledger says of an account as a whole."""
+        """Return the stored state of an account."""
         sql = """
           select quota_accounts.*, known_accounts.label, credential_files.name
           from credential_files
@@ -122,20 +124,10 @@ class Rig:
         return row
 
     def windows(self, account: Account) -> list[dict[str, Any]]:
-        """Give an account's windows as they are stored."""
+        """Return an account's stored windows."""
         sql = "select * from quota_windows where account_id = ? and retired_at is null order by id"
         return rows(self.conn, sql, self.account(account)["account_id"])
 
     def close(self) -> None:
-        """Let go of the ledger."""
+        """Close the ledger."""
         self.conn.close()
-
-
-def show_views(conn: Any) -> None:
-    """Put the quota views in, where the ledger does not have them yet."""
-    exists = "select 1 from sqlite_schema where name = 'account_verdicts'"
-    if not conn.execute(exists).fetchone():
-        names = conn.execute("select name from sqlite_schema where type = 'view'").fetchall()
-        for (name,) in names:
-            conn.execute(f"drop view {name}")
-        conn.executescript(views())

@@ -1,4 +1,4 @@
-"""Usable now is a yes only on recent, known and permitting ground; a no has its reason and end."""
+"""A verdict is yes only for recent values that permit it; a no has its reason and end."""
 
 from typing import Any
 
@@ -6,33 +6,20 @@ import pytest
 
 from quota.model import Account, Window
 from quota.verdict import Verdict, account_verdict, group_verdicts, left, left_per_hour, sort_key
+from tests.support.quota_ledger import RESETS, gating_window
+from tests.support.quota_samples import AT
 
-AT = 1_790_000_000_000
 MINUTE, HOUR = 60_000, 3_600_000
-RESETS = {"5h": AT + 2 * HOUR, "7d": AT + 50 * HOUR}
-
-
-def window(key: str, used: float | None, **more: Any) -> Window:
-    """Give a gating window of the account, observed just now."""
-    known = {
-        "scope": "account",
-        "label": key,
-        "resets_at": RESETS.get(key),
-        "gating": True,
-        "observed_at": AT,
-        **more,
-    }
-    return Window(window_key=key, used_percent=used, **known)
 
 
 def account(**more: Any) -> Account:
-    """Give an account whose last answer came just now."""
+    """Return an account whose last answer came just now."""
     return Account(**{"state": "ok", "observed_at": AT, **more})
 
 
 def spend(used: float | None, **more: Any) -> Window:
-    """Give a monthly budget."""
-    return window("month", used, **{"scope": "spend", **more})
+    """Return a monthly budget."""
+    return gating_window("month", used, **{"scope": "spend", **more})
 
 
 PERMIT, BLOCK = {"allowed": True, "limit_reached": False}, {"allowed": False, "limit_reached": True}
@@ -45,64 +32,67 @@ BOTH = {"limit_reached": True}
     [
         pytest.param(
             account(**PERMIT),
-            [window("5h", 37), window("7d", 62)],
+            [gating_window("5h", 37), gating_window("7d", 62)],
             Verdict(True, "allowed", 38),
             id="least-left-counts",
         ),
         pytest.param(
-            account(), [window("5h", 42)], Verdict(True, "within_limits", 58), id="without-flags"
+            account(),
+            [gating_window("5h", 42)],
+            Verdict(True, "within_limits", 58),
+            id="without-flags",
         ),
         pytest.param(
             account(**BLOCK, reached_type="rate_limit_reached"),
-            [window("5h", 1, **BOTH), window("7d", 100, **BOTH)],
+            [gating_window("5h", 1, **BOTH), gating_window("7d", 100, **BOTH)],
             Verdict(False, "rate_limit_reached", 0, RESETS["7d"]),
             id="empty-5h-beside-a-spent-week",
         ),
         pytest.param(
             account(),
-            [window("5h", 100), window("7d", 100)],
+            [gating_window("5h", 100), gating_window("7d", 100)],
             Verdict(False, "window_spent", 0, RESETS["7d"]),
             id="the-last-reset-counts",
         ),
         pytest.param(
             account(),
-            [window("5h", 100), window("7d", 100, resets_at=None)],
+            [gating_window("5h", 100), gating_window("7d", 100, resets_at=None)],
             Verdict(False, "window_spent", 0, None),
             id="an-unknown-reset-hides-the-end",
         ),
         pytest.param(
             account(**PERMIT),
-            [window("5h", 100), window("7d", 40)],
+            [gating_window("5h", 100), gating_window("7d", 40)],
             Verdict(True, "allowed", 0),
             id="permitted-at-100",
         ),
         pytest.param(
             account(**PERMIT, observed_at=AT - 10 * MINUTE),
-            [window("5h", 100)],
+            [gating_window("5h", 100)],
             Verdict(False, "window_spent", 0, RESETS["5h"]),
             id="a-newer-window-outdates-the-permission",
         ),
         pytest.param(
             account(allowed=False),
-            [window("5h", 40)],
+            [gating_window("5h", 40)],
             Verdict(False, "not_allowed", 60),
             id="forbidden-below-100",
         ),
         pytest.param(
             account(allowed=True, limit_reached=True),
-            [window("5h", 40)],
+            [gating_window("5h", 40)],
             Verdict(False, "limit_reached", 60),
             id="reached-though-allowed",
         ),
         pytest.param(
             account(reached_type="new_kind"),
-            [window("5h", 40)],
+            [gating_window("5h", 40)],
             Verdict(False, "new_kind", 60),
             id="an-unknown-reason-blocks",
         ),
         pytest.param(
             account(allowed=True, reached_type="new_kind"),
-            [window("5h", 40)],
+            [gating_window("5h", 40)],
             Verdict(True, "allowed", 60),
             id="permission-outranks-a-reason",
         ),
@@ -124,86 +114,86 @@ BOTH = {"limit_reached": True}
         ),
         pytest.param(
             account(**PERMIT),
-            [window("5h", None)],
+            [gating_window("5h", None)],
             Verdict(None, "percent_unknown"),
             id="allowed-but-nothing-known",
         ),
         pytest.param(
             account(),
-            [window("5h", 0), window("7d", None)],
+            [gating_window("5h", 0), gating_window("7d", None)],
             Verdict(None, "percent_unknown", 100),
             id="one-unknown-among-known",
         ),
         pytest.param(
             account(**PERMIT),
-            [window("5h", 20), window("7d", None)],
+            [gating_window("5h", 20), gating_window("7d", None)],
             Verdict(True, "allowed", 80),
             id="one-unknown-but-allowed",
         ),
         pytest.param(
             account(limit_reached=True),
-            [window("7d", None, **BOTH)],
+            [gating_window("7d", None, **BOTH)],
             Verdict(False, "limit_reached", 0, RESETS["7d"]),
             id="the-only-window-must-be-the-spent-one",
         ),
         pytest.param(
             account(),
-            [window("5h", 41, **BOTH), window("7d", 63, limit_reached=False)],
+            [gating_window("5h", 41, **BOTH), gating_window("7d", 63, limit_reached=False)],
             Verdict(False, "window_spent", 37, RESETS["5h"]),
             id="a-refusing-window-below-100",
         ),
         pytest.param(
             account(**PERMIT),
-            [window("5h", 37), window("5h", 100, scope="feature", gating=False)],
+            [gating_window("5h", 37), gating_window("5h", 100, scope="feature", gating=False)],
             Verdict(True, "allowed", 63),
             id="a-spent-feature-blocks-nothing",
         ),
         pytest.param(account(), [spend(30)], Verdict(True, "within_limits", 70), id="spend-alone"),
         pytest.param(
             account(**PERMIT),
-            [window("5h", 10), spend(100, resets_at=AT + HOUR)],
+            [gating_window("5h", 10), spend(100, resets_at=AT + HOUR)],
             Verdict(False, "spend_reached", 0, AT + HOUR),
             id="spent-budget",
         ),
         pytest.param(
             account(**PERMIT),
-            [window("5h", 10), spend(None, limit_reached=True)],
+            [gating_window("5h", 10), spend(None, limit_reached=True)],
             Verdict(False, "spend_reached", 0),
             id="reached-budget-without-a-number",
         ),
         pytest.param(
             account(),
-            [window("5h", 100), spend(24.7, **EXTRA)],
+            [gating_window("5h", 100), spend(24.7, **EXTRA)],
             Verdict(True, "overage", 0),
             id="extra-usage-takes-over",
         ),
         pytest.param(
             account(),
-            [window("5h", 100), spend(100, **EXTRA)],
+            [gating_window("5h", 100), spend(100, **EXTRA)],
             Verdict(False, "window_spent", 0, RESETS["5h"]),
             id="extra-usage-is-spent-too",
         ),
         pytest.param(
             account(),
-            [window("5h", 100), spend(None, **EXTRA)],
+            [gating_window("5h", 100), spend(None, **EXTRA)],
             Verdict(None, "overage_unknown", 0),
             id="extra-usage-unknown",
         ),
         pytest.param(
             account(),
-            [window("5h", 10), spend(100, **EXTRA)],
+            [gating_window("5h", 10), spend(100, **EXTRA)],
             Verdict(True, "within_limits", 90),
             id="a-spent-extra-budget-blocks-nothing",
         ),
         pytest.param(
             account(disabled=True, **PERMIT),
-            [window("5h", 10)],
+            [gating_window("5h", 10)],
             Verdict(False, "disabled", 90),
             id="disabled",
         ),
         pytest.param(
             account(state="needs_login"),
-            [window("5h", 10)],
+            [gating_window("5h", 10)],
             Verdict(False, "needs_login", 90),
             id="needs-login",
         ),
@@ -212,7 +202,7 @@ BOTH = {"limit_reached": True}
         ),
         pytest.param(
             account(state="auth_error"),
-            [window("5h", 10)],
+            [gating_window("5h", 10)],
             Verdict(None, "auth_error", 90),
             id="refused-for-no-known-reason",
         ),
@@ -224,43 +214,45 @@ BOTH = {"limit_reached": True}
         ),
         pytest.param(
             account(state="unsupported_credential", observed_at=None),
-            [window("5h", 10, source="header")],
+            [gating_window("5h", 10, source="header")],
             Verdict(True, "within_limits", 90),
             id="unreadable-but-told-by-headers",
         ),
         pytest.param(
             account(state="blocked_network"),
-            [window("5h", 10)],
+            [gating_window("5h", 10)],
             Verdict(True, "within_limits", 90),
             id="a-failed-poll-keeps-what-was-known",
         ),
         pytest.param(
             account(exhausted_until=AT + HOUR, exhausted_at=AT),
-            [window("5h", 1), window("7d", 99)],
+            [gating_window("5h", 1), gating_window("7d", 99)],
             Verdict(False, "usage_limit_reached", 1, AT + HOUR),
             id="refused-by-generation",
         ),
         pytest.param(
             account(exhausted_until=AT + HOUR, exhausted_at=AT),
-            [window("5h", 1), window("7d", 100)],
+            [gating_window("5h", 1), gating_window("7d", 100)],
             Verdict(False, "usage_limit_reached", 0, RESETS["7d"]),
             id="refused-and-spent",
         ),
         pytest.param(
             account(exhausted_until=AT + HOUR, exhausted_at=AT - MINUTE),
-            [window("5h", 1)],
+            [gating_window("5h", 1)],
             Verdict(True, "within_limits", 99),
             id="a-later-answer-outdates-a-refusal",
         ),
         pytest.param(
             account(exhausted_until=AT, exhausted_at=AT - HOUR),
-            [window("5h", 1)],
+            [gating_window("5h", 1)],
             Verdict(True, "within_limits", 99),
             id="a-refusal-that-is-over",
         ),
     ],
 )
-def test_an_account_is_judged(state: Account, windows: list[Window], expected: Verdict) -> None:
+def test_an_account_has_its_verdict(
+    state: Account, windows: list[Window], expected: Verdict
+) -> None:
     assert account_verdict(state, windows, now=AT) == expected
 
 
@@ -292,17 +284,17 @@ def test_an_account_is_judged(state: Account, windows: list[Window], expected: V
 def test_a_block_ends_two_minutes_after_its_reset(
     after: int, state: Account, expected: Verdict
 ) -> None:
-    windows = [window("5h", 100), window("7d", 40)]
+    windows = [gating_window("5h", 100), gating_window("7d", 40)]
     assert account_verdict(state, windows, now=RESETS["5h"] + after) == expected
 
 
 def test_a_window_that_rolled_over_leaves_the_others_to_decide() -> None:
-    windows = [window("5h", 100, resets_at=AT - 3 * MINUTE), window("7d", 40)]
+    windows = [gating_window("5h", 100, resets_at=AT - 3 * MINUTE), gating_window("7d", 40)]
     assert account_verdict(account(), windows, now=AT) == Verdict(True, "within_limits", 60)
 
 
-def test_windows_that_all_rolled_over_tell_nothing_even_if_allowed() -> None:
-    windows = [window("5h", 10, resets_at=AT), window("7d", 40, resets_at=AT - HOUR)]
+def test_the_verdict_on_rolled_over_windows_is_unknown_even_if_allowed() -> None:
+    windows = [gating_window("5h", 10, resets_at=AT), gating_window("7d", 40, resets_at=AT - HOUR)]
     assert account_verdict(account(**PERMIT), windows, now=AT) == Verdict(None, "rolled_over")
 
 
@@ -313,25 +305,25 @@ def test_windows_that_all_rolled_over_tell_nothing_even_if_allowed() -> None:
         pytest.param(HOUR + 1, Verdict(None, "stale", 90), id="old"),
     ],
 )
-def test_an_old_observation_is_no_yes(age: int, expected: Verdict) -> None:
-    assert account_verdict(account(**PERMIT), [window("7d", 10)], now=AT + age) == expected
+def test_an_old_observation_is_not_a_yes(age: int, expected: Verdict) -> None:
+    assert account_verdict(account(**PERMIT), [gating_window("7d", 10)], now=AT + age) == expected
 
 
 def test_a_spent_window_stays_a_no_however_old() -> None:
     now = RESETS["7d"] - 1
-    assert account_verdict(account(), [window("7d", 100)], now=now) == Verdict(
+    assert account_verdict(account(), [gating_window("7d", 100)], now=now) == Verdict(
         False, "window_spent", 0, RESETS["7d"]
     )
 
 
-def test_one_old_window_among_recent_ones_is_no_yes() -> None:
-    windows = [window("5h", 10), window("7d", 10, observed_at=AT - 2 * HOUR)]
+def test_one_old_window_among_recent_ones_is_not_a_yes() -> None:
+    windows = [gating_window("5h", 10), gating_window("7d", 10, observed_at=AT - 2 * HOUR)]
     assert account_verdict(account(), windows, now=AT).reason == "stale"
 
 
 def group(name: str, key: str, used: float | None) -> Window:
-    """Give a window of a group of models."""
-    return window(key, used, scope="group", scope_key=name)
+    """Return a window of a group of models."""
+    return gating_window(key, used, scope="group", scope_key=name)
 
 
 @pytest.mark.parametrize(
@@ -353,7 +345,7 @@ def test_an_account_with_groups_is_as_good_as_the_best(
     }
 
 
-def test_accounts_are_listed_usable_first_and_hopeless_last() -> None:
+def test_accounts_are_listed_usable_first_and_closed_last() -> None:
     cases = {
         "most-left": (Verdict(True, "allowed", 90), "ok"),
         "less-left": (Verdict(True, "allowed", 10), "ok"),
@@ -372,20 +364,20 @@ def test_accounts_are_listed_usable_first_and_hopeless_last() -> None:
 @pytest.mark.parametrize(
     ("used", "resets_at", "expected"),
     [
-        pytest.param(40, AT + HOUR, 60, id="known"),
+        pytest.param(40, AT + HOUR, 60, id="fields"),
         pytest.param(103.4, AT + HOUR, 0, id="above-100"),
         pytest.param(None, AT + HOUR, None, id="unknown"),
         pytest.param(40, AT, None, id="rolled-over"),
         pytest.param(40, None, 60, id="no-reset"),
     ],
 )
-def test_what_is_left_is_between_nothing_and_all(
+def test_the_remaining_percentage_is_between_0_and_100(
     used: float | None, resets_at: int | None, expected: float | None
 ) -> None:
-    assert left(window("5h", used, resets_at=resets_at), AT) == expected
+    assert left(gating_window("5h", used, resets_at=resets_at), AT) == expected
 
 
-def test_what_goes_to_waste_soonest_has_most_left_for_each_hour() -> None:
-    assert left_per_hour(window("5h", 40), AT) == 30
-    assert left_per_hour(window("5h", 40, resets_at=None), AT) is None
-    assert left_per_hour(window("5h", 40), RESETS["5h"]) is None
+def test_the_window_lost_soonest_has_most_left_per_hour() -> None:
+    assert left_per_hour(gating_window("5h", 40), AT) == 30
+    assert left_per_hour(gating_window("5h", 40, resets_at=None), AT) is None
+    assert left_per_hour(gating_window("5h", 40), RESETS["5h"]) is None
