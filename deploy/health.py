@@ -1,4 +1,4 @@
-"""`python -m deploy.health SERVICE`: end with status 1 and a sentence when one is not well."""
+"""`python -m deploy.health SERVICE`: end with status 1 and a sentence when it is not healthy."""
 
 import http.client
 import sqlite3
@@ -25,20 +25,20 @@ STATE = """
 
 
 class State(NamedTuple):
-    """What a worker last said of itself."""
+    """The last report of a worker."""
 
     pid: int
     state: str
     detail: str | None
 
     @property
-    def is_well(self) -> bool:
-        """Tell whether it is at work, or knows what it waits for."""
+    def is_healthy(self) -> bool:
+        """Whether it works, or reports what it waits for."""
         return self.state not in ("stopped", "silent")
 
 
 def state(folder: Path, worker: str) -> State | None:
-    """Read what a worker last said; None when it cannot be read, or never said anything."""
+    """Read the last report of a worker; None when there is none, or the ledger cannot be read."""
     try:
         with closing(connect_read_only(folder / NAME)) as conn:
             row = conn.execute(STATE, {"worker": worker}).fetchone()
@@ -47,8 +47,8 @@ def state(folder: Path, worker: str) -> State | None:
     return State(*row) if row else None
 
 
-def own_address(host: str) -> str:
-    """Give the address under which a server that listens on `host` is reached from here."""
+def local_address(host: str) -> str:
+    """Return the address at which a server that listens on `host` is reached from here."""
     try:
         address = ip_address(host)
     except ValueError:
@@ -58,10 +58,10 @@ def own_address(host: str) -> str:
     return "127.0.0.1" if address.version == 4 else "::1"
 
 
-def answers(chosen: Settings) -> bool:
-    """Tell whether the dashboard answers, be it by asking for the password."""
-    host = own_address(chosen.dashboard_host)
-    connection = http.client.HTTPConnection(host, chosen.dashboard_port, timeout=PATIENCE_SECONDS)
+def dashboard_answers(settings: Settings) -> bool:
+    """Return whether the dashboard answers; asking for the password is an answer too."""
+    host, port = local_address(settings.dashboard_host), settings.dashboard_port
+    connection = http.client.HTTPConnection(host, port, timeout=PATIENCE_SECONDS)
     try:
         connection.request("GET", "/")
         return connection.getresponse().status < 500
@@ -71,22 +71,22 @@ def answers(chosen: Settings) -> bool:
         connection.close()
 
 
-def trouble(chosen: Settings, service: str) -> str | None:
-    """Say what is wrong with a service; None when nothing is."""
+def problem(settings: Settings, service: str) -> str | None:
+    """Return a sentence on what is wrong with a service; None when nothing is."""
     if service == "web":
-        return None if answers(chosen) else "The dashboard does not answer."
-    said = state(chosen.data_folder, service)
-    if said is None:
-        return f"{service} has not said anything yet."
-    return None if said.is_well else f"{service} is {said.state}."
+        return None if dashboard_answers(settings) else "The dashboard does not answer."
+    report = state(settings.data_folder, service)
+    if report is None:
+        return f"{service} has not reported yet."
+    return None if report.is_healthy else f"{service} is {report.state}."
 
 
 def main() -> None:
-    """Look at the service that the command line names."""
+    """Check the service of the command line."""
     if len(sys.argv) != 2:
         raise SystemExit(__doc__)
-    if wrong := trouble(settings.load(), sys.argv[1]):
-        raise SystemExit(wrong)
+    if sentence := problem(settings.load(), sys.argv[1]):
+        raise SystemExit(sentence)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What keeps services running, as `install` and `uninstall` see it: systemd or launchd."""
+"""The services, and the interface of the programs that keep them running: systemd, launchd."""
 
 import os
 import subprocess
@@ -9,13 +9,70 @@ from typing import NamedTuple, Protocol
 
 from ledger.settings import ROOT, Settings, config_path
 
-SERVICES = ("ingest", "quota", "alerts", "web")
 HERE = Path(__file__).parent
 LONGEST_SECONDS = 120
 
 
+class Service(NamedTuple):
+    """A service; `at_end` is what it does on SIGTERM, `measured_mb` its memory in use."""
+
+    title: str
+    module: str
+    at_end: str
+    stop_seconds: int
+    measured_mb: int
+    memory_mb: int
+    nice: int
+    reads_credentials: bool = False
+    is_interactive: bool = False
+
+
+SERVICES = {
+    "ingest": Service(
+        title="the collector",
+        module="ingest",
+        at_end="the popped batch is stored first",
+        stop_seconds=30,
+        # In the benchmark.
+        measured_mb=61,
+        memory_mb=256,
+        nice=5,
+    ),
+    "quota": Service(
+        title="the quota worker",
+        module="quota",
+        at_end="the answer that it waits for is stored first",
+        stop_seconds=30,
+        measured_mb=34,
+        memory_mb=256,
+        nice=10,
+        reads_credentials=True,
+    ),
+    "alerts": Service(
+        title="the alerts worker",
+        module="alerts",
+        at_end="a message on its way is sent first",
+        stop_seconds=30,
+        measured_mb=35,
+        memory_mb=256,
+        nice=10,
+    ),
+    "web": Service(
+        title="the dashboard",
+        module="runtime.serve",
+        at_end="it only reads, so an export that is still running may be cut off",
+        stop_seconds=10,
+        # In the benchmark.
+        measured_mb=95,
+        memory_mb=512,
+        nice=0,
+        is_interactive=True,
+    ),
+}
+
+
 class Place(NamedTuple):
-    """What a unit has to name."""
+    """The paths that a unit names."""
 
     checkout: Path
     python: Path
@@ -30,47 +87,47 @@ class Manager(Protocol):
     name: str
 
     def files(self, place: Place) -> Mapping[Path, bytes]:
-        """Give every file to install, filled in. Raises `SystemExit` where a path cannot work."""
+        """Return every file to install, filled in. Raises `SystemExit` when a path cannot work."""
 
     def installed(self) -> list[Path]:
-        """Give the files of an earlier installation that are there."""
+        """Return the files of an earlier installation."""
 
-    def away(self) -> str | None:
-        """Say in a sentence why it cannot be spoken to; None when it can."""
+    def unavailable(self) -> str | None:
+        """Return a sentence on why the manager cannot be reached; None when it can."""
 
-    def by_hand(self) -> str:
-        """Give the command that starts the installed services."""
+    def start_command(self) -> str:
+        """Return the command that starts the installed services."""
 
     def start(self) -> None:
-        """Read the installed files, start the services, now and at each login."""
+        """Read the installed files and start the services, now and at each login."""
 
     def stop(self) -> None:
-        """Stop the services that run, and wait for their end."""
+        """Stop the running services and wait for their end."""
 
-    def forget(self) -> None:
-        """Start nothing again, before the files are removed."""
+    def disable(self) -> None:
+        """Do not start the services at the next login; called before the files are removed."""
 
     def reload(self) -> None:
-        """Take note that the files are gone."""
+        """Make the manager notice that the files are gone."""
 
-    def process(self, service: str) -> int | None:
-        """Give the number of a service's process, while it runs."""
+    def process_id(self, service: str) -> int | None:
+        """Return the process id of a running service."""
 
-    def logs(self, service: str) -> str:
-        """Give the command that shows a service's log."""
+    def log_command(self, service: str) -> str:
+        """Return the command that shows a service's log."""
 
-    def advice(self) -> str | None:
-        """Say what else is needed to keep the services running."""
+    def hint(self) -> str | None:
+        """Return a sentence on what else is needed to keep the services running."""
 
 
-def place(chosen: Settings, python: Path) -> Place:
-    """Give the place of the services that use these settings."""
-    auth = tuple(chosen.auth_folders)
-    return Place(ROOT, python, config_path(), chosen.data_folder, auth)
+def place(settings: Settings, python: Path) -> Place:
+    """Return the paths of the services that use these settings."""
+    auth = tuple(settings.auth_folders)
+    return Place(ROOT, python, config_path(), settings.data_folder, auth)
 
 
 def write(file: Path, content: bytes) -> None:
-    """Write a file in one step; everybody may read it, since it holds no secret."""
+    """Write a file in one step, readable by all users, since it holds no secret."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=file.parent, prefix=".", delete=False) as draft:
         draft.write(content)
@@ -78,8 +135,8 @@ def write(file: Path, content: bytes) -> None:
     os.replace(draft.name, file)
 
 
-def ask(*command: str, environment: Mapping[str, str] | None = None) -> tuple[int, str]:
-    """Run a manager's command; give its status and what it said, 127 when there is no such one."""
+def run(*command: str, environment: Mapping[str, str] | None = None) -> tuple[int, str]:
+    """Run a manager's command; return its status and output. A missing command has status 127."""
     try:
         done = subprocess.run(
             command,
@@ -98,8 +155,8 @@ def ask(*command: str, environment: Mapping[str, str] | None = None) -> tuple[in
     return done.returncode, done.stdout.strip()
 
 
-def tell(*command: str, environment: Mapping[str, str] | None = None) -> None:
-    """Run a manager's command that has to succeed, or end with a sentence."""
-    status, said = ask(*command, environment=environment)
+def run_or_exit(*command: str, environment: Mapping[str, str] | None = None) -> None:
+    """Run a manager's command; raise SystemExit with a sentence when it fails."""
+    status, output = run(*command, environment=environment)
     if status:
-        raise SystemExit(f"`{' '.join(command)}` failed: {said or f'status {status}'}")
+        raise SystemExit(f"`{' '.join(command)}` failed: {output or f'status {status}'}")

@@ -1,99 +1,104 @@
-"""`python -m deploy.service install|uninstall|status`: keep the ledger running, as your services.
+"""`python -m deploy.service install|uninstall|status`: run the ledger as services of the user.
 
 Nothing needs root: systemd or launchd run them as the user who installs them.
 """
 
 import argparse
 import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from deploy.agents import Launchd
+from deploy import health
+from deploy.launchd import Launchd
 from deploy.manager import SERVICES, Manager, place, write
-from deploy.report import problem, processes, report, sentence
-from deploy.units import Systemd
+from deploy.systemd import Systemd
 from ledger import Unavailable, locks, settings
 from ledger.file import make_private
-from ledger.settings import ListedProxy, Settings, require_key
+from ledger.settings import ListedProxy, Settings, config_path, require_key
 from runtime.serve import require_password, require_port
 
-MANAGERS = {"systemd": Systemd, "launchd": Launchd}
+MANAGERS: dict[str, Callable[[], Manager]] = {"systemd": Systemd, "launchd": Launchd}
+START_SECONDS, POLL_SECONDS = 30.0, 0.3
+# The upgrade of a large ledger.
+LONGEST_SECONDS = 900.0
 
 
 def install(manager: Manager) -> None:
-    """Write the units, start the services, and look whether they run; twice is an upgrade."""
+    """Write the units, start the services, and wait until they work; again is an upgrade."""
     refuse_environment(sorted(settings.read_environment()))
     chosen = settings.load()
-    refuse_environment([f"the key of {entry.name}" for entry in borrowed(chosen)])
+    refuse_environment([f"the key of {proxy.name}" for proxy in proxies_by_variable(chosen)])
     require_key(chosen)
     require_password(chosen)
-    away = manager.away()
-    running = {} if away else processes(manager)
+    unavailable = manager.unavailable()
+    running = {} if unavailable else process_ids(manager)
     refuse_others(chosen.data_folder, {str(process) for process in running.values()})
     if "web" not in running:
         require_port(chosen)
     files = manager.files(place(chosen, Path(sys.prefix) / "bin" / "python"))
-    create(chosen.data_folder)
-    if away is None:
+    create_folder(chosen.data_folder)
+    if unavailable is None:
         manager.stop()
     for file, content in files.items():
         write(file, content)
     print(f"Wrote {len(files)} files to {next(iter(files)).parent}.")
-    if away:
-        raise SystemExit(f"{away} Start the services where it can be: {manager.by_hand()}")
+    if unavailable:
+        raise SystemExit(
+            f"{unavailable} Start the services where it can be: {manager.start_command()}"
+        )
     manager.start()
     report(manager, chosen)
 
 
 def uninstall(manager: Manager) -> None:
-    """Stop the services and remove what was installed; the data stays."""
+    """Stop the services and remove the installed files; the data stays."""
     data = settings.read().data_folder
-    files, away = manager.installed(), manager.away()
+    files, unavailable = manager.installed(), manager.unavailable()
     if not files:
         print(f"No services are installed with {manager.name}.")
         return
-    if away is None:
+    if unavailable is None:
         manager.stop()
-    manager.forget()
+    manager.disable()
     for file in files:
         file.unlink()
-    if away is None:
+    if unavailable is None:
         manager.reload()
     print(f"Removed {len(files)} files from {files[0].parent}.")
-    if away:
-        print(f"{away} What runs of them goes on until you log out.")
-    print(f"The data stays in {data}, the settings in {settings.config_path()}.")
+    if unavailable:
+        print(f"{unavailable} Services that run go on until you log out.")
+    print(f"The data stays in {data}, the settings in {config_path()}.")
 
 
 def status(manager: Manager) -> None:
-    """Say of each service whether it runs and what it says; end with 1 unless all are well."""
+    """Print the state of each service; the status is 1 unless all are healthy."""
     chosen = settings.load()
-    if away := manager.away():
-        raise SystemExit(away)
-    wrong = 0
-    for service in SERVICES:
-        trouble = problem(manager, chosen, service)
-        wrong += bool(trouble)
-        print(trouble or sentence(manager, chosen, service))
-    if wrong:
+    if unavailable := manager.unavailable():
+        raise SystemExit(unavailable)
+    problems = {service: problem(manager, chosen, service) for service in SERVICES}
+    for service, sentence in problems.items():
+        print(sentence or running_sentence(manager, chosen, service))
+    if any(problems.values()):
         raise SystemExit(1)
 
 
-def refuse_environment(found: list[str]) -> None:
-    """End with a sentence when settings come from variables that only this terminal has."""
-    if found:
+def refuse_environment(names: list[str]) -> None:
+    """Raise SystemExit when settings come from variables that only this terminal has."""
+    if names:
         raise SystemExit(
             "A service does not see the variables of this terminal: put "
-            f"{', '.join(found)} into {settings.config_path()} and unset the variables."
+            f"{', '.join(names)} into {config_path()} and unset the variables."
         )
 
 
-def borrowed(chosen: Settings) -> list[ListedProxy]:
-    """Give the proxies whose key is in a variable."""
-    return [entry for entry in chosen.proxies if entry.management_key_variable]
+def proxies_by_variable(chosen: Settings) -> list[ListedProxy]:
+    """Return the proxies whose key is in an environment variable."""
+    return [proxy for proxy in chosen.proxies if proxy.management_key_variable]
 
 
 def refuse_others(folder: Path, own: set[str]) -> None:
-    """End with a sentence while somebody else, such as `make run`, works on the data folder."""
+    """Raise SystemExit while another process, such as `make run`, works on the data folder."""
     for name, process in locks.holders(folder):
         if process not in own:
             raise SystemExit(
@@ -102,23 +107,96 @@ def refuse_others(folder: Path, own: set[str]) -> None:
             )
 
 
-def create(folder: Path) -> None:
-    """Create the data folder."""
+def create_folder(folder: Path) -> None:
+    """Create the data folder; raises SystemExit when that fails."""
     try:
         make_private(folder)
     except Unavailable as error:
         raise SystemExit(f"{folder}: {error}.") from error
 
 
+def report(manager: Manager, chosen: Settings) -> None:
+    """Wait until every service works, and print their states, the address and the logs."""
+    waiting = wait_until_healthy(manager, chosen)
+    for service in SERVICES:
+        print(problem(manager, chosen, service) or running_sentence(manager, chosen, service))
+    for line in locations(manager, chosen):
+        print(line)
+    if waiting:
+        raise SystemExit(f"Not everything runs yet: look at the log of {', '.join(waiting)}.")
+
+
+def wait_until_healthy(manager: Manager, chosen: Settings) -> list[str]:
+    """Wait for the services; return those that still have a problem after the time allowed."""
+    begun, is_noted = time.monotonic(), False
+    while waiting := [name for name in SERVICES if problem(manager, chosen, name)]:
+        passed = time.monotonic() - begun
+        is_down = len(process_ids(manager)) < len(SERVICES)
+        if passed > (START_SECONDS if is_down else LONGEST_SECONDS):
+            break
+        if passed > START_SECONDS and not is_noted:
+            print("Still waiting: the upgrade of a large ledger takes minutes.", flush=True)
+            is_noted = True
+        time.sleep(POLL_SECONDS)
+    return waiting
+
+
+def process_ids(manager: Manager) -> dict[str, int]:
+    """Return the process id of each running service."""
+    by_service = {service: manager.process_id(service) for service in SERVICES}
+    return {service: process for service, process in by_service.items() if process}
+
+
+def problem(manager: Manager, chosen: Settings, service: str) -> str | None:
+    """Return a sentence on why a service does not work; None when it does."""
+    process = manager.process_id(service)
+    if process is None:
+        return f"{service} does not run."
+    if sentence := health.problem(chosen, service):
+        return sentence
+    state = None if service == "web" else health.state(chosen.data_folder, service)
+    # The report may be of an earlier process.
+    return f"{service} has not reported yet." if state and state.pid != process else None
+
+
+def running_sentence(manager: Manager, chosen: Settings, service: str) -> str:
+    """Return a sentence on what a running service does."""
+    process = manager.process_id(service)
+    if service == "web":
+        return f"web runs (process {process}) and answers at {address(chosen)}"
+    state = health.state(chosen.data_folder, service)
+    if state is None:
+        return service
+    return f"{service} runs (process {process}): {state.detail or state.state}"
+
+
+def address(chosen: Settings) -> str:
+    """Return the address of the dashboard for this machine."""
+    host = health.local_address(chosen.dashboard_host)
+    return f"http://{f'[{host}]' if ':' in host else host}:{chosen.dashboard_port}/"
+
+
+def locations(manager: Manager, chosen: Settings) -> Iterator[str]:
+    """Yield sentences on where data, settings and logs are."""
+    yield f"The data is in {chosen.data_folder}; the settings are in {config_path()}."
+    yield "The logs:"
+    for service in SERVICES:
+        yield f"  {manager.log_command(service)}"
+    if hint := manager.hint():
+        yield hint
+
+
+COMMANDS = {"install": install, "uninstall": uninstall, "status": status}
+
+
 def main() -> None:
-    """Run the command named on the command line."""
+    """Run the command of the command line."""
     parser = argparse.ArgumentParser(prog="python -m deploy.service", description=__doc__)
-    parser.add_argument("command", choices=[f.__name__ for f in (install, uninstall, status)])
-    usual = "launchd" if sys.platform == "darwin" else "systemd"
-    parser.add_argument("--manager", choices=MANAGERS, default=usual)
-    chosen = parser.parse_args()
-    command = {"install": install, "uninstall": uninstall, "status": status}[chosen.command]
-    command(MANAGERS[chosen.manager]())
+    parser.add_argument("command", choices=COMMANDS)
+    default = "launchd" if sys.platform == "darwin" else "systemd"
+    parser.add_argument("--manager", choices=MANAGERS, default=default)
+    options = parser.parse_args()
+    COMMANDS[options.command](MANAGERS[options.manager]())
 
 
 if __name__ == "__main__":

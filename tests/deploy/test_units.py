@@ -1,4 +1,4 @@
-"""The systemd units: what the templates say, and what paths of any spelling make of them."""
+"""The systemd units: their settings, and paths of any spelling in them."""
 
 import os
 import re
@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from deploy.manager import SERVICES, Place, write
-from deploy.units import TARGET, Systemd, hidden
+from deploy.systemd import TARGET, Systemd, hidden_folders
 from tests.support.home import ROOT
 
-KIND = Path("/srv/ledger")
-UNKIND = Path('/srv/Ann\'s "led ger" 100% $HOME & <x> \\ %h')
+PLAIN = Path("/srv/ledger")
+ODD = Path('/srv/Ann\'s "led ger" 100% $HOME & <x> \\ %h')
 ALWAYS = {
     "Restart": "always",
     "RestartSec": "15",
@@ -43,7 +43,7 @@ def manager(tmp_path, monkeypatch):
 
 
 def verified(folder: Path, units: list[Path]) -> tuple[int, str]:
-    """Let systemd judge units."""
+    """Return the status and output of systemd's check of units."""
     if shutil.which("systemd-analyze") is None:
         pytest.skip("there is no systemd-analyze here")
     done = subprocess.run(
@@ -56,7 +56,7 @@ def verified(folder: Path, units: list[Path]) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("base", [KIND, UNKIND], ids=["kind", "unkind"])
+@pytest.mark.parametrize("base", [PLAIN, ODD], ids=["plain", "odd"])
 def test_systemd_finds_nothing_wrong_with_the_units(manager, tmp_path, base):
     files = manager.files(place(base))
     for file, content in files.items():
@@ -65,7 +65,7 @@ def test_systemd_finds_nothing_wrong_with_the_units(manager, tmp_path, base):
 
 
 def test_systemd_would_find_a_mistake(manager, tmp_path):
-    files = manager.files(place(KIND))
+    files = manager.files(place(PLAIN))
     for file, content in files.items():
         write(file, content.replace(b"TasksMax=", b"TaskMax="))
     assert "TaskMax" in verified(tmp_path, list(files))[1]
@@ -73,7 +73,7 @@ def test_systemd_would_find_a_mistake(manager, tmp_path):
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_every_service_has_its_limits_and_its_hardening(manager, service):
-    text = manager.files(place(KIND))[unit_of(manager, service)].decode()
+    text = manager.files(place(PLAIN))[unit_of(manager, service)].decode()
     unit = ConfigParser(strict=False, interpolation=None, delimiters="=")
     unit.optionxform = str
     unit.read_string(text)
@@ -81,18 +81,20 @@ def test_every_service_has_its_limits_and_its_hardening(manager, service):
     assert {"MemoryMax", "TasksMax", "Nice", "TimeoutStopSec"} <= set(unit["Service"])
     assert unit["Unit"]["PartOf"] == TARGET
     assert unit["Unit"]["StartLimitIntervalSec"] == "0"
-    assert not re.search("^(After|Requires|BindsTo)=", text, re.MULTILINE), "it waits for nobody"
+    assert not re.search("^(After|Requires|BindsTo)=", text, re.MULTILINE), (
+        "it waits for no other unit"
+    )
 
 
 def unit_of(manager: Systemd, service: str) -> Path:
-    """Give where a service's unit is written."""
-    [file] = [one for one in manager.files(place(KIND)) if service in one.name]
+    """Return where a service's unit is written."""
+    [file] = [one for one in manager.files(place(PLAIN)) if service in one.name]
     return file
 
 
 def test_the_target_wants_every_service(manager):
     text = next(
-        content for file, content in manager.files(place(KIND)).items() if TARGET in file.name
+        content for file, content in manager.files(place(PLAIN)).items() if TARGET in file.name
     )
     wanted = set(re.findall(r"^Wants=(.+)$", text.decode(), re.MULTILINE))
     assert wanted == {f"cliproxy-ledger-{service}.service" for service in SERVICES}
@@ -100,18 +102,18 @@ def test_the_target_wants_every_service(manager):
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_every_service_is_a_module_that_is_there(manager, service):
-    text = manager.files(place(KIND))[unit_of(manager, service)].decode()
+    text = manager.files(place(PLAIN))[unit_of(manager, service)].decode()
     module = re.search(r"^ExecStart=.* -m (\S+)$", text, re.MULTILINE)[1].replace(".", "/")
     assert (ROOT / f"{module}.py").exists() or (ROOT / module / "__main__.py").exists()
 
 
 def test_nothing_is_left_to_fill_in(manager):
-    for content in manager.files(place(KIND)).values():
+    for content in manager.files(place(PLAIN)).values():
         assert not re.search(rb"@[a-z_]+@", content)
 
 
 def test_the_credential_files_are_hidden_but_from_the_quota_worker(manager):
-    files = manager.files(place(KIND))
+    files = manager.files(place(PLAIN))
     hidden_too = b'InaccessiblePaths=-%h/.ssh -%h/.gnupg -"/srv'
     hiding = {file.name for file, text in files.items() if hidden_too in text}
     assert hiding == {
@@ -120,12 +122,12 @@ def test_the_credential_files_are_hidden_but_from_the_quota_worker(manager):
 
 
 def test_a_checkout_among_the_credential_files_stays_visible():
-    inside = place(KIND)._replace(auth=(KIND, KIND / "auth", KIND / "auth"))
-    assert hidden(inside) == [KIND / "auth"]
+    inside = place(PLAIN)._replace(auth=(PLAIN, PLAIN / "auth", PLAIN / "auth"))
+    assert hidden_folders(inside) == [PLAIN / "auth"]
 
 
 def test_keys_of_the_user_are_hidden_where_no_credential_file_is(manager):
-    for file, text in manager.files(place(KIND)._replace(auth=())).items():
+    for file, text in manager.files(place(PLAIN)._replace(auth=())).items():
         if file.suffix == ".service":
             lists = re.findall(rb"^InaccessiblePaths=(.*)$", text, re.MULTILINE)
             # An empty one would forget those before it.
@@ -134,13 +136,13 @@ def test_keys_of_the_user_are_hidden_where_no_credential_file_is(manager):
 
 @pytest.mark.parametrize("path", [Path("/tmp/ledger"), Path("/var/tmp/x/ledger")])
 def test_a_folder_that_a_service_would_not_see_is_refused(manager, path):
-    with pytest.raises(SystemExit, match="for a short time only"):
-        manager.files(place(KIND)._replace(data=path))
+    with pytest.raises(SystemExit, match="is temporary: move it out of"):
+        manager.files(place(PLAIN)._replace(data=path))
 
 
 def test_a_path_that_no_unit_can_name_is_refused(manager):
     with pytest.raises(SystemExit, match="cannot name the path"):
-        manager.files(place(KIND)._replace(data=Path("/srv/two\nlines")))
+        manager.files(place(PLAIN)._replace(data=Path("/srv/two\nlines")))
 
 
 def test_units_are_replaced_in_one_step_and_readable(tmp_path):
@@ -154,7 +156,7 @@ def test_units_are_replaced_in_one_step_and_readable(tmp_path):
 
 
 def test_a_unit_of_somebody_else_is_not_ours(manager, tmp_path):
-    for file, content in manager.files(place(KIND)).items():
+    for file, content in manager.files(place(PLAIN)).items():
         write(file, content)
     own = tmp_path / "systemd" / "user" / "cliproxy-ledger-mine.service"
     own.write_text("[Service]\nExecStart=/bin/true\n")

@@ -1,4 +1,4 @@
-"""launchd's agents: what the templates say, and an installation under a stand-in for launchd."""
+"""launchd's agents: their settings, and an installation under a fake launchd."""
 
 import json
 import os
@@ -12,21 +12,20 @@ from pathlib import Path
 
 import pytest
 
-from deploy.agents import GUARDED, Launchd
+from deploy.launchd import GUARDED, Launchd
 from deploy.manager import SERVICES, Place
 from tests.support.home import KEY, ROOT, eventually, recorded
 from tests.support.sites import free_port
 
-HERE = ROOT / "deploy" / "launchd"
 LABELS = {f"cliproxy-ledger.{service}" for service in SERVICES}
-UNKIND = 'Ann\'s "led ger" 100% $HOME & <x> \\'
+ODD = 'Ann\'s "led ger" 100% $HOME & <x> \\'
 
 
 class Mac:
-    """A user's home, with a checkout at a path of any spelling, and a stand-in for launchd."""
+    """A user's home, with a checkout at a path of any spelling, and a fake launchd."""
 
     def __init__(self, folder: Path, port: int) -> None:
-        self.home = folder / UNKIND
+        self.home = folder / ODD
         self.home.mkdir()
         self.checkout = self.home / "check out"
         self.checkout.symlink_to(ROOT)
@@ -45,7 +44,7 @@ class Mac:
         self.config.write_text(json.dumps(settings))
         program = folder / "bin" / "launchctl"
         program.parent.mkdir()
-        words = shlex.join([sys.executable, str(ROOT / "tests" / "launchctl.py")])
+        words = shlex.join([sys.executable, str(ROOT / "tests" / "support" / "launchctl.py")])
         program.write_text(f'#!/bin/sh\nexec {words} "$@"\n')
         program.chmod(0o755)
         self.env = {
@@ -149,9 +148,19 @@ def test_a_checkout_that_macos_guards_is_refused(tmp_path, monkeypatch, name):
         Launchd().files(place)
 
 
+@pytest.fixture
+def agents(tmp_path, monkeypatch):
+    """The agents of a checkout at an odd path, by service."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    base = Path("/srv") / ODD
+    files = Launchd().files(Place(base / "c", base / "python", base / "c.json", base / "d", ()))
+    loaded = map(plistlib.loads, files.values())
+    return {agent["Label"].rpartition(".")[2]: agent for agent in loaded}
+
+
 @pytest.mark.parametrize("service", SERVICES)
-def test_every_agent_has_its_limits(service):
-    agent = plistlib.loads((HERE / f"cliproxy-ledger.{service}.plist").read_bytes())
+def test_every_agent_has_its_limits(agents, service):
+    agent = agents[service]
     assert agent["Label"] == f"cliproxy-ledger.{service}"
     assert (agent["KeepAlive"], agent["RunAtLoad"]) == (True, True)
     assert agent["ThrottleInterval"] == 15
@@ -161,14 +170,11 @@ def test_every_agent_has_its_limits(service):
     assert (ROOT / f"{module}.py").exists() or (ROOT / module / "__main__.py").exists()
 
 
-def test_nothing_is_left_to_fill_in_and_every_path_is_as_it_is(tmp_path, monkeypatch):
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    base = Path("/srv") / UNKIND
-    files = Launchd().files(Place(base / "c", base / "python", base / "c.json", base / "d", ()))
-    assert len(files) == len(SERVICES)
-    for content in files.values():
-        agent = plistlib.loads(content)
+def test_nothing_is_left_to_fill_in_and_every_path_is_as_it_is(agents):
+    base = Path("/srv") / ODD
+    assert set(agents) == set(SERVICES)
+    for agent in agents.values():
         assert agent["WorkingDirectory"] == str(base / "c")
         assert agent["ProgramArguments"][0] == str(base / "python")
         assert agent["EnvironmentVariables"]["LEDGER_CONFIG"] == str(base / "c.json")
-        assert not re.search(r"@[a-z]+@", str(agent))
+        assert not re.search(r"@[a-z_]+@", str(agent))

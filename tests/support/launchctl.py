@@ -1,7 +1,7 @@
-"""A stand-in for macOS' `launchctl` and the launchd behind it, as far as agents need them.
+"""A fake of macOS' `launchctl` and launchd, as far as agents need them.
 
-It keeps what is loaded in the folder that `LAUNCHD` names; without that folder nobody is at the
-screen. Each loaded agent has a keeper, which starts its program again whenever it ends.
+The loaded agents are files in the folder that `LAUNCHD` names; without that folder no user is at
+the screen. Each loaded agent has a process that starts its program again whenever it ends.
 """
 
 import contextlib
@@ -12,19 +12,20 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 FOLDER = Path(os.environ["LAUNCHD"])
 # launchd(8) and launchctl(1): no domain, no service, and a service that is loaded already.
 NO_DOMAIN, NO_SERVICE, LOADED = 112, 113, 5
-KNOWN = {
+KEYS = {
     *("Label", "ProgramArguments", "WorkingDirectory", "EnvironmentVariables", "RunAtLoad"),
     *("KeepAlive", "ThrottleInterval", "ExitTimeOut", "ProcessType", "Nice", "Umask"),
     *("SoftResourceLimits", "StandardOutPath", "StandardErrorPath"),
 }
 
 
-def keep(agent: dict, process: Path) -> None:
-    """Run an agent's program again and again, until SIGTERM."""
+def supervise(agent: dict[str, Any], file: Path) -> None:
+    """Run an agent's program again and again until SIGTERM; its process ids are in `file`."""
     ended: list[bool] = []
     signal.signal(signal.SIGTERM, lambda *_: ended.append(True))
     while not ended:
@@ -43,44 +44,44 @@ def keep(agent: dict, process: Path) -> None:
                 stdout=log,
                 stderr=log,
             )
-        process.write_text(f"{os.getpid()} {program.pid}")
+        file.write_text(f"{os.getpid()} {program.pid}")
         while program.poll() is None and not ended:
             time.sleep(0.05)
-        process.write_text(f"{os.getpid()} 0")
+        file.write_text(f"{os.getpid()} 0")
         if not ended:
             time.sleep(0.2)
     program.terminate()
     program.wait(agent["ExitTimeOut"])
-    process.unlink()
+    file.unlink()
 
 
 def bootstrap(path: Path) -> int:
-    """Load an agent, which starts it."""
+    """Load an agent and so start it; return the status of the command."""
     agent = plistlib.loads(path.read_bytes())
-    unknown = set(agent) - KNOWN
+    unknown = set(agent) - KEYS
     if unknown or path.stat().st_mode & 0o022 or not agent["RunAtLoad"]:
         print(f"Bootstrap failed: {unknown or path}")
         return 78
-    process = FOLDER / agent["Label"]
-    if process.exists():
+    file = FOLDER / agent["Label"]
+    if file.exists():
         print("Bootstrap failed: 5: Input/output error")
         return LOADED
-    process.write_text("0 0")
+    file.write_text("0 0")
     os.umask(agent["Umask"])
     if os.fork() == 0:
         os.setsid()
         for number in (0, 1, 2):
             os.close(number)
             os.open(os.devnull, os.O_RDWR)
-        keep(agent, process)
+        supervise(agent, file)
         os._exit(0)
-    while process.read_text() in ("", "0 0"):
+    while file.read_text() in ("", "0 0"):
         time.sleep(0.02)
     return 0
 
 
 def bootout(label: str) -> int:
-    """Unload an agent; its end is on its way when this answers."""
+    """Begin to unload an agent; it ends later. Return the status of the command."""
     with contextlib.suppress(FileNotFoundError):
         os.kill(int((FOLDER / label).read_text().split()[0]), signal.SIGTERM)
         return 0
@@ -88,8 +89,8 @@ def bootout(label: str) -> int:
     return NO_SERVICE
 
 
-def shown(target: str) -> int:
-    """Print what is known of a domain or a service."""
+def print_target(target: str) -> int:
+    """Print the state of a domain or a service; return the status of the command."""
     if target.count("/") == 1:
         print(f"{target} = {{\n\ttype = login\n}}")
         return 0
@@ -105,7 +106,7 @@ def shown(target: str) -> int:
 
 
 def main() -> int:
-    """Do what the command line says."""
+    """Run the command of the command line; return its status."""
     command, *targets = sys.argv[1:]
     if not FOLDER.is_dir():
         print("Could not find domain for user")
@@ -114,7 +115,7 @@ def main() -> int:
         return max(bootstrap(Path(path)) for path in targets[1:])
     if command == "bootout":
         return bootout(targets[0].split("/")[2])
-    return shown(targets[0]) if command == "print" else 0
+    return print_target(targets[0]) if command == "print" else 0
 
 
 if __name__ == "__main__":

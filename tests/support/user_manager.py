@@ -1,6 +1,6 @@
-"""A real systemd of a user, in namespaces of its own: it sees none of the machine's units.
+"""A real systemd of a user in its own namespaces, in which the machine's units do not exist.
 
-Needs root, since only root may make the namespaces. It is the user 0's systemd, then.
+This needs root, since only root may create the namespaces; the user is then user 0.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ from tests.support.home import ROOT, eventually
 SYSTEMD = "/usr/lib/systemd/systemd"
 JOURNAL = "/usr/lib/systemd/systemd-journald"
 CGROUP = "user.slice/user-0.slice/user@0.service"
-# The home of the user and the checkout are named as unkindly as a file system allows.
+# The names of the home and the checkout have every character that could cause trouble.
 HOME = Path('/home/Ann\'s "home" 100% $HOME')
 CHECKOUT = HOME / "check out & <x> \\ %h"
 PREPARE = """
@@ -32,7 +32,7 @@ mount --bind "$LENT_CHECKOUT" "$CHECKOUT"
 mount -t cgroup2 none /sys/fs/cgroup
 mkdir -p "/sys/fs/cgroup/$CGROUP" /sys/fs/cgroup/init
 echo 1 > /sys/fs/cgroup/init/cgroup.procs
-# What the machine's first systemd makes, to hide files behind.
+# The machine's first systemd creates these; they are mounted over hidden files.
 mkdir -p /run/systemd/inaccessible/dir
 touch /run/systemd/inaccessible/reg
 mkfifo /run/systemd/inaccessible/fifo
@@ -54,7 +54,7 @@ NAMESPACES = ("--mount", "--pid", "--cgroup", "--fork", "--kill-child", "--mount
 
 
 class UserManager:
-    """The running systemd; `run` runs a command as the user would in a terminal."""
+    """A running systemd; `run` runs a command as in a terminal of the user."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -67,7 +67,7 @@ class UserManager:
             "XDG_RUNTIME_DIR": "/run/user/0",
             "PYTHONWARNINGS": "error::ResourceWarning",
         }
-        given = {
+        paths = {
             "LENT_HOME": str(home),
             "LENT_CHECKOUT": str(ROOT),
             "CHECKOUT": str(CHECKOUT),
@@ -79,7 +79,7 @@ class UserManager:
         with (home / "systemd.log").open("wb") as log:
             self._process = subprocess.Popen(
                 ["sh", "-c", enter, "sh", *NAMESPACES, "bash", "-c", PREPARE],
-                env={**self.env, **given},
+                env={**self.env, **paths},
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
@@ -93,12 +93,12 @@ class UserManager:
         return bool(self._init()) and self.run(*SYSTEMCTL, "is-active", "basic.target")[0] == 0
 
     def _init(self) -> str:
-        """Give the number of the first process in the namespaces, once it is there."""
+        """Return the id of the first process in the namespaces, empty before it has started."""
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
         return children.read_text().strip()
 
     def run(self, *command: str, **more: str) -> tuple[int, str]:
-        """Run a command in the checkout; give its status and what it said."""
+        """Run a command in the checkout; return its status and output."""
         done = subprocess.run(
             ["nsenter", "-t", self._init(), "-m", "-p", "-C", "sh", "-c", IN_CHECKOUT, *command],
             env={**self.env, **more},
@@ -122,14 +122,14 @@ class UserManager:
 
 
 def removed(folder: Path) -> bool:
-    """Remove a control group, unless a process is still in it."""
+    """Remove a control group unless a process is in it; return whether it is gone."""
     with contextlib.suppress(OSError):
         folder.rmdir()
     return not folder.exists()
 
 
 def unified() -> Path:
-    """Give where the machine's control groups of version 2 are."""
+    """Return the folder of the machine's control groups of version 2."""
     for line in Path("/proc/mounts").read_text().splitlines():
         _, place, kind, *_ = line.split()
         if kind == "cgroup2":
@@ -138,7 +138,7 @@ def unified() -> Path:
 
 
 def cannot_run() -> str | None:
-    """Say why there can be no such systemd here; None where there can."""
+    """Return why no such systemd can run here; None when it can."""
     if os.geteuid() != 0 or not Path(SYSTEMD).exists():
         return "only root can give a systemd namespaces of its own"
     try:
