@@ -1,4 +1,4 @@
-"""How much is measured, from the command line."""
+"""The parameters of a run, and the command line that sets them."""
 
 import argparse
 from dataclasses import dataclass, fields, replace
@@ -12,7 +12,7 @@ FOLDER = ROOT / "bench-data"
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """The parameters of a run. The help of each is in `MEANINGS`."""
+    """The parameters of a run; `HELP` explains each."""
 
     events: int = 3_200_000
     rate: int = 500
@@ -28,7 +28,7 @@ class Plan:
 
     @property
     def sizes(self) -> list[int]:
-        """How many events the ledgers hold whose answers are compared."""
+        """The sizes (events) of the ledgers whose answers are compared."""
         return sorted({max(self.events // 10, 1), self.events, self.grow or self.events})
 
 
@@ -43,24 +43,24 @@ QUICK = Plan(
     pause=10,
     burst=45_000,
 )
-MEANINGS = {
+HELP = {
     "events": "events of the reference workload, over 90 days",
-    "rate": "events a second that arrive while queries are asked",
-    "samples": "how often each query is asked",
-    "stored": "events of the store path's measurement",
+    "rate": "events a second that arrive during the queries",
+    "samples": "how often each query is run",
+    "stored": "events for the measurement of the store path",
     "queued": "events of each kind that wait in the queue",
-    "imported": "rows of another program's database that is brought in",
+    "imported": "rows of another program's database that is imported",
     "scrapes": "how often /metrics is scraped",
-    "lines": "how often the status line is asked for",
-    "pause": "seconds that the collector is away",
+    "lines": "how often the status line is printed",
+    "pause": "seconds for which the collector is stopped",
     "burst": "events of a quarter hour at a window's edge",
-    "grow": "size of one more, larger ledger for the comparison of sizes; 0 for none",
+    "grow": "size of an additional, larger ledger for the comparison of sizes; 0 for none",
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What the command line says besides."""
+    """The plan and the other options of the command line."""
 
     plan: Plan
     quick: bool
@@ -70,16 +70,16 @@ class Options:
 
 
 def options(arguments: list[str] | None = None) -> Options:
-    """Read the command line."""
-    given = _parser().parse_args(arguments)
-    plan = QUICK if given.quick else Plan()
-    named = {name: value for name in MEANINGS if (value := getattr(given, name)) is not None}
-    page = given.page or (given.folder / "performance.md" if given.quick else PAGE)
+    """Parse the command line."""
+    parsed = _parser().parse_args(arguments)
+    plan = QUICK if parsed.quick else Plan()
+    changed = {name: value for name in HELP if (value := getattr(parsed, name)) is not None}
+    page = parsed.page or (parsed.folder / "performance.md" if parsed.quick else PAGE)
     return Options(
-        plan=replace(plan, **named),
-        quick=given.quick,
-        keep=given.keep,
-        folder=given.folder.absolute(),
+        plan=replace(plan, **changed),
+        quick=parsed.quick,
+        keep=parsed.keep,
+        folder=parsed.folder.absolute(),
         page=page,
     )
 
@@ -88,10 +88,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a smaller run of under 2 minutes")
     parser.add_argument(
-        "--keep", action="store_true", help="use the ledgers of the last run again, and leave them"
+        "--keep", action="store_true", help="use the ledgers of the last run again, and keep them"
     )
-    parser.add_argument("--folder", type=Path, default=FOLDER, help="where the ledgers are built")
-    parser.add_argument("--page", type=Path, help="where the figures are written")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="folder for the ledgers")
+    parser.add_argument("--page", type=Path, help="file for the results")
     for field in fields(Plan):
-        parser.add_argument(f"--{field.name}", type=int, help=MEANINGS[field.name])
+        parser.add_argument(f"--{field.name}", type=int, help=HELP[field.name])
     return parser

@@ -1,114 +1,192 @@
-"""How fast the store path alone is: parse, rows, insert, rollups, commit."""
+"""How fast events are stored: the store path alone, and from the queue; and their disk use."""
 
 import sqlite3
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from bench.bars import counting
-from bench.dataset import copied
-from bench.feed import Feed, batches
-from bench.figures import Part, Section, at_least, number
+from bench.ledgers import Feed, batches, copied, open_read_only
 from bench.plan import Plan
-from bench.workload import DAY, DAYS_OF_LATE, LATE_SHARE, Workload, even
+from bench.processes import Commits, Place, ProxyProcess, end, free_port, per_second, proxy_process
+from bench.processes import running as running_process
+from bench.report import Part, Section, at_least, at_most, none_lost, number, progress
+from bench.workload import DAY, DAYS_OF_LATE, LATE_SHARE, Kind, Workload, even
 from ingest.parse import parse
 from ingest.proxies import ProxyRow
 from ingest.spool import Batch
 from ingest.store import ADD_EVENT, Store
+from ledger.file import NAME
 from ledger.prices import Prices
 from runtime.heartbeat import now
 
 BATCH = 500
-BAR = 12_000
+STORE_LIMIT, QUEUE_LIMIT, DISK_LIMIT = 12_000, 8_000, 240
 STEPS = ("parse", "rows, cost, quota headers", "insert", "rollups", "commit", "everything else")
+KINDS: tuple[Kind, ...] = ("thin", "fat")
+LARGEST = 12
+SIZES = """
+  select name, pgsize
+  from dbstat
+  where aggregate = true
+  order by pgsize desc
+"""
 
 
-class Clocked:
-    """A connection that keeps account of the seconds spent in each kind of statement."""
+class TimedConnection:
+    """A connection that adds up the seconds spent in each kind of statement."""
 
     def __init__(self, conn: sqlite3.Connection) -> None:
         self._conn = conn
-        self.spent: Counter[str] = Counter()
+        self.seconds: dict[str, float] = defaultdict(float)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._conn, name)
 
     def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
-        """Run and clock a statement."""
+        """Run and time a statement."""
         return self._timed(self._conn.execute, sql, *values)
 
     def executemany(self, sql: str, *values: Any) -> sqlite3.Cursor:
-        """Run and clock a statement with many rows."""
+        """Run and time a statement with many rows."""
         return self._timed(self._conn.executemany, sql, *values)
 
     def _timed(self, run: Callable[..., sqlite3.Cursor], sql: str, *values: Any) -> sqlite3.Cursor:
         begun = time.perf_counter()
         cursor = run(sql, *values)
-        self.spent[self._kind(sql)] += time.perf_counter() - begun
+        self.seconds[self._step(sql)] += time.perf_counter() - begun
         return cursor
 
-    def _kind(self, sql: str) -> str:
+    def _step(self, sql: str) -> str:
         if "rollup" in sql or "fresh" in sql:
             return "rollups"
         return {"commit": "commit", ADD_EVENT: "insert"}.get(sql, "everything else")
 
 
-def measure(home: Path, plan: Plan) -> Part:
+def measure_store_path(home: Path, plan: Plan) -> Part:
     """Store events as dense as the reference workload's on a copy of the full ledger."""
-    with copied(home) as folder, Feed(folder, hasty=False) as feed:
+    with copied(home) as folder, Feed(folder, unsafe=False) as feed:
         density = plan.events * LATE_SHARE / (DAYS_OF_LATE * DAY)
-        spread = rate(feed, plan, seconds=plan.stored / density)
-        burst = rate(feed, plan, seconds=plan.stored / plan.rate)
-        spent = breakdown(feed, plan, seconds=plan.stored / density)
-    per_event = [[step, number(spent[step] * 1e6)] for step in STEPS]
-    most = max(STEPS, key=lambda step: spent[step])
+        spread = store_rate(feed, plan, seconds=plan.stored / density)
+        burst = store_rate(feed, plan, seconds=plan.stored / plan.rate)
+        seconds = store_steps(feed, plan, seconds=plan.stored / density)
+    rows = [[step, number(seconds[step] * 1e6)] for step in STEPS]
+    slowest = max(STEPS, key=lambda step: seconds[step])
     sentences = [
-        f"Batches of {BATCH}, half thin and half fat, `synchronous=full`, on top of "
-        f"{plan.events:,} events. The figure is for events that lie as far apart as the "
-        "reference workload's, so that almost each one touches its own rollup rows; "
-        f"{plan.rate} a second at one time go at {number(burst)} events/s.",
-        f"Most of an event's time goes into {most}. The table is from a second pass with a clock "
-        "around each statement.",
+        f"Batches of {BATCH}, half of them thin events and half fat ones, `synchronous=full`, on "
+        f"top of {plan.events:,} events. The figure is for events as far apart as in the reference "
+        "workload, so that almost every event has its own rollup rows; with events of "
+        f"{plan.rate} a second it is {number(burst)} events/s.",
+        f"The slowest step is {slowest}. The table is from a second pass in which every statement "
+        "is timed.",
     ]
     return Part(
-        [at_least("Store path alone, cost and every rollup", spread, BAR, "events/s")],
-        [Section("Store path", sentences, ["step", "µs per event"], per_event)],
+        [at_least("Store path alone, cost and every rollup", spread, STORE_LIMIT, "events/s")],
+        [Section("Store path", sentences, ["step", "µs per event"], rows)],
     )
 
 
-def rate(feed: Feed, plan: Plan, *, seconds: float) -> float:
-    """Store events that lie within the last `seconds`; gives events a second."""
-    made = records(plan, seconds, seed=int(seconds))
-    with counting("store path", plan.stored) as bar:
+def store_rate(feed: Feed, plan: Plan, *, seconds: float) -> float:
+    """Store the events of the last `seconds`; return the events stored a second."""
+    records = generate(plan, seconds, seed=int(seconds))
+    with progress("store path", plan.stored) as bar:
         begun = time.perf_counter()
-        for some in made:
-            feed.keep(some)
-            bar.update(len(some))
+        for batch in records:
+            feed.store(batch)
+            bar.update(len(batch))
         return plan.stored / (time.perf_counter() - begun)
 
 
-def breakdown(feed: Feed, plan: Plan, *, seconds: float) -> dict[str, float]:
-    """Give the seconds that an event spends in each step."""
-    conn = Clocked(feed.conn)
+def store_steps(feed: Feed, plan: Plan, *, seconds: float) -> dict[str, float]:
+    """Return the seconds that an event takes in each step."""
+    conn = TimedConnection(feed.conn)
     store = Store(conn, feed.proxy_id, feed.salt, Prices({}))  # type: ignore[arg-type]
     last = ProxyRow(feed.conn, feed.proxy_id).last_batch()
-    spent, made = dict.fromkeys(STEPS, 0.0), records(plan, seconds, seed=1)
+    by_step, records = dict.fromkeys(STEPS, 0.0), generate(plan, seconds, seed=1)
     begun = time.perf_counter()
-    for batch_number, some in enumerate(made, start=last + 1):
+    for batch_number, batch in enumerate(records, start=last + 1):
         before = time.perf_counter()
-        parsed = [parse(record) for record in some]
-        spent["parse"] += time.perf_counter() - before
-        store.write(Batch(batch_number, "resp", now(), some), parsed)
-    whole = time.perf_counter() - begun
-    spent |= conn.spent
-    spent["rows, cost, quota headers"] = whole - sum(spent.values())
-    return {step: of_step / plan.stored for step, of_step in spent.items()}
+        parsed = [parse(record) for record in batch]
+        by_step["parse"] += time.perf_counter() - before
+        store.write(Batch(batch_number, "resp", now(), batch), parsed)
+    total = time.perf_counter() - begun
+    by_step |= conn.seconds
+    by_step["rows, cost, quota headers"] = total - sum(by_step.values())
+    return {step: of_step / plan.stored for step, of_step in by_step.items()}
 
 
-def records(plan: Plan, seconds: float, *, seed: int) -> list[list[bytes]]:
-    """Make up the events of the last `seconds`, in batches."""
+def generate(plan: Plan, seconds: float, *, seed: int) -> list[list[bytes]]:
+    """Generate the events of the last `seconds`, in batches."""
     ends_at = time.time()
     moments = list(even(plan.stored, ends_at - seconds, ends_at))
     return list(batches(Workload(seed).payloads(moments), BATCH))
+
+
+def measure_queue(home: Path, plan: Plan) -> Part:
+    """Let the collector empty a full queue of thin events, then one of fat events."""
+    with (
+        proxy_process() as proxy,
+        copied(home, proxy=proxy.name) as folder,
+        closing(Commits(folder)) as commits,
+    ):
+        place = Place(folder, proxy.port, free_port())
+        rates = {
+            kind: queue_rate(proxy, place, commits, kind=kind, count=plan.queued) for kind in KINDS
+        }
+        pushed = proxy.progress().pushed
+        lost = pushed - commits.stored()
+    slowest = min(rates.values())
+    rows = [[kind, number(rate)] for kind, rate in rates.items()]
+    sentences = [
+        f"`python -m ingest` empties a queue of {plan.queued:,} events of each kind, which a fake "
+        "proxy in a process of its own has filled before: pop, spool, parse, store, commit. Timed "
+        "from its first commit to its last.",
+        "In addition to the store path, this has the pop, the spool and the fake proxy, which all "
+        "run on the same machine; a fat event has four times the bytes of a thin one to pop, "
+        "spool, hash and decode, and it has quota headers.",
+    ]
+    return Part(
+        [
+            at_least("From the socket to the commit, with spool", slowest, QUEUE_LIMIT, "events/s"),
+            none_lost(f"Events lost of {pushed:,}", lost),
+        ],
+        [Section("Socket to commit", sentences, ["payload", "events/s"], rows)],
+    )
+
+
+def queue_rate(
+    proxy: ProxyProcess, place: Place, commits: Commits, *, kind: Kind, count: int
+) -> float:
+    """Fill the queue and let the collector empty it; return the events stored a second."""
+    target = proxy.fill(kind, count).pushed
+    with running_process("ingest", place) as collector:
+        seen = commits.follow(lambda stored: stored >= target, collector)
+        end(collector)
+    return per_second(seen)
+
+
+def measure_disk(home: Path, plan: Plan) -> Part:
+    """Measure the file after a checkpoint, and each table and index in it."""
+    size = (home / NAME).stat().st_size
+    sizes = table_sizes(home)
+    rows = [[name, number(each / plan.events)] for name, each in sizes[:LARGEST]]
+    if sizes:
+        rest = sum(each for _, each in sizes[LARGEST:])
+        rows.append([f"{len(sizes) - LARGEST} smaller ones", number(rest / plan.events)])
+    sentences = [f"The file has {number(size / 1e6)} MB for {plan.events:,} events."]
+    return Part(
+        [at_most("Disk, everything included", size / plan.events, DISK_LIMIT, "bytes/event")],
+        [Section("Disk", sentences, ["table or index", "bytes per event"], rows)],
+    )
+
+
+def table_sizes(home: Path) -> list[tuple[str, int]]:
+    """Return the bytes of each table and index, largest first; empty without dbstat."""
+    with closing(open_read_only(home)) as conn:
+        try:
+            return conn.execute(SIZES).fetchall()
+        except sqlite3.OperationalError:
+            # Not every build of SQLite has dbstat.
+            return []

@@ -1,4 +1,4 @@
-"""The reference workload: who uses what, when, and the payloads that say so."""
+"""The reference workload: accounts, clients and models, times, and the payloads of events."""
 
 import hashlib
 import random
@@ -7,14 +7,12 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
-from bench import shapes
-
 Kind = Literal["thin", "fat", "mixed"]
 
 DAY = 86_400
 DAYS, DAYS_OF_LATE, LATE_SHARE = 90, 30, 0.375
 FAILED = 0.01
-# An event is told of when it ends, so neighbours may come in the wrong order.
+# An event is published when it ends, so neighbouring events may arrive in the wrong order.
 DISORDER_SECONDS = 10.0
 FIVE_HOURS, WEEK = 5 * 3600, 7 * DAY
 
@@ -31,20 +29,94 @@ MODELS = [
     *("gemini-2.5-flash-lite", "gemini-2.5-pro", "gemini-3-flash-preview", "gemini-3-pro-preview"),
     *("gemini-3.1-pro-preview", "kimi-k2.5", "kimi-k2.6", "kimi-k2-thinking", "grok-3"),
     *("grok-3-mini", "grok-4.3", "grok-code-fast-1", "deepseek-chat"),
-    # Nobody has a price for these.
+    # Models without a known price.
     *("lumen-large-2", "lumen-small-2", "house-blend-7b", "house-coder-32b"),
 ]
+# A thin event of about 450 bytes, as the proxy wrote it before v7.1: without headers and without
+# the token breakdown.
+THIN = (
+    b'{"timestamp":"%(at)s","latency_ms":%(latency)d,"source":"%(source)s",'
+    b'"auth_index":"%(auth_index)s","tokens":{"input_tokens":%(reported)d,'
+    b'"output_tokens":%(output)d,"reasoning_tokens":%(reasoning)d,"cached_tokens":%(cached)d,'
+    b'"total_tokens":%(total)d},"failed":%(failed)s,%(fail)s"provider":"%(provider)s",'
+    b'"model":"%(model)s","alias":"%(model)s","endpoint":"POST /v1/responses","auth_type":"oauth",'
+    b'"api_key":"%(key)s","request_id":"%(request)08x"}'
+)
+# A fat event of about 1.9 KB, as v7.2.140 writes it.
+FAT = (
+    b'{"timestamp":"%(at)s","latency_ms":%(latency)d,"ttft_ms":%(ttft)d,"source":"%(source)s",'
+    b'"auth_index":"%(auth_index)s","access_token_sha256":"%(digest)s",'
+    b'"client_ip":"127.0.0.1","x_forwarded_for":"","user_agent":"%(agent)s",'
+    b'"tokens":{"input_tokens":%(reported)d,"output_tokens":%(output)d,'
+    b'"reasoning_tokens":%(reasoning)d,"cached_tokens":%(cached)d,"cache_read_tokens":%(cached)d,'
+    b'"cache_read_tokens_present":true,"cache_creation_tokens":0,"total_tokens":%(total)d},'
+    b'"failed":%(failed)s,"generate":true,%(fail)s"response_headers":{%(headers)s},'
+    b'"accounting_version":2,"token_breakdown":{"schema_version":2,"quality":"complete",'
+    b'"total_tokens":%(total)d,"input":{"total_tokens":%(input)d,"uncached_tokens":%(uncached)d,'
+    b'"cache_read_tokens":%(cached)d,"cache_write_tokens":0},"output":{"total_tokens":%(output)d,'
+    b'"non_reasoning_tokens":%(visible)d,"reasoning_tokens":%(reasoning)d},'
+    b'"unclassified_tokens":0},"provider":"%(provider)s","executor_type":"%(executor)s",'
+    b'"model":"%(model)s","alias":"%(model)s","endpoint":"POST /v1/responses",'
+    b'"auth_type":"oauth","api_key":"%(key)s","request_id":"%(request)08x",'
+    b'"reasoning_effort":"%(effort)s","service_tier":"auto","response_service_tier":"default"}'
+)
+CODEX_HEADERS = (
+    b'"Cf-Ray":["%(request)016x-FRA"],"Content-Type":["text/event-stream; charset=utf-8"],'
+    b'"Server":["cloudflare"],"X-Codex-Active-Limit":["premium"],'
+    b'"X-Codex-Credits-Balance":[""],"X-Codex-Credits-Has-Credits":["False"],'
+    b'"X-Codex-Credits-Unlimited":["False"],"X-Codex-Plan-Type":["plus"],'
+    b'"X-Codex-Primary-Over-Secondary-Limit-Percent":["0"],'
+    b'"X-Codex-Primary-Reset-After-Seconds":["%(five_hours_left)d"],'
+    b'"X-Codex-Primary-Reset-At":["%(five_hours_end)d"],'
+    b'"X-Codex-Primary-Used-Percent":["%(used)d"],"X-Codex-Primary-Window-Minutes":["300"],'
+    b'"X-Codex-Secondary-Reset-After-Seconds":["%(week_left)d"],'
+    b'"X-Codex-Secondary-Reset-At":["%(week_end)d"],'
+    b'"X-Codex-Secondary-Used-Percent":["%(used)d"],"X-Codex-Secondary-Window-Minutes":["10080"],'
+    b'"X-Oai-Request-Id":["req_%(request)016x"]'
+)
+CLAUDE_HEADERS = (
+    b'"Anthropic-Ratelimit-Unified-5h-Reset":["%(five_hours_end)d"],'
+    b'"Anthropic-Ratelimit-Unified-5h-Status":["allowed"],'
+    b'"Anthropic-Ratelimit-Unified-5h-Utilization":["0.%(used)02d"],'
+    b'"Anthropic-Ratelimit-Unified-7d-Reset":["%(week_end)d"],'
+    b'"Anthropic-Ratelimit-Unified-7d-Status":["allowed"],'
+    b'"Anthropic-Ratelimit-Unified-7d-Utilization":["0.%(used)02d"],'
+    b'"Anthropic-Ratelimit-Unified-Fallback-Percentage":["0.5"],'
+    b'"Anthropic-Ratelimit-Unified-Overage-Status":["rejected"],'
+    b'"Anthropic-Ratelimit-Unified-Representative-Claim":["five_hour"],'
+    b'"Anthropic-Ratelimit-Unified-Reset":["%(five_hours_end)d"],'
+    b'"Anthropic-Ratelimit-Unified-Status":["allowed"],'
+    b'"Cf-Ray":["%(request)016x-FRA"],"Content-Type":["text/event-stream; charset=utf-8"],'
+    b'"Request-Id":["req_%(request)016x"],"Server":["cloudflare"]'
+)
+OTHER_HEADERS = (
+    b'"Cf-Ray":["%(request)016x-FRA"],"Content-Type":["text/event-stream; charset=utf-8"],'
+    b'"Server":["cloudflare"],"Strict-Transport-Security":["max-age=31536000"],'
+    b'"X-Content-Type-Options":["nosniff"],"X-Ratelimit-Limit-Requests":["500"],'
+    b'"X-Ratelimit-Limit-Tokens":["4000000"],"X-Ratelimit-Remaining-Requests":["%(used)d"],'
+    b'"X-Ratelimit-Remaining-Tokens":["%(week_left)d"],"X-Request-Id":["req_%(request)016x"],'
+    b'"X-Zero-Data-Retention":["false"],"Vary":["accept-encoding"]'
+)
+FAILS = (
+    b'"fail":{"status_code":429,"body":"{\\"error\\":{\\"type\\":\\"usage_limit_reached\\",'
+    b'\\"message\\":\\"The usage limit has been reached\\"}}"},',
+    b'"fail":{"status_code":500,"body":"{\\"error\\":{\\"type\\":\\"server_error\\",'
+    b'\\"message\\":\\"The server had an error\\"}}"},',
+    b'"fail":{"status_code":529,"body":"{\\"error\\":{\\"type\\":\\"overloaded_error\\",'
+    b'\\"message\\":\\"Overloaded\\"}}"},',
+)
+NO_FAIL = b'"fail":{"status_code":200,"body":""},'
 PROVIDERS = ("codex", "codex", "claude", "codex", "kimi", "claude", "codex", "xai")
 EXECUTORS = {"codex": "CodexExecutor", "claude": "ClaudeExecutor", "xai": "XAIExecutor"}
-HEADERS = {"codex": shapes.CODEX_HEADERS, "claude": shapes.CLAUDE_HEADERS}
+HEADERS = {"codex": CODEX_HEADERS, "claude": CLAUDE_HEADERS}
 EFFORTS = (b"low", b"medium", b"high", b"xhigh")
 AGENTS = (b"codex_cli_rs/0.153.4 (Mac OS 15.5.0; arm64)", b"python-httpx/0.28.1", b"curl/8.14.1")
-USES = 20_000
-Fields = dict[bytes, object]
+USAGES = 20_000
+Fields = dict[bytes, bytes | int]
 
 
-class Use(NamedTuple):
-    """What an attempt took: tokens, and ms."""
+class Usage(NamedTuple):
+    """The tokens and times (ms) of an attempt."""
 
     context: int
     cached: int
@@ -54,28 +126,36 @@ class Use(NamedTuple):
     ttft: int
 
 
+class Account(NamedTuple):
+    """The fields that all events of an account share, and the template of its headers."""
+
+    fields: Fields
+    provider: str
+    headers: bytes
+
+
 class Attempt(NamedTuple):
-    """Who used what, when (unix seconds)."""
+    """One attempt; `at` is unix seconds."""
 
     at: float
-    account: Fields
+    account: Account
     model: bytes
     client: bytes
-    use: Use
+    usage: Usage
 
 
 class Workload:
-    """Makes up events; the same seed gives the same ones."""
+    """Generates events; equal seeds give equal events."""
 
     def __init__(self, seed: int = 0) -> None:
         self._rng = random.Random(seed)
         self._accounts = [account(number) for number in range(len(ACCOUNTS))]
         self._models = [name.encode() for name in MODELS]
         self._clients = [name.encode() for name in CLIENTS]
-        self._uses = [self._use() for _ in range(USES)]
+        self._usages = [self._usage() for _ in range(USAGES)]
 
     def payloads(self, moments: Sequence[float], kind: Kind = "mixed") -> list[bytes]:
-        """Give one payload for each moment (unix seconds)."""
+        """Return one payload for each moment (unix seconds)."""
         draw, count = self._rng.choices, len(moments)
         attempts = map(
             Attempt,
@@ -83,62 +163,62 @@ class Workload:
             draw(self._accounts, k=count),
             draw(self._models, k=count),
             draw(self._clients, CLIENT_WEIGHTS, k=count),
-            draw(self._uses, k=count),
+            draw(self._usages, k=count),
         )
         return [self._payload(attempt, kind) for attempt in attempts]
 
     def _payload(self, attempt: Attempt, kind: Kind) -> bytes:
-        at, account, model, client, use = attempt
+        at, account, model, client, usage = attempt
         rng = self._rng
         is_fat = kind == "fat" or (kind == "mixed" and rng.random() < 0.5)
         bits = rng.getrandbits(32)
         failed = rng.random() < FAILED
-        fields: Fields = {**account, b"at": timestamp(at), b"model": model, b"key": client}
+        fields: Fields = {**account.fields, b"at": timestamp(at), b"model": model, b"key": client}
         fields |= {b"request": bits, b"failed": b"true" if failed else b"false"}
-        fields |= numbers(use, account, failed=failed, jitter=1 + bits % 200 / 1000)
-        fields[b"fail"] = shapes.NO_FAIL if is_fat else b""
+        fields |= numbers(usage, account.provider, failed=failed, jitter=1 + bits % 200 / 1000)
+        fields[b"fail"] = NO_FAIL if is_fat else b""
         if failed:
-            fields[b"fail"] = shapes.FAILS[bits % len(shapes.FAILS)]
+            fields[b"fail"] = FAILS[bits % len(FAILS)]
         if not is_fat:
-            return shapes.THIN % fields
+            return THIN % fields
         fields |= {b"effort": EFFORTS[bits % 4], b"agent": AGENTS[bits % 3]}
-        fields[b"headers"] = account[b"template"] % {b"request": bits, **windows(int(at))}
-        return shapes.FAT % fields
+        fields[b"headers"] = account.headers % {b"request": bits, **windows(int(at))}
+        return FAT % fields
 
-    def _use(self) -> Use:
+    def _usage(self) -> Usage:
         rng = self._rng
         context = 200 + int(rng.expovariate(1 / 25_000))
         output = 20 + int(rng.expovariate(1 / 900))
         ttft = int(300 + 900 * rng.lognormvariate(0, 0.6))
         latency = ttft + int(output * rng.uniform(6, 25))
         cached, reasoning = int(context * 0.95 * rng.random()), int(output * 0.7 * rng.random())
-        return Use(context, cached, output, reasoning, latency, ttft)
+        return Usage(context, cached, output, reasoning, latency, ttft)
 
 
-def account(number: int) -> Fields:
-    """Give what the events of an account have in common."""
+def account(number: int) -> Account:
+    """Return the n-th account."""
     provider = PROVIDERS[number % len(PROVIDERS)]
-    return {
+    fields: Fields = {
         b"source": ACCOUNTS[number].encode(),
         b"auth_index": hashlib.sha256(ACCOUNTS[number].encode()).hexdigest()[:16].encode(),
         b"digest": hashlib.sha256(b"token %d" % number).hexdigest().encode(),
         b"provider": provider.encode(),
         b"executor": EXECUTORS.get(provider, "OpenAICompatExecutor").encode(),
-        b"template": HEADERS.get(provider, shapes.OTHER_HEADERS),
     }
+    return Account(fields, provider, HEADERS.get(provider, OTHER_HEADERS))
 
 
-def numbers(use: Use, account: Fields, *, failed: bool, jitter: float) -> Fields:
-    """Give the numbers of an attempt; a failed one has no tokens."""
-    context, cached, output, reasoning, latency, ttft = use
+def numbers(usage: Usage, provider: str, *, failed: bool, jitter: float) -> Fields:
+    """Return the numeric fields of an attempt; a failed one has no tokens."""
+    context, cached, output, reasoning, latency, ttft = usage
     if failed:
         context = cached = output = reasoning = 0
-    # Claude counts as input only what was not read from the cache.
-    given = context - cached if account[b"provider"] == b"claude" else context
+    # Claude counts as input only the tokens that were not read from the cache.
+    reported = context - cached if provider == "claude" else context
     return {
         b"latency": int(latency * jitter),
         b"ttft": int(ttft * jitter),
-        b"given": given,
+        b"reported": reported,
         b"input": context,
         b"uncached": context - cached,
         b"cached": cached,
@@ -150,7 +230,7 @@ def numbers(use: Use, account: Fields, *, failed: bool, jitter: float) -> Fields
 
 
 def windows(at: int) -> Fields:
-    """Give what the quota headers say at a moment: two windows that fill up and reset."""
+    """Return the values of the quota headers at an instant: two windows that fill and reset."""
     five_hours_end, week_end = (at // length * length + length for length in (FIVE_HOURS, WEEK))
     return {
         b"five_hours_end": five_hours_end,
@@ -162,24 +242,24 @@ def windows(at: int) -> Fields:
 
 
 def timestamp(at: float) -> bytes:
-    """Give unix seconds as the proxy writes them."""
+    """Return unix seconds as the proxy writes them."""
     whole = int(at)
     text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole))
     return b"%s.%09dZ" % (text.encode(), int((at - whole) * 1e9))
 
 
 def history(count: int, ends_at: float, seed: int = 0) -> Iterator[float]:
-    """Give the moments of `count` events over 90 days, 37.5 % of them in the last 30."""
+    """Yield the moments of `count` events over 90 days, 37.5 % of them in the last 30."""
     rng = random.Random(seed)
     late = int(count * LATE_SHARE)
     marks = [ends_at - DAYS * DAY, ends_at - DAYS_OF_LATE * DAY, ends_at]
-    for (begun, ended), many in zip(pairwise(marks), (count - late, late), strict=True):
-        step = (ended - begun) / max(many, 1)
-        for number in range(many):
+    for (begun, ended), size in zip(pairwise(marks), (count - late, late), strict=True):
+        step = (ended - begun) / max(size, 1)
+        for number in range(size):
             yield begun + number * step - rng.random() * DISORDER_SECONDS
 
 
 def even(count: int, begins_at: float, ends_at: float) -> Iterator[float]:
-    """Give the moments of `count` events spread evenly between two."""
+    """Return the moments of `count` events, evenly spread between two instants."""
     step = (ends_at - begins_at) / max(count, 1)
     return (begins_at + number * step for number in range(count))

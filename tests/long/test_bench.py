@@ -1,4 +1,4 @@
-"""The benchmark: the workload it makes up, and a tiny run of the whole program."""
+"""The benchmark: its workload, and a tiny run of the whole program."""
 
 import re
 import subprocess
@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from bench import workload
-from bench.figures import at_least, at_most, percentile
 from bench.plan import QUICK, Plan, options
+from bench.report import at_least, at_most, percentile
 from bench.workload import DAY, Workload, even, history
 from ingest.parse import Usage, parse
 from ledger.prices import Prices
@@ -119,7 +119,7 @@ def test_the_command_line_changes_the_plan():
     assert options(["--events", "5", "--grow", "70"]).plan.sizes == [1, 5, 70]
 
 
-def test_figures_know_whether_they_meet_their_bar():
+def test_figures_know_whether_they_meet_their_limit():
     assert at_least("a", 5, 6, "x").met is False
     assert at_most("a", 5, 6, "x").met is True
     assert at_most("a", 5, None, "x").met is None

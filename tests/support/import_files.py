@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 
-from bench import keeper_file
+from bench.importing import insert_keeper_events
 from tests.support.home import ROOT
 
 IMPORTS = ROOT / "tests" / "data" / "imports"
@@ -29,7 +29,7 @@ def write_keeper(file: Path, raws: Iterable[bytes], *, waiting: Iterable[bytes] 
     tables = ("usage_events", "usage_events_archive", "redis_usage_inboxes")
     with closing(sqlite3.connect(file)) as conn:
         conn.executescript(schema_of(KEEPER, *tables))
-        keeper_file.fill(conn, raws)
+        insert_keeper_events(conn, raws)
         conn.executemany(
             "insert into redis_usage_inboxes (source, message_hash, raw_message, status, popped_at)"
             " values ('redis', 'x', ?, 'pending', '2026-11-24')",

@@ -1,7 +1,7 @@
-"""`python -m bench.standin`: the stand-in proxy in a process of its own, told what to do by line.
+"""`python -m bench.fake_proxy`: the fake proxy in a process of its own, controlled by lines.
 
-Lines in: `fill KIND COUNT`, `rate EVENTS_A_SECOND`, `count`. One line out for each, after the port:
-how many events were pushed so far, and how many wait in the queue.
+Lines in: `fill KIND COUNT`, `rate EVENTS_A_SECOND`, `count`. The first line out is the port; then
+each line in is answered by the number of events pushed so far and the number queued.
 """
 
 import signal
@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 
-from bench.feed import batches
+from bench.ledgers import batches
 from bench.processes import KEY
 from bench.workload import Kind, Workload, even
 from demo.fake_proxy import FakeProxy, serving
@@ -19,26 +19,26 @@ TICK_SECONDS = 0.05
 CHUNK = 1_000
 
 
-class Pushing:
+class Pusher:
     """Pushes events: many at once, or at a rate."""
 
     def __init__(self, proxy: FakeProxy) -> None:
         self._proxy = proxy
         self._workload = Workload(seed=time.time_ns())
         self._lock = threading.Lock()
-        self._rate, self._done = 0.0, time.monotonic()
+        self._rate, self._pushed_until = 0.0, time.monotonic()
         self.pushed = 0
 
     def fill(self, kind: Kind, count: int) -> None:
-        """Queue events as a full queue holds them, the oldest almost too old."""
+        """Queue events as a full queue has them, the oldest near the end of its retention."""
         now = time.time()
         for moments in batches(even(count, now - RETENTION * 0.9, now), CHUNK):
             self._push(self._workload.payloads(moments, kind))
 
     def set_rate(self, rate: float) -> None:
-        """Let so many events happen each second from now on; those before are pushed by then."""
+        """Set the events a second from now on; earlier events are all pushed on return."""
         with self._lock:
-            self._rate, self._done = rate, time.monotonic()
+            self._rate, self._pushed_until = rate, time.monotonic()
 
     def stream(self) -> None:
         """Push the events of each passing moment, for ever."""
@@ -48,9 +48,9 @@ class Pushing:
                 self._push_due()
 
     def _push_due(self) -> None:
-        due = int((time.monotonic() - self._done) * self._rate)
+        due = int((time.monotonic() - self._pushed_until) * self._rate)
         if due:
-            self._done += due / self._rate
+            self._pushed_until += due / self._rate
             now = time.time()
             self._push(self._workload.payloads(list(even(due, now - TICK_SECONDS, now))))
 
@@ -59,29 +59,29 @@ class Pushing:
         self.pushed += len(payloads)
 
 
-def obey(pushing: Pushing, line: str) -> None:
-    """Do what a line says."""
+def run(pusher: Pusher, line: str) -> None:
+    """Run the command of a line."""
     match line.split():
         case ["fill", "thin" | "fat" | "mixed" as kind, count]:
-            pushing.fill(kind, int(count))
+            pusher.fill(kind, int(count))
         case ["rate", rate]:
-            pushing.set_rate(float(rate))
+            pusher.set_rate(float(rate))
         case ["count"]:
             pass
         case _:
-            raise SystemExit(f"not understood: {line.strip()}")
+            raise SystemExit(f"unknown command: {line.strip()}")
 
 
 def main() -> None:
-    """Serve until there are no more lines."""
+    """Serve until standard input ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with serving(FakeProxy(key=KEY, retention=RETENTION, keeps_log=False)) as proxy:
-        pushing = Pushing(proxy)
-        threading.Thread(target=pushing.stream, daemon=True).start()
+        pusher = Pusher(proxy)
+        threading.Thread(target=pusher.stream, daemon=True).start()
         print(proxy.port, flush=True)
         for line in sys.stdin:
-            obey(pushing, line)
-            print(pushing.pushed, proxy.queued, flush=True)
+            run(pusher, line)
+            print(pusher.pushed, proxy.queued, flush=True)
 
 
 if __name__ == "__main__":
