@@ -43,7 +43,7 @@ def listed_accounts(conn: sqlite3.Connection, proxies: Iterable[int]) -> dict[in
 
 
 def store_expired(conn: sqlite3.Connection, state: PollState) -> None:
-    """Store that an account's token has expired, which is known without a call."""
+    """Store that an account's token has expired, which takes no call to find out."""
     if state.state != "token_expired":
         with transaction(conn):
             conn.execute(SET_EXPIRED, (state.account_id,))

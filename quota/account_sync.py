@@ -1,4 +1,4 @@
-"""Link credentials to accounts of the ledger, and store what a listing says of each account.
+"""Link credentials to accounts of the ledger, and store the listed values of each account.
 
 Events are stored by credential, so a merge only points credentials to another account. An account
 key made of workspace and person is trusted; where one of them is unknown, the file, or the
@@ -128,7 +128,7 @@ def delete_other_proxies(conn: sqlite3.Connection, proxies: Iterable[int]) -> No
 
 
 def store_listing(conn: sqlite3.Connection, accounts: AccountCredentials, source: str) -> None:
-    """Store what a listing says of its accounts: state, plan, expiry, disabled, cooldown."""
+    """Store the values of listed accounts: state, plan, expiry, disabled, cooldown."""
     with transaction(conn):
         for account_id, listed in accounts.items():
             state = load_account(conn, account_id)["state"]

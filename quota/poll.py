@@ -59,7 +59,7 @@ class Result(NamedTuple):
 
 
 class CredentialSession:
-    """Sends requests with the token of one credential; remembers the wait that was asked for."""
+    """Sends requests with the token of one credential; stores the last `retry-after`."""
 
     def __init__(self, source: Source, listed: ListedCredential) -> None:
         self._source = source

@@ -115,7 +115,7 @@ class RefreshProgress:
     def reply(
         self, request: RefreshRequest, proxy_id: int, obstacles: Mapping[int, str | None]
     ) -> None:
-        """Add the reply of a proxy's poller, for each of its accounts that are asked for."""
+        """Add a poller's reply: why it cannot poll each concerned account, or None if it will."""
         with self.lock:
             progress = self._open.setdefault(request.id, Progress(request.account_id))
             progress.replied.add(proxy_id)
@@ -165,7 +165,7 @@ class RefreshProgress:
         proxies = set(self._accounts)
         if progress.account_id is not None:
             listing = {id_ for id_ in proxies if progress.account_id in self._accounts[id_]}
-            # Where no proxy is known to list an account, one that has not listed its may do so.
+            # Where no proxy lists the account, one that has not listed its accounts yet may do so.
             proxies = listing or proxies - self._listed
         return proxies - self._away
 

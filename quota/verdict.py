@@ -81,7 +81,7 @@ def left_per_hour(window: Window, now: int) -> float | None:
 def is_spent(window: Window, siblings: Sequence[Window]) -> bool:
     """Return whether a window is used up, by its percentage or as its limit's only candidate.
 
-    A limit's reached flag stands on all its windows, so it proves one spent only if it is alone.
+    A limit's reached flag is set on all its windows, so it counts only where there is one.
     """
     if window.used_percent is not None and window.used_percent >= 100:
         return True

@@ -1,7 +1,7 @@
 """Finish the windows of an answer, and name each by its duration, never by its position.
 
 Durations in use as read by openai/codex and the CLIProxyAPI Management Center: 5 hours, a week,
-30 days, a twelfth of a year. Each of them may stand first or second, or be missing.
+30 days, a twelfth of a year. Each of them may be first or second, or missing.
 """
 
 from collections.abc import Iterable
@@ -26,7 +26,7 @@ NOT_STARTED_TOLERANCE_MS = 120_000
 
 def window_name(length: int) -> tuple[str, str]:
     """Return key and label for a length in seconds; lengths within 1 % count as the same."""
-    nearest = min(NAMES, key=lambda known: abs(known - length))
+    nearest = min(NAMES, key=lambda standard: abs(standard - length))
     if abs(nearest - length) * 100 <= nearest:
         return NAMES[nearest]
     if 28 * DAY <= length <= 31 * DAY:

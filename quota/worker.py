@@ -134,7 +134,7 @@ class ProxyPoller:
     def _poll_next(self) -> int:
         """Poll the next account that is due; returns 1, or 0 when there is none."""
         due = [self._accounts.poll_state(a) for a in self._accounts if self._is_due(a)]
-        # An account that keeps failing, perhaps slowly, waits until the others were polled.
+        # An account that fails repeatedly, perhaps slowly, waits until the others were polled.
         due.sort(key=lambda state: (state.consecutive_failures, state.next_attempt_at or 0))
         accounts = (state.account_id for state in due)
         self._locked = next((a for a in accounts if self._locks.acquire(a)), None)

@@ -2,7 +2,7 @@
 
 POST /v1internal:retrieveUserQuotaSummary. Groups of models have their own 5-hour and weekly
 buckets: a group is usable or not, not the account. A bucket without a remaining fraction has
-been seen both spent and untouched. POST /v1internal:loadCodeAssist tells the tier.
+been seen both spent and untouched. POST /v1internal:loadCodeAssist has the tier.
 """
 
 import json

@@ -1,8 +1,8 @@
 """Claude: usage, extra usage, plan and rate-limit headers of api.anthropic.com.
 
 GET /api/oauth/usage as read by Claude Code and CodexBar: there is no flag for "blocked"; a scoped
-limit at 100 % may stand beside a null legacy window. GET /api/oauth/profile as read by Claude
-Code tells the plan.
+limit at 100 % may come with a null legacy window. GET /api/oauth/profile as read by Claude Code
+has the plan.
 
 Headers `anthropic-ratelimit-unified-…` of generation answers as read by CLIProxyAPI: each claim
 (`5h`, `7d`, `7d_oi` …) has a utilization, here a fraction, a reset in unix seconds and a status.
