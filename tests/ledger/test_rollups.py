@@ -12,7 +12,16 @@ from ledger.check import problems
 from ledger.own_prices import Price
 from ledger.prices import Prices
 from ledger.reprice import reprice
-from tests.support.brute import DAY, HOUR, OWN, Ledger, dump, local, summed
+from tests.support.brute import (
+    DAY,
+    HOUR,
+    OWN,
+    Ledger,
+    everything_holds,
+    local,
+    rollup_contents,
+    summed,
+)
 
 NOW = 1_795_500_000_000
 RECENT = (NOW - 48 * HOUR) // HOUR * HOUR
@@ -39,16 +48,6 @@ def told(done: int, whole: int) -> None:
     """Take no notice of progress."""
 
 
-def contents(ledger: Ledger) -> dict[str, list[tuple]]:
-    """Give every rollup's rows."""
-    return {name: dump(ledger.conn, name) for name in rollups.RECENT_GRAINS}
-
-
-def everything_holds(ledger: Ledger) -> bool:
-    """Tell whether the ledger's own check finds nothing, but for its made-up ingest counts."""
-    return not [question for question, problem in problems(ledger.conn) if problem]
-
-
 @given(events=EVENTS, sizes=st.lists(st.integers(1, 20), max_size=5))
 @settings(max_examples=15, deadline=None)
 def test_a_rebuilt_ledger_equals_one_kept_batch_by_batch(events, sizes):
@@ -61,10 +60,10 @@ def test_a_rebuilt_ledger_equals_one_kept_batch_by_batch(events, sizes):
             # Some of each batch comes again: duplicates must add nothing.
             ledger.keep(left[:size] + events[:3], popped_at=NOW)
             left = left[size:]
-        kept = contents(ledger)
+        kept = rollup_contents(ledger)
         rollups.forget(ledger.conn, NOW)
         rollups.catch_up(ledger.conn, told)
-        assert contents(ledger) == kept
+        assert rollup_contents(ledger) == kept
         assert everything_holds(ledger)
 
 
@@ -86,7 +85,7 @@ def test_a_repriced_ledger_equals_one_that_had_those_prices_from_the_start(event
         early.keep(events, popped_at=NOW)
         costs = "select event_hash, cost_microdollars from usage_events order by 1"
         assert late.conn.execute(costs).fetchall() == early.conn.execute(costs).fetchall()
-        assert contents(late) == contents(early)
+        assert rollup_contents(late) == rollup_contents(early)
         assert everything_holds(late)
 
 
@@ -131,12 +130,12 @@ def test_another_time_zone_needs_no_new_rollups(tmp_path):
     events = [event(NOW - n * 7 * HOUR) for n in range(30)]
     with closing(Ledger(tmp_path, "UTC")) as ledger:
         ledger.keep(events)
-        before = contents(ledger)
+        before = rollup_contents(ledger)
     prepare(tmp_path, timezone="Asia/Kathmandu").close()
     with closing(Ledger(tmp_path, "Asia/Kathmandu")) as ledger:
         ledger.set_clock(NOW + 1)
         rows = ledger.ask("days", window="30d")
-        assert contents(ledger) == before
+        assert rollup_contents(ledger) == before
     days = summed(events, lambda e: f"{local(e['at'], 'Asia/Kathmandu'):%Y-%m-%d}")
     assert {row["day"]: row["requests"] for row in rows} == {d: s[0] for d, s in days.items()}
 

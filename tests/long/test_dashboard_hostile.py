@@ -26,7 +26,7 @@ NAMES = {
 
 
 def payload(number: int, name: str, at: float) -> bytes:
-    """Give an event that says a hostile name wherever it can."""
+    """Return an event with a hostile name in every field that takes one."""
     raw = {
         "timestamp": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at)),
         "latency_ms": 1000 + number,
@@ -69,7 +69,7 @@ def site(tmp_path_factory):
 
 
 def lengthen(home: Home) -> None:
-    """Put names of 10,000 characters where the collector, which cuts them, lets none through."""
+    """Write names of 10,000 characters, which the collector would have cut, into the ledger."""
     long = {"known_models": "name", "known_accounts": "label", "known_clients": "label"}
     with closing(sqlite3.connect(home.data / "ledger.db")) as conn, conn:
         for table, column in long.items():
@@ -97,22 +97,22 @@ def test_hostile_names_are_text_and_the_layout_holds(browser, site, size, by):
 
 @pytest.mark.parametrize("place", range(6))
 def test_a_hostile_name_is_a_filter_like_any_other(browser, site, place):
-    known = site.json("/ledger/models.json", _shape="array")
-    # What looks like a secret was given another name when it was stored.
-    assert len(known) > 5
+    models = site.json("/ledger/models.json", _shape="array")
+    # A name that looks like a secret was replaced when it was stored.
+    assert len(models) > 5
     with opened(browser, site) as page:
         page.locator("#table-models tbody button.name").nth(place).click()
         page.wait_for_url("**model=*")
         page.wait_for_function(
             "count => document.querySelector('[data-measure=requests] .value').title === count",
-            arg=str(known[place]["requests"]),
+            arg=str(models[place]["requests"]),
         )
         page.reload()
         ready(page)
         assert page.locator("#table-models tr.selected").count() == 1
         assert page.evaluate("window.ran") is None
         if place:
-            # The address of the longest is too long for a server, and says so.
+            # The address of the longest name is too long for the server, which answers so.
             page.locator("[data-measure=requests] .value").click()
             page.wait_for_selector("table.rows-and-columns")
         assert page.evaluate("window.ran") is None

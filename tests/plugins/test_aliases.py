@@ -18,34 +18,34 @@ from tests.support.quota_ledger import ledger as quota_ledger
 from tests.support.sites import Site
 
 NOW = 1_795_500_000_000
-WHOLE = "sk-test-whole-key-of-a-phone-51c9"
+WHOLE_KEY = "sk-test-whole-key-of-a-phone-51c9"
 LAPTOP = "sk-test-key-of-a-laptop-77aa"
 TABLET = "sk-test-key-of-a-tablet-90fe"
 NAMES = {
     "account_aliases": {"ann@example.com": "Ann Example", "claude:bob@example.com": "Bob, private"},
-    "client_aliases": {"…77aa": "on the road", "...90fe": "on the road", WHOLE: "phone"},
+    "client_aliases": {"…77aa": "on the road", "...90fe": "on the road", WHOLE_KEY: "phone"},
 }
 
 
 def event(account: str, client: str, number: int, provider: str = "codex") -> bytes:
-    """Give an event as the proxy sends it."""
-    made = json.loads((EVENTS / "written-from-source.jsonl").read_bytes().splitlines()[0])
-    made |= {
+    """Return an event as the proxy sends it."""
+    payload = json.loads((EVENTS / "written-from-source.jsonl").read_bytes().splitlines()[0])
+    payload |= {
         "source": f"{account}@example.com",
         "auth_index": f"{account}-{provider}",
         "provider": provider,
         "api_key": client,
         "request_id": f"request-{number}",
     }
-    return json.dumps(made).encode()
+    return json.dumps(payload).encode()
 
 
 def events() -> list[bytes]:
-    """Give nine events: three clients of Ann, one of them also of Bob, who has two accounts."""
+    """Return nine events: three clients of Ann, one of them also of Bob, who has two accounts."""
     uses = [
-        *(("ann", client, "codex") for client in (WHOLE, LAPTOP, TABLET, "")),
+        *(("ann", client, "codex") for client in (WHOLE_KEY, LAPTOP, TABLET, "")),
         *(("bob", LAPTOP, provider) for provider in ("codex", "claude", "claude")),
-        ("eve", WHOLE, "codex"),
+        ("eve", WHOLE_KEY, "codex"),
         ("eve", LAPTOP, "codex"),
     ]
     return [
@@ -65,13 +65,13 @@ def named(home, proxy):
     write(home, NAMES)
     proxy.push(events())
     home.use(proxy)
-    home.said = home.run("ingest", "--once")
+    home.output = home.run("ingest", "--once")
     home.stop_clock()
     return home
 
 
-def shown(home, column: str, view: str = "recent_requests") -> set[str]:
-    """Give the values of a column."""
+def values_of(home, column: str, view: str = "recent_requests") -> set[str]:
+    """Return the distinct values of a column."""
     return {value for (value,) in home.query(f"select distinct {column} from {view}")}
 
 
@@ -81,12 +81,12 @@ CLIENTS = {"phone", "on the road", "(none)"}
 
 def test_the_names_stand_in_every_view_in_place_of_the_labels(named):
     for view in ("recent_requests", "named_credentials", "accounts_by_window"):
-        assert shown(named, "account", view) == ACCOUNTS
+        assert values_of(named, "account", view) == ACCOUNTS
     for view in ("recent_requests", "named_clients", "clients_by_window"):
-        assert shown(named, "client", view) == CLIENTS
+        assert values_of(named, "client", view) == CLIENTS
     labels = {"ann@example.com", "bob@example.com", "eve@example.com"}
-    assert shown(named, "label", "known_accounts") == labels
-    assert shown(named, "label", "known_clients") == {"…51c9", "…77aa", "…90fe"}
+    assert values_of(named, "label", "known_accounts") == labels
+    assert values_of(named, "label", "known_clients") == {"…51c9", "…77aa", "…90fe"}
 
 
 def test_no_view_shows_a_label_that_has_a_name(named):
@@ -95,14 +95,14 @@ def test_no_view_shows_a_label_that_has_a_name(named):
         columns = {name for (name,) in named.query("select name from pragma_table_info(?)", view)}
         for column in columns & {"account", "client", "email"}:
             where = "window in ('30d', 'today')" if "window" in columns else "true"
-            found = named.query(f"select distinct {column} from {view} where {where}")
-            assert not {value for (value,) in found} & {"ann@example.com", "…51c9", "…77aa"}, view
+            rows = named.query(f"select distinct {column} from {view} where {where}")
+            assert not {value for (value,) in rows} & {"ann@example.com", "…51c9", "…77aa"}, view
 
 
 def test_keys_of_one_name_count_together_and_accounts_stay_apart(named):
     site = Site(named)
-    given = {"window": "24h", "_shape": "array"}
-    clients = site.json("/ledger/clients.json", **given)
+    parameters = {"window": "24h", "_shape": "array"}
+    clients = site.json("/ledger/clients.json", **parameters)
     assert {row["client"]: row["requests"] for row in clients} == {
         "phone": 2,
         "on the road": 6,
@@ -110,7 +110,7 @@ def test_keys_of_one_name_count_together_and_accounts_stay_apart(named):
     }
     view = named.query("select client, requests from clients_by_window where window = '24h'")
     assert sorted(view) == sorted((row["client"], row["requests"]) for row in clients)
-    accounts = site.json("/ledger/accounts.json", **given)
+    accounts = site.json("/ledger/accounts.json", **parameters)
     assert sorted((row["account"], row["requests"]) for row in accounts) == [
         ("Ann Example", 4),
         ("Bob, private", 2),
@@ -132,13 +132,13 @@ def test_keys_of_one_name_count_together_and_accounts_stay_apart(named):
 )
 def test_a_filter_takes_all_that_has_the_name(named, filters, expected):
     site = Site(named)
-    given = {**filters, "window": "24h", "_shape": "array"}
+    parameters = {**filters, "window": "24h", "_shape": "array"}
     for query in ("summary", "hours", "days", "models", "series"):
-        rows = site.json(f"/ledger/{query}.json", **given)
+        rows = site.json(f"/ledger/{query}.json", **parameters)
         assert sum(row["requests"] for row in rows) == expected, query
-    assert len(site.json("/ledger/requests.json", **given)) == expected
+    assert len(site.json("/ledger/requests.json", **parameters)) == expected
     lines = httpx.get(
-        f"{site.address}/export/events.jsonl", params=given, trust_env=False, timeout=20
+        f"{site.address}/export/events.jsonl", params=parameters, trust_env=False, timeout=20
     ).text
     assert len(lines.splitlines()) == expected
 
@@ -194,7 +194,7 @@ def test_a_change_is_shown_at_once_and_without_it_the_label_is_back(named):
     eventually(lambda: named.query("select 1 from heartbeats where state = 'working'"))
     write(named, {"account_aliases": {"ann@example.com": "Anna"}})
     named.run("ledger", "init")
-    assert shown(named, "account") == {"Anna", "bob@example.com", "eve@example.com"}
+    assert values_of(named, "account") == {"Anna", "bob@example.com", "eve@example.com"}
     assert {row["client"] for row in site.json("/api/requests")["requests"]} == {
         "…51c9",
         "…77aa",
@@ -203,7 +203,7 @@ def test_a_change_is_shown_at_once_and_without_it_the_label_is_back(named):
     }
     write(named, {})
     named.run("ledger", "init")
-    assert "ann@example.com" in shown(named, "account")
+    assert "ann@example.com" in values_of(named, "account")
     assert named.count("aliases") == 0
     assert server.poll() is None
 
@@ -219,25 +219,25 @@ def test_a_new_account_and_key_have_their_names_from_their_first_event_on(named,
 
 def test_a_whole_key_in_the_settings_is_found_nowhere_else(named, browser):
     site = Site(named)
-    said = [named.said, named.run("ledger", "check"), named.run("ledger", "init")]
-    said.append(named.run("ledger.report", "24h"))
+    outputs = [named.output, named.run("ledger", "check"), named.run("ledger", "init")]
+    outputs.append(named.run("ledger.report", "24h"))
     show = "from ledger import settings; s = settings.load(); print(s, [s], str(s))"
     process = named.start("timeit", "-n1", "-r1", show)
-    said.append(process.communicate(timeout=60)[0])
-    assert "client_aliases='…'" in said[-1]
+    outputs.append(process.communicate(timeout=60)[0])
+    assert "client_aliases='…'" in outputs[-1]
     answers = ["/", "/-/page.json", "/ledger", "/ledger/aliases", "/ledger/named_clients.json"]
-    said += [
+    outputs += [
         httpx.get(f"{site.address}{path}", trust_env=False, timeout=20).text
         for path in (*answers, "/export/named_clients.csv", "/export/events.csv?window=24h")
     ]
     with opened(browser, site) as page:
-        said.append(page.content())
+        outputs.append(page.content())
     site.stop()
-    said.append(site.server.stdout.read())
-    assert [text[:200] for text in said if WHOLE in text] == []
+    outputs.append(site.server.stdout.read())
+    assert [text[:200] for text in outputs if WHOLE_KEY in text] == []
     files = {file: file.read_bytes() for file in named.data.rglob("*") if file.is_file()}
     assert named.data / "ledger.db" in files
-    assert [file for file, content in files.items() if WHOLE.encode() in content] == []
+    assert [file for file, content in files.items() if WHOLE_KEY.encode() in content] == []
     [(name,)] = named.query("select name from aliases where alias = 'phone'")
     assert named.query("select 1 from known_clients where hex(key_hash) = ?", name) == [(1,)]
 
@@ -245,15 +245,15 @@ def test_a_whole_key_in_the_settings_is_found_nowhere_else(named, browser):
 @pytest.mark.parametrize(
     "names",
     [
-        pytest.param({WHOLE: ""}, id="empty"),
-        pytest.param({WHOLE: "two\nlines"}, id="control-character"),
-        pytest.param({WHOLE: "x" * 61}, id="too-long"),
-        pytest.param({WHOLE: " spaced "}, id="space-around"),
-        pytest.param({WHOLE: "\u202eright to left"}, id="direction"),
+        pytest.param({WHOLE_KEY: ""}, id="empty"),
+        pytest.param({WHOLE_KEY: "two\nlines"}, id="control-character"),
+        pytest.param({WHOLE_KEY: "x" * 61}, id="too-long"),
+        pytest.param({WHOLE_KEY: " spaced "}, id="space-around"),
+        pytest.param({WHOLE_KEY: "\u202eright to left"}, id="direction"),
         pytest.param({"": "nobody"}, id="no-label"),
-        pytest.param({WHOLE: 7}, id="number"),
-        pytest.param([WHOLE], id="list"),
-        pytest.param(f'{{"{WHOLE}": "x"', id="broken-json"),
+        pytest.param({WHOLE_KEY: 7}, id="number"),
+        pytest.param([WHOLE_KEY], id="list"),
+        pytest.param(f'{{"{WHOLE_KEY}": "x"', id="broken-json"),
     ],
 )
 @pytest.mark.parametrize("module", [("ledger", "init"), ("ingest", "--once")], ids=lambda m: m[0])
@@ -262,18 +262,18 @@ def test_a_malformed_name_is_refused_without_showing_a_key(home, names, module):
         home.env["LEDGER_CLIENT_ALIASES"] = names
     else:
         write(home, {"client_aliases": names})
-    said = home.run(*module, status=1)
-    assert said.count("\n") == 1
-    assert said.startswith("The setting client_aliases ")
-    assert "malformed" in said
-    assert WHOLE not in said
+    output = home.run(*module, status=1)
+    assert output.count("\n") == 1
+    assert output.startswith("The setting client_aliases ")
+    assert "malformed" in output
+    assert WHOLE_KEY not in output
 
 
 def test_the_environment_names_them_as_json(named):
     named.env["LEDGER_ACCOUNT_ALIASES"] = json.dumps({"eve@example.com": "Eve"})
     for module in (("ledger", "init"), ("ingest", "--once")):
         named.run(*module)
-        assert shown(named, "account") == {"ann@example.com", "bob@example.com", "Eve"}
+        assert values_of(named, "account") == {"ann@example.com", "bob@example.com", "Eve"}
 
 
 def test_quotas_are_told_by_name_and_by_label_again_without_it():
@@ -285,9 +285,10 @@ def test_quotas_are_told_by_name_and_by_label_again_without_it():
             if alias:
                 sql = "insert into aliases values ('account', 'codex:user0@example.com', ?)"
                 conn.execute(sql, (alias,))
-            said = io.StringIO()
-            print_quotas(conn, said)
-            assert [quota["email"] for quota in json.loads(said.getvalue())["quotas"]] == [expected]
+            output = io.StringIO()
+            print_quotas(conn, output)
+            quotas = json.loads(output.getvalue())["quotas"]
+            assert [quota["email"] for quota in quotas] == [expected]
             for view in ("account_verdicts", "quota_window_states", "quota_window_forecasts"):
                 assert conn.execute(f"select account from {view}").fetchall() == [(expected,)], view
 

@@ -57,8 +57,8 @@ RANGES = ["today", "1h", "5h", "24h", "7d"]
 needs_quota = pytest.mark.skipif("quota" not in queries(), reason="there are no quota queries")
 
 
-def hold(row: dict, shape: dict[str, tuple[type, ...]]) -> None:
-    """Hold each field of a row to its name and type; a boolean is no integer."""
+def check_types(row: dict, shape: dict[str, tuple[type, ...]]) -> None:
+    """Assert the name and type of each field of a row; a boolean is no integer."""
     for name, kinds in shape.items():
         assert type(row[name]) in kinds, (name, row[name])
 
@@ -82,22 +82,22 @@ def test_health_names_the_file_without_its_path(site, seeded):
 
 @pytest.mark.parametrize("window", RANGES)
 def test_summary_has_every_field_with_its_type(site, window):
-    found = site.get(f"/api/summary?range={window}").json()
-    assert found["range"] == window
-    hold(found["summary"], SUMMARY)
+    answer = site.get(f"/api/summary?range={window}").json()
+    assert answer["range"] == window
+    check_types(answer["summary"], SUMMARY)
     for name, shape in (("accounts", ACCOUNT), ("models", MODEL), ("hours", HOUR)):
-        for row in found[name]:
-            hold(row, shape)
-    assert len(found["models"]) <= 12
+        for row in answer[name]:
+            check_types(row, shape)
+    assert len(answer["models"]) <= 12
     for name in ("accounts", "models"):
-        tokens = [row["total_tokens"] for row in found[name]]
+        tokens = [row["total_tokens"] for row in answer[name]]
         assert tokens == sorted(tokens, reverse=True)
-    hours = [row["hour"] for row in found["hours"]]
+    hours = [row["hour"] for row in answer["hours"]]
     assert hours == sorted(hours)
     sums = site.get(f"/ledger/summary.json?_shape=array&window={window}").json()[0]
-    assert {name: sums[name] for name in SUMMARY} == found["summary"]
-    assert sum(row["requests"] for row in found["accounts"]) == sums["requests"]
-    assert sum(row["requests"] for row in found["hours"]) == sums["requests"]
+    assert {name: sums[name] for name in SUMMARY} == answer["summary"]
+    assert sum(row["requests"] for row in answer["accounts"]) == sums["requests"]
+    assert sum(row["requests"] for row in answer["hours"]) == sums["requests"]
 
 
 def test_an_unknown_range_is_today(site):
@@ -107,11 +107,11 @@ def test_an_unknown_range_is_today(site):
 
 
 def test_requests_have_every_field_with_its_type_newest_first(site):
-    found = site.get("/api/requests").json()["requests"]
-    assert len(found) == 100
-    for row in found:
-        hold(row, REQUEST)
-    ids = [row["id"] for row in found]
+    answer = site.get("/api/requests").json()["requests"]
+    assert len(answer) == 100
+    for row in answer:
+        check_types(row, REQUEST)
+    ids = [row["id"] for row in answer]
     assert ids == sorted(ids, reverse=True)
 
 
@@ -138,24 +138,24 @@ def test_an_empty_ledger_sums_up_to_zero(tmp_path: Path):
     from ledger.report import as_original
 
     with closing(Ledger(tmp_path, "UTC")) as ledger:
-        found = as_original(sqlite_utils.Database(ledger.conn), "today")
-    assert found["summary"] == dict.fromkeys(found["summary"], 0)
-    assert found["accounts"] == found["models"] == found["hours"] == []
+        answer = as_original(sqlite_utils.Database(ledger.conn), "today")
+    assert answer["summary"] == dict.fromkeys(answer["summary"], 0)
+    assert answer["accounts"] == answer["models"] == answer["hours"] == []
 
 
 @needs_quota
 def test_quotas_have_every_field_and_unknown_is_null(site):
     for row in site.get("/api/quota").json()["quotas"]:
-        hold(row, QUOTA)
+        check_types(row, QUOTA)
 
 
 @needs_quota
-def test_force_leaves_the_worker_a_question_and_waits_for_a_while(site, seeded):
+def test_force_requests_a_refresh_and_waits_for_a_while(site, seeded):
     before = seeded.count("quota_requests")
     answer = site.get("/api/quota?force=1", timeout=15)
     assert answer.status_code == 200
     assert seeded.count("quota_requests") == before + 1
-    # Asked again while the first question is open, it is the same one.
+    # A second request shares the open one.
     assert site.get("/api/quota?force=1", timeout=15).status_code == 200
     assert seeded.count("quota_requests") == before + 1
 

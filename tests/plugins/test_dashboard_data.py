@@ -1,6 +1,5 @@
-"""What the page is given equals the canned queries, whoever asks and however often."""
+"""The page's data equals the canned queries, in every language and for every filter."""
 
-import asyncio
 import json
 import re
 
@@ -8,7 +7,6 @@ import httpx
 import pytest
 
 from ledger.queries import queries
-from plugins.cache import SingleFlight
 from plugins.masking import Mask
 from plugins.page_queries import parse, parts
 from tests.support.home import ROOT
@@ -17,25 +15,27 @@ RANGES = ["today", "1h", "5h", "24h", "7d", "30d"]
 QUOTA = {"usable", "quota", "forecast", "quota_errors"}
 
 
-def page(site, **given: str) -> dict:
-    """Give the sections of the page's data."""
-    answer = site.get("/-/page.json", params={**given, "open": "usable,accounts,models,clients"})
+def page(site, **parameters: str) -> dict:
+    """Return the sections of the page's data."""
+    answer = site.get(
+        "/-/page.json", params={**parameters, "open": "usable,accounts,models,clients"}
+    )
     assert answer.status_code == 200
     return answer.json()["sections"]
 
 
 def rows(section: dict) -> list[dict]:
-    """Give a section's rows by name."""
+    """Return a section's rows by column name."""
     return [dict(zip(section["columns"], row, strict=True)) for row in section["rows"]]
 
 
 def first(seeded, column: str) -> str:
-    """Give one value that requests have in a column."""
+    """Return the first value of a column of the requests."""
     return seeded.query(f"select {column} from recent_requests group by 1 order by 1 limit 1")[0][0]
 
 
 def compare(site, sections: dict) -> None:
-    """Hold every section against its own query's JSON."""
+    """Compare every section with the JSON of its query."""
     for name, section in sections.items():
         if section is not None and name != "facts":
             address = f"/ledger/{section['query']}.json"
@@ -56,8 +56,8 @@ def test_every_part_equals_its_query(site, window):
     "filters", [(), ("account",), ("model",), ("client",), ("model", "client")]
 )
 def test_every_part_equals_its_query_with_filters(site, seeded, by, filters):
-    given = {name: first(seeded, name) for name in filters}
-    compare(site, page(site, range="30d", by=by, **given))
+    values = {name: first(seeded, name) for name in filters}
+    compare(site, page(site, range="30d", by=by, **values))
 
 
 def test_days_are_compared_with_as_many_days_before(site):
@@ -70,14 +70,16 @@ def test_days_are_compared_with_as_many_days_before(site):
 def test_all_that_adds_up_adds_up(site, window):
     for by in ("model", "account"):
         sections = {
-            name: rows(found) for name, found in page(site, range=window, by=by).items() if found
+            name: rows(section)
+            for name, section in page(site, range=window, by=by).items()
+            if section
         }
-        whole = sections["summary"][0]
+        summary = sections["summary"][0]
         for name in ("accounts", "models", "clients", "over_time"):
             for measure in ("requests", "failed", "total_tokens"):
-                found = sum(row[measure] for row in sections[name])
-                assert found == whole[measure], (name, by, measure)
-        assert sum(row["failed"] for row in sections["failure_series"]) == whole["failed"]
+                part = sum(row[measure] for row in sections[name])
+                assert part == summary[measure], (name, by, measure)
+        assert sum(row["failed"] for row in sections["failure_series"]) == summary["failed"]
 
 
 def test_requests_are_filtered_found_and_paged(site, seeded):
@@ -86,12 +88,12 @@ def test_requests_are_filtered_found_and_paged(site, seeded):
     older = rows(page(site, before=str(newest[24]["id"]))["requests"])
     assert older[0]["id"] < newest[24]["id"]
     request_id = seeded.query("select max(request_id) from usage_events")[0][0]
-    found = rows(page(site, request_id=request_id)["requests"])
-    assert {row["request_id"] for row in found} == {request_id}
+    attempts = rows(page(site, request_id=request_id)["requests"])
+    assert {row["request_id"] for row in attempts} == {request_id}
 
 
 @pytest.mark.parametrize(
-    "given",
+    "parameters",
     [
         pytest.param({"range": "forever"}, id="unknown-range"),
         pytest.param({"from": "yesterday"}, id="no-day"),
@@ -99,8 +101,8 @@ def test_requests_are_filtered_found_and_paged(site, seeded):
         pytest.param({"open": "everything"}, id="no-list"),
     ],
 )
-def test_what_is_malformed_counts_as_not_given(given):
-    assert parse(given) == parse({})
+def test_a_malformed_parameter_is_ignored(parameters):
+    assert parse(parameters) == parse({})
 
 
 def test_days_the_wrong_way_round_are_turned():
@@ -109,18 +111,18 @@ def test_days_the_wrong_way_round_are_turned():
 
 
 def test_every_part_names_a_canned_query():
-    spoken = {
+    names = {
         name
-        for given in (
+        for parameters in (
             {},
             {"from": "2026-11-01"},
             {"account": "a"},
             {"model": "m"},
             {"by": "account"},
         )
-        for name, _ in parts(parse(given)).values()
+        for name, _ in parts(parse(parameters)).values()
     }
-    assert {name for name in spoken if "quota" not in name and name != "usable_accounts"} <= set(
+    assert {name for name in names if "quota" not in name and name != "usable_accounts"} <= set(
         queries()
     )
 
@@ -137,46 +139,6 @@ def test_masked_names_reach_neither_the_data_nor_its_addresses(site, seeded):
     assert hidden["summary"]["rows"] == plain["summary"]["rows"]
     assert hidden["summary"]["parameters"] is None
     assert names[0] not in json.dumps(hidden)
-
-
-def test_ten_who_ask_at_once_cost_one():
-    counted = []
-
-    async def compute() -> bytes:
-        counted.append(1)
-        await asyncio.sleep(0.02)
-        return b"answer"
-
-    async def ask() -> None:
-        flights = SingleFlight(0.05)
-        assert (
-            await asyncio.gather(*(flights.get("a", compute) for _ in range(10)))
-            == [b"answer"] * 10
-        )
-        await flights.get("a", compute)
-        assert len(counted) == 1
-        await asyncio.sleep(0.06)
-        await flights.get("a", compute)
-        assert len(counted) == 2
-
-    asyncio.run(ask())
-
-
-def test_an_error_is_not_kept():
-    async def ask() -> None:
-        flights = SingleFlight(60)
-
-        async def fail() -> bytes:
-            raise OSError("gone")
-
-        async def work() -> bytes:
-            return b"back"
-
-        with pytest.raises(OSError, match="gone"):
-            await flights.get("a", fail)
-        assert await flights.get("a", work) == b"back"
-
-    asyncio.run(ask())
 
 
 def test_the_page_may_run_its_own_scripts_alone(site):
@@ -207,11 +169,11 @@ def test_the_charts_script_is_served_from_here(site):
 
 
 def keys(value: object) -> object:
-    """Give the shape of a dictionary of words."""
+    """Return the keys of nested dictionaries."""
     return {key: keys(part) for key, part in value.items()} if isinstance(value, dict) else None
 
 
-def test_both_languages_say_the_same_things():
+def test_both_languages_have_the_same_texts():
     english, chinese = (
         json.loads((ROOT / "plugins" / "text" / f"{name}.json").read_text("utf-8"))
         for name in ("en", "zh")
@@ -231,15 +193,15 @@ def test_every_text_is_used():
     assert set(english) - used == by_name
 
 
-def test_the_language_is_the_browsers_unless_chosen(site):
-    def spoken(**headers: str) -> str:
+def test_the_language_is_the_browsers_unless_the_reader_sets_one(site):
+    def language(**headers: str) -> str:
         return re.search(r'<html lang="([\w-]+)"', site.get("/", headers=headers).text)[1]
 
-    assert spoken(**{"accept-language": "fr, zh-TW;q=0.9, en;q=0.5"}) == "zh-CN"
-    assert spoken(**{"accept-language": "de"}) == "en"
-    assert spoken(**{"accept-language": "en", "cookie": "lang=zh"}) == "zh-CN"
-    chosen = httpx.get(f"{site.base_url}/?lang=zh", trust_env=False, timeout=20)
-    assert "lang=zh" in chosen.headers["set-cookie"]
+    assert language(**{"accept-language": "fr, zh-TW;q=0.9, en;q=0.5"}) == "zh-CN"
+    assert language(**{"accept-language": "de"}) == "en"
+    assert language(**{"accept-language": "en", "cookie": "lang=zh"}) == "zh-CN"
+    answer = httpx.get(f"{site.base_url}/?lang=zh", trust_env=False, timeout=20)
+    assert "lang=zh" in answer.headers["set-cookie"]
 
 
 @pytest.mark.parametrize(
@@ -252,7 +214,7 @@ def test_the_language_is_the_browsers_unless_chosen(site):
         pytest.param({"x-requested-with": "XMLHttpRequest"}, id="another-mark"),
     ],
 )
-def test_only_our_own_page_can_ask_for_quotas(site, seeded, headers):
+def test_only_our_own_page_can_refresh_quotas(site, seeded, headers):
     before = seeded.count("quota_requests")
     assert site.post("/-/refresh-quota", headers=headers).status_code in (403, 405)
     assert seeded.count("quota_requests") == before

@@ -206,7 +206,7 @@ def test_a_server_that_is_away_leaves_the_last_numbers_marked_stale(browser, sit
 
 
 @needs_quota
-def test_accounts_now_equal_their_query_and_can_be_asked_for(browser, site):
+def test_accounts_now_equal_their_query_and_can_be_refreshed(browser, site):
     with opened(browser, site) as page:
         best = site.json("/ledger/usable_accounts.json", _shape="array")[0]
         assert best["account"] in page.locator("#best").inner_text()
@@ -295,10 +295,10 @@ def test_axe_finds_nothing_serious_and_nothing_overflows(browser, site, look, re
     with opened(browser, site, "/?range=7d", **look) as page:
         drawn(page)
         page.locator("#trust summary").click()
-        found = Axe().run(page).response["violations"]
+        violations = Axe().run(page).response["violations"]
         serious = [
             (one["id"], [node["html"][:120] for node in one["nodes"]][:3])
-            for one in found
+            for one in violations
             if one["impact"] in ("serious", "critical")
         ]
         assert serious == []
@@ -311,9 +311,9 @@ def test_a_query_page_is_at_home_and_leads_back(browser, site):
         page.locator("[data-measure=requests] .value").click()
         page.wait_for_selector("h1:has-text('Summary')")
         assert page.locator(".metadata-description").inner_text()
-        found = Axe().run(page, options={"rules": {"color-contrast": {"enabled": True}}})
+        result = Axe().run(page, options={"rules": {"color-contrast": {"enabled": True}}})
         assert not [
-            one["id"] for one in found.response["violations"] if one["impact"] == "critical"
+            one["id"] for one in result.response["violations"] if one["impact"] == "critical"
         ]
         page.locator(".export-links a", has_text="CSV").wait_for()
         page.locator("a.back").click()
@@ -321,16 +321,18 @@ def test_a_query_page_is_at_home_and_leads_back(browser, site):
         page.goto(f"{site.address}/ledger/accounts")
         page.locator(".metadata-description a", has_text="Chart").click()
         page.wait_for_selector(".vega-embed canvas, .vega-embed svg, #vis canvas, #vis svg")
-        # The old Vega of datasette-vega says so; whatever else is said counts.
-        page.seen.errors = [said for said in page.seen.errors if "Vega v3" not in said]
+        # The old Vega of datasette-vega warns about its version; any other error counts.
+        page.seen.errors = [error for error in page.seen.errors if "Vega v3" not in error]
 
 
 def test_the_first_paint_with_data_takes_less_than_a_second(browser, site):
     with opened(browser, site) as page:
         page.reload()
         ready(page)
-        shown = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
-        assert shown < 1000
+        painted = page.evaluate(
+            "performance.getEntriesByName('first-contentful-paint')[0].startTime"
+        )
+        assert painted < 1000
 
 
 @pytest.mark.parametrize(

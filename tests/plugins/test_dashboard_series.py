@@ -17,8 +17,8 @@ MOMENTS = [
 MODELS = [f"model-{n}" for n in range(9)]
 
 
-def made(anchor: int, rng: Random) -> list[dict]:
-    """Make events, most of them near an instant."""
+def random_events(anchor: int, rng: Random) -> list[dict]:
+    """Return random events, most of them near an instant."""
     reach = [HOUR, 6 * HOUR, 2 * DAY, 14 * DAY, 61 * DAY]
     return [
         {
@@ -38,7 +38,7 @@ def made(anchor: int, rng: Random) -> list[dict]:
 
 
 def begins(at: int, step: str, zone: str) -> int:
-    """Give the instant at which the local step of an event begins."""
+    """Return the instant at which the local step of an event begins."""
     if step == "day":
         return midnight(local(at, zone).date(), zone)
     offset = int(local(at, zone).utcoffset().total_seconds() * 1000)
@@ -50,19 +50,19 @@ def counted(events: list[dict], step: str, zone: str) -> Counter:
     return Counter(begins(event["at"], step, zone) for event in events)
 
 
-def asked(rows: list[dict], measure: str = "requests") -> Counter:
+def requests_by_step(rows: list[dict], measure: str = "requests") -> Counter:
     """Count a query's requests by step."""
-    found: Counter = Counter()
+    sums: Counter = Counter()
     for row in rows:
-        found[row["starts_at"]] += row[measure]
-    return found
+        sums[row["starts_at"]] += row[measure]
+    return sums
 
 
 @pytest.fixture(params=MOMENTS)
 def ledger(request, tmp_path):
     """A ledger of random events, its zone and clock."""
     zone, now = request.param
-    events = made(now, Random(zone))
+    events = random_events(now, Random(zone))
     with closing(Ledger(tmp_path, zone, recent_from=(now - 48 * HOUR) // HOUR * HOUR)) as ledger:
         ledger.keep(events)
         ledger.set_clock(now)
@@ -79,23 +79,23 @@ def test_series_equal_brute_force(ledger, window):
         compare(ledger, events, is_recent=start >= now - 48 * HOUR, window=window, proxy=proxy)
 
 
-def compare(ledger, events, *, is_recent, **given):
+def compare(ledger, events, *, is_recent, **parameters):
     """Compare every series of a window, in every step."""
-    kept, _, zone, _ = ledger
+    brute, _, zone, _ = ledger
     failed = [event for event in events if event["failed"]]
-    # Minutes, of which the quarter hours of accounts are made, are kept for two days.
+    # Quarter hours of accounts are sums of minutes, which are kept for two days.
     for step in (*(STEPS if is_recent else ["hour"]), "day"):
         expected = counted(events, step, zone)
         for name in ("series", "model_series", "account_series"):
-            rows = kept.ask(name, **given, step=step)
-            assert asked(rows) == expected, (name, step)
+            rows = brute.ask(name, **parameters, step=step)
+            assert requests_by_step(rows) == expected, (name, step)
             assert all(row["requests"] > 0 for row in rows)
-        failures = kept.ask("failure_series", **given, step=step)
-        assert asked(failures, "failed") == counted(failed, step, zone), step
+        failures = brute.ask("failure_series", **parameters, step=step)
+        assert requests_by_step(failures, "failed") == counted(failed, step, zone), step
 
 
 def test_a_stack_names_the_six_largest_and_all_others_together(ledger):
-    kept, events, zone, now = ledger
+    brute, events, zone, now = ledger
     start, end = span(now, zone, "30d")
     names = {"model_series": ("model", lambda e: e["model"])}
     names["account_series"] = ("account", lambda e: f"{e['account']}@example.com")
@@ -106,27 +106,29 @@ def test_a_stack_names_the_six_largest_and_all_others_together(ledger):
                 if start <= event["at"] < end and proxy in ("", event["proxy"]):
                     tokens[name(event)] += event["input"] + event["output"]
             top = dict(tokens.most_common(6))
-            found: Counter = Counter()
-            for row in kept.ask(query, window="30d", step="day", proxy=proxy):
-                found[row[column]] += row["total_tokens"]
-            assert found == top | {"": sum(tokens.values()) - sum(top.values())}, (query, proxy)
+            sums: Counter = Counter()
+            for row in brute.ask(query, window="30d", step="day", proxy=proxy):
+                sums[row[column]] += row["total_tokens"]
+            assert sums == top | {"": sum(tokens.values()) - sum(top.values())}, (query, proxy)
 
 
 def test_one_accounts_models_equal_brute_force(ledger):
-    kept, events, zone, now = ledger
+    brute, events, zone, now = ledger
     start, end = span(now, zone, "7d")
     mine = [e for e in events if start <= e["at"] < end and e["account"] == "ann"]
-    given = {"window": "7d", "step": "hour", "account": "ann@example.com"}
-    assert asked(kept.ask("model_series", **given)) == counted(mine, "hour", zone)
+    parameters = {"window": "7d", "step": "hour", "account": "ann@example.com"}
+    assert requests_by_step(brute.ask("model_series", **parameters)) == counted(mine, "hour", zone)
     for proxy in ("north", "south"):
         some = [event for event in mine if event["proxy"] == proxy]
         for name in ("model_series", "series"):
-            assert asked(kept.ask(name, **given, proxy=proxy)) == counted(some, "hour", zone)
+            assert requests_by_step(brute.ask(name, **parameters, proxy=proxy)) == counted(
+                some, "hour", zone
+            )
 
 
 @pytest.mark.parametrize("filters", [("model",), ("client",), ("account", "model")])
 def test_filtered_series_equal_brute_force_at_each_proxy(ledger, filters):
-    kept, events, zone, now = ledger
+    brute, events, zone, now = ledger
     start, end = span(now, zone, "30d")
     values = {
         "account": lambda e: f"{e['account']}@example.com",
@@ -134,29 +136,29 @@ def test_filtered_series_equal_brute_force_at_each_proxy(ledger, filters):
         "client": lambda e: f"…{e['client'][-4:]}" if e["client"] else "(none)",
     }
     one = next(event for event in events if start <= event["at"] < end)
-    given = {name: values[name](one) for name in filters}
+    parameters = {name: values[name](one) for name in filters}
     for proxy in ("", "north", "south"):
         left = [
             event
             for event in events
             if start <= event["at"] < end
             and proxy in ("", event["proxy"])
-            and all(values[name](event) == given[name] for name in filters)
+            and all(values[name](event) == parameters[name] for name in filters)
         ]
-        rows = kept.ask("series", window="30d", step="day", proxy=proxy, **given)
-        assert asked(rows) == counted(left, "day", zone), proxy
+        rows = brute.ask("series", window="30d", step="day", proxy=proxy, **parameters)
+        assert requests_by_step(rows) == counted(left, "day", zone), proxy
 
 
 @pytest.mark.parametrize("window", LENGTHS)
 def test_the_window_before_is_as_long_and_ends_where_it_begins(ledger, window):
-    kept, events, zone, now = ledger
+    brute, events, zone, now = ledger
     start, end = span(now, zone, window)
-    [before] = kept.ask("span", **{"from": f"before {window}"})
+    [before] = brute.ask("span", **{"from": f"before {window}"})
     assert before["ends_at"] == start
     slack = HOUR if LENGTHS[window] > DAY else 1
     assert 0 <= (start - before["starts_at"]) - (end - start) < slack
     expected = [event for event in events if before["starts_at"] <= event["at"] < start]
-    for chosen in (
+    for filters in (
         {},
         {"account": "bob@example.com"},
         {"model": "model-1"},
@@ -166,21 +168,21 @@ def test_the_window_before_is_as_long_and_ends_where_it_begins(ledger, window):
         left = [
             event
             for event in expected
-            if chosen.get("account") in (None, f"{event['account']}@example.com")
-            and chosen.get("model") in (None, event["model"])
-            and chosen.get("proxy") in (None, event["proxy"])
+            if filters.get("account") in (None, f"{event['account']}@example.com")
+            and filters.get("model") in (None, event["model"])
+            and filters.get("proxy") in (None, event["proxy"])
         ]
-        [row] = kept.ask("summary", **{"from": f"before {window}"}, **chosen)
+        [row] = brute.ask("summary", **{"from": f"before {window}"}, **filters)
         assert (row["requests"], row["failed"], row["total_tokens"]) == (
             len(left),
             sum(event["failed"] for event in left),
             sum(event["input"] + event["output"] for event in left),
-        ), chosen
+        ), filters
 
 
 def test_before_today_is_yesterday_until_this_time(ledger):
-    kept, _, zone, now = ledger
+    brute, _, zone, now = ledger
     start, _ = span(now, zone, "today")
-    [before] = kept.ask("span", **{"from": "before today"})
+    [before] = brute.ask("span", **{"from": "before today"})
     assert before["starts_at"] == midnight(local(start - 1, zone).date(), zone)
     assert before["ends_at"] - before["starts_at"] == now - start

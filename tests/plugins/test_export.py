@@ -13,8 +13,8 @@ from tests.support.sites import free_port, names_of
 FORMS = ("csv", "jsonl")
 
 
-def answered(address: str) -> httpx.Response | None:
-    """Ask, and give nothing while the server is not up."""
+def answer_of(address: str) -> httpx.Response | None:
+    """Return the answer; None while the server is not up."""
     try:
         return httpx.get(address, trust_env=False, timeout=20)
     except httpx.ConnectError:
@@ -22,7 +22,7 @@ def answered(address: str) -> httpx.Response | None:
 
 
 def read(text: str, form: str) -> list[dict[str, str]]:
-    """Give an export's rows, every value as text and null as nothing."""
+    """Return an export's rows, every value as text and null as empty."""
     if form == "csv":
         return list(csv.DictReader(io.StringIO(text)))
     rows = [json.loads(line) for line in text.splitlines()]
@@ -72,9 +72,9 @@ def test_an_error_shows_no_local_variables_in_the_log(home):
     home.env["LEDGER_DASHBOARD_PORT"] = str(port)
     server = home.start("runtime.serve")
     address = f"http://127.0.0.1:{port}/export/nothing.csv"
-    answer = eventually(lambda: answered(address))
+    answer = eventually(lambda: answer_of(address))
     server.terminate()
-    said, _ = server.communicate(timeout=10)
+    output, _ = server.communicate(timeout=10)
     assert answer.status_code == 404
-    assert "locals" not in said
-    assert "scope" not in said
+    assert "locals" not in output
+    assert "scope" not in output

@@ -18,18 +18,18 @@ HOME = "127.0.0.1:8320"
 
 
 def answer(path: str, *, method: str = "GET", **headers: str) -> tuple[int, str]:
-    """Ask a Datasette behind the guard; give status and text."""
+    """Send a request to a Datasette behind the guard; return status and text."""
 
     async def ask() -> httpx.Response:
         datasette = Datasette(memory=True, plugins_dir=str(ROOT / "plugins"))
         sent = {name.replace("_", "-"): value for name, value in {"host": HOME, **headers}.items()}
-        found = await datasette.client.request(method, path, headers=sent)
+        response = await datasette.client.request(method, path, headers=sent)
         for database in datasette.databases.values():
             database.close()
-        return found
+        return response
 
-    found = asyncio.run(ask())
-    return found.status_code, found.text
+    response = asyncio.run(ask())
+    return response.status_code, response.text
 
 
 @pytest.fixture(autouse=True)

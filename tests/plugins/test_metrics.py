@@ -1,17 +1,14 @@
 """`/metrics` as Prometheus reads it: right, bounded, and never going back."""
 
-import asyncio
 import json
 import random
 import re
-import sqlite3
 import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
-from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -22,7 +19,6 @@ from ledger import connect, retention, rollups
 from ledger.own_prices import Price
 from ledger.prices import Prices
 from ledger.reprice import reprice
-from plugins.cache import StaleWhileRevalidate
 from plugins.metrics import ACCOUNT_SOURCES, FILE_BYTES, GAP_SOURCE, SOURCES, families
 from tests.support import quota_ledger
 from tests.support.brute import DAY, HOUR, NOW, Ledger, payload, random_uses
@@ -41,15 +37,15 @@ Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
 def parsed(text: str) -> Samples:
-    """Give every sample of the text format; no two may be the same series."""
+    """Return every sample of the text format; no series may occur twice."""
     return unique(text_string_to_metric_families(text))
 
 
-def unique(found) -> Samples:
-    """Give every sample of families by its series."""
+def unique(families) -> Samples:
+    """Return every sample of families by its series."""
     samples = [
         ((sample.name, tuple(sorted(sample.labels.items()))), sample.value)
-        for family in found
+        for family in families
         for sample in family.samples
     ]
     assert max(Counter(series for series, _ in samples).values()) == 1
@@ -57,7 +53,7 @@ def unique(found) -> Samples:
 
 
 def scraped(client: httpx.Client) -> Samples:
-    """Scrape once."""
+    """Return the samples of one scrape."""
     answer = client.get("/metrics")
     assert answer.status_code == 200, answer.text
     return parsed(answer.text)
@@ -65,21 +61,21 @@ def scraped(client: httpx.Client) -> Samples:
 
 def total(samples: Samples, name: str, **labels: str) -> float:
     """Add up the series of a name with those labels."""
-    wanted = set(labels.items())
+    required = set(labels.items())
     return sum(
         value
-        for (found, given), value in samples.items()
-        if found == f"cliproxy_ledger_{name}" and wanted <= set(given)
+        for (series, series_labels), value in samples.items()
+        if series == f"cliproxy_ledger_{name}" and required <= set(series_labels)
     )
 
 
 def counters(samples: Samples) -> Samples:
-    """Keep what may never go back."""
+    """Return the samples that may never decrease."""
     return {series: value for series, value in samples.items() if series[0].endswith("_total")}
 
 
 def gone_back(before: Samples, after: Samples) -> list[tuple]:
-    """Name the counters that are less than they were, or are gone."""
+    """Return the counters that have decreased or disappeared."""
     return [
         (series, value, after.get(series))
         for series, value in counters(before).items()
@@ -87,7 +83,7 @@ def gone_back(before: Samples, after: Samples) -> list[tuple]:
     ]
 
 
-def of(conn) -> Samples:
+def samples_of(conn) -> Samples:
     """Read a ledger's samples without a server."""
     return unique(families(conn, ALL_SOURCES))
 
@@ -97,12 +93,12 @@ def test_both_formats_are_what_the_official_parsers_read(site):
     assert plain.headers["content-type"].startswith("text/plain; version=0.0.4")
     assert open_.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
     assert plain.headers["cache-control"] == "no-store"
-    found = unique(openmetrics.text_string_to_metric_families(open_.text))
+    samples = unique(openmetrics.text_string_to_metric_families(open_.text))
     moving = {"cliproxy_ledger_worker_beat_timestamp_seconds"}
     assert {s: v for s, v in parsed(plain.text).items() if s[0] not in moving} == {
-        s: v for s, v in found.items() if s[0] not in moving
+        s: v for s, v in samples.items() if s[0] not in moving
     }
-    assert len(found) > 50
+    assert len(samples) > 50
 
 
 def test_usage_is_what_the_events_add_up_to(seeded, site):
@@ -115,7 +111,7 @@ def test_usage_is_what_the_events_add_up_to(seeded, site):
         "sum(cost_microdollars is null) from usage_events"
     )
     kinds = ("cached", "cache_write", "reasoning", "unclassified", "input", "output")
-    found = [
+    totals = [
         total(samples, "requests_total"),
         total(samples, "failures_total"),
         total(samples, "tokens_total"),
@@ -123,7 +119,7 @@ def test_usage_is_what_the_events_add_up_to(seeded, site):
         total(samples, "cost_dollars"),
         total(samples, "unpriced_requests"),
     ]
-    assert found == pytest.approx(sums)
+    assert totals == pytest.approx(sums)
     by_model = seeded.query("select model, count(*) from recent_requests group by model")
     assert len(by_model) > 3
     for model, requests in by_model:
@@ -163,7 +159,7 @@ def test_gaps_are_counted_and_what_may_be_missing_is_estimated(home, proxy):
     assert total(samples, "events_maybe_missing") == missing
 
 
-def test_the_file_and_the_newest_event_are_told(seeded, site):
+def test_the_file_and_the_newest_event_are_measured(seeded, site):
     samples = scraped(site)
     [(last,)] = seeded.query("select max(occurred_at) from usage_events")
     assert total(samples, "last_event_timestamp_seconds") == last / 1000
@@ -172,15 +168,15 @@ def test_the_file_and_the_newest_event_are_told(seeded, site):
     assert total(samples, "rollups_complete") == 1
 
 
-def test_labels_are_few_and_tell_no_key_and_no_number_of_ours(seeded, site):
+def test_labels_are_few_and_contain_no_key_and_no_id(seeded, site):
     samples = scraped(site)
     assert {name for _, labels in samples for name, _ in labels} <= LABELS
-    told = {value for _, labels in samples for _, value in labels}
+    values = {value for _, labels in samples for _, value in labels}
     hidden = {label for (label,) in seeded.query("select label from known_clients")}
     hidden |= {index for (index,) in seeded.query("select auth_index from credentials")}
     assert hidden
-    assert not told & hidden
-    assert not [value for value in told if "…" in value or value.startswith("sk-")]
+    assert not values & hidden
+    assert not [value for value in values if "…" in value or value.startswith("sk-")]
 
 
 def test_names_are_as_prometheus_wants_them(site):
@@ -192,7 +188,7 @@ def test_names_are_as_prometheus_wants_them(site):
         assert not re.search(r"_(ms|minutes|percent|kb)(_|$)", name)
 
 
-def test_models_beyond_the_first_hundred_are_told_as_one(tmp_path):
+def test_models_beyond_the_first_hundred_are_one_series(tmp_path):
     with closing(Ledger(tmp_path, "UTC")) as ledger:
         ledger.set_clock(NOW)
         before: Samples = {}
@@ -200,7 +196,7 @@ def test_models_beyond_the_first_hundred_are_told_as_one(tmp_path):
             ledger.keep(
                 [{**event, "model": f"own-{n}"} for n, event in enumerate(random_uses(step * 20))]
             )
-            after = of(ledger.conn)
+            after = samples_of(ledger.conn)
             assert gone_back(before, after) == []
             before = after
         named = {dict(labels)["model"] for name, labels in after if name.endswith("requests_total")}
@@ -211,48 +207,48 @@ def test_models_beyond_the_first_hundred_are_told_as_one(tmp_path):
 
 
 def steps(ledger: Ledger, chance: random.Random) -> Iterator[str]:
-    """Do what a ledger goes through, in any order; give what was done."""
+    """Change the ledger in random order; yield the name of each step."""
     conn, now, told = ledger.conn, NOW, lambda done, whole: None
     for number in range(60):
         now += chance.randrange(2 * DAY)
         ledger.set_clock(now)
-        what = chance.choice(["keep", "late", "again", "retain", "prune", "rebuild", "reprice"])
-        if what in ("keep", "late"):
-            days = 2 if what == "keep" else 90
+        action = chance.choice(["keep", "late", "again", "retain", "prune", "rebuild", "reprice"])
+        if action in ("keep", "late"):
+            days = 2 if action == "keep" else 90
             ledger.keep(
                 [{**e, "at": e["at"] + now - NOW} for e in random_uses(9, seed=number, days=days)]
             )
-        elif what == "again":
+        elif action == "again":
             ledger.keep([{**e, "at": e["at"] + now - NOW} for e in random_uses(9, seed=number - 1)])
-        elif what == "retain":
+        elif action == "retain":
             retention.cut(conn, keep_days=chance.randrange(7, 40), now=now)
             while retention.delete_some(conn, most=7):
                 yield "retain some"
-        elif what == "prune":
+        elif action == "prune":
             rollups.prune(conn, now)
-        elif what == "rebuild":
+        elif action == "rebuild":
             rollups.forget(conn, now)
             yield ABSENT
             rollups.catch_up(conn)
         else:
             prices = Prices({"own-*": Price(input=chance.random(), output=1.0)})
             reprice(conn, prices, start=0, end=1 << 62, told=told)
-        yield what
+        yield action
 
 
 @pytest.mark.parametrize("seed", range(6))
 def test_no_counter_goes_back_whatever_a_ledger_goes_through(tmp_path, seed):
     with closing(Ledger(tmp_path, "Asia/Kathmandu")) as ledger:
         ledger.keep(random_uses(40, seed=99))
-        before, done = of(ledger.conn), Counter()
-        for what in steps(ledger, random.Random(seed)):
-            after = of(ledger.conn)
-            done[what] += 1
+        before, done = samples_of(ledger.conn), Counter()
+        for action in steps(ledger, random.Random(seed)):
+            after = samples_of(ledger.conn)
+            done[action] += 1
             usage = total(after, "requests_total")
-            if what == ABSENT and usage == 0:
+            if action == ABSENT and usage == 0:
                 assert total(after, "rollups_complete") == 0
                 after |= {s: v for s, v in counters(before).items() if "records" not in s[0]}
-            assert gone_back(before, after) == [], what
+            assert gone_back(before, after) == [], action
             before = after
         [(stored,)] = ledger.conn.execute("select sum(stored) from ingest_ledger").fetchall()
     assert total(before, "requests_total") == total(before, "records_total", state="stored")
@@ -262,10 +258,10 @@ def test_no_counter_goes_back_whatever_a_ledger_goes_through(tmp_path, seed):
 
 
 def old_events(count: int, seed: int) -> list[bytes]:
-    """Give events of the last 60 days, as the proxy sends them."""
+    """Return events of the last 60 days, as the proxy sends them."""
     now = time.time_ns() // 1_000_000
-    made = random_uses(count, seed=seed)
-    return [payload({**event, "at": event["at"] + now - NOW - HOUR}) for event in made]
+    events = random_uses(count, seed=seed)
+    return [payload({**event, "at": event["at"] + now - NOW - HOUR}) for event in events]
 
 
 def test_no_counter_goes_back_over_restarts_and_a_retention_run(home, proxy):
@@ -299,24 +295,24 @@ def test_accounts_of_one_name_are_one_series_of_the_tightest_limit():
                 conn, account, [quota_ledger.limit(used), quota_ledger.limit(None, "7d")]
             )
         conn.execute("update known_accounts set label = 'same@example.com'")
-        found = of(conn)
+        samples = samples_of(conn)
     where = {"provider": "codex", "account": "same@example.com"}
-    assert total(found, "quota_left_ratio", **where, window="5h") == pytest.approx(0.4)
-    assert not total(found, "quota_left_ratio", window="7d")
-    assert total(found, "quota_reset_timestamp_seconds", window="5h") == (NOW + HOUR) / 1000
+    assert total(samples, "quota_left_ratio", **where, window="5h") == pytest.approx(0.4)
+    assert not total(samples, "quota_left_ratio", window="7d")
+    assert total(samples, "quota_reset_timestamp_seconds", window="5h") == (NOW + HOUR) / 1000
 
 
 def test_accounts_are_counted_as_the_page_counts_them():
     chance = random.Random(4)
     with closing(quota_ledger.ledger(NOW)) as conn:
         for _ in range(60):
-            given = {
+            state = {
                 "state": chance.choice(["ok", "ok", "needs_login", "deactivated", "unavailable"]),
                 "disabled": int(chance.random() < 0.1),
                 "observed_at": NOW - chance.choice([0, 9 * HOUR]),
             }
             provider = chance.choice(["codex", "claude"])
-            account = quota_ledger.add_account(conn, provider, **given)
+            account = quota_ledger.add_account(conn, provider, **state)
             groups = chance.choice([[""], ["a", "b"]])
             windows = [
                 quota_ledger.limit(
@@ -327,7 +323,7 @@ def test_accounts_are_counted_as_the_page_counts_them():
                 for group in groups
             ]
             quota_ledger.add_windows(conn, account, windows)
-        found = of(conn)
+        samples = samples_of(conn)
         verdicts = conn.execute("select provider, usable, reason from account_verdicts").fetchall()
     closed = ("needs_login", "deactivated", "disabled")
     word = {1: "usable", 0: "blocked", None: "unknown"}
@@ -339,7 +335,7 @@ def test_accounts_are_counted_as_the_page_counts_them():
     for provider in ("codex", "claude"):
         for state in (*closed, *word.values()):
             series = (("provider", provider), ("state", state))
-            assert found["cliproxy_ledger_accounts", series] == expected[provider, state]
+            assert samples["cliproxy_ledger_accounts", series] == expected[provider, state]
 
 
 def test_single_accounts_can_be_left_out(home, proxy, all_recorded):
@@ -351,10 +347,10 @@ def test_single_accounts_can_be_left_out(home, proxy, all_recorded):
     with closing(client_of(home)) as client:
         assert total(scraped(client), "quota_left_ratio") > 0
         file = Path(home.env["LEDGER_CONFIG"])
-        whole = file.read_text()
-        file.write_text(whole[:5])
+        settings = file.read_text()
+        file.write_text(settings[:5])
         assert [client.get(page).status_code for page in ("/metrics", "/")] == [200, 200]
-        file.write_text(whole)
+        file.write_text(settings)
     with closing(client_of(home, LEDGER_METRICS_ACCOUNTS="off")) as client:
         text = client.get("/metrics").text
     assert "account=" not in text
@@ -366,8 +362,8 @@ def test_a_password_closes_metrics_and_basic_auth_opens_them(home, proxy):
     from datasette_auth_passwords.utils import hash_password
 
     home.use(proxy)
-    kept = hash_password(PASSWORD)
-    with closing(client_of(home, LEDGER_DASHBOARD_PASSWORD_HASH=kept)) as client:
+    hashed = hash_password(PASSWORD)
+    with closing(client_of(home, LEDGER_DASHBOARD_PASSWORD_HASH=hashed)) as client:
         assert client.get("/metrics").status_code == 401
         assert client.get("/metrics", auth=("ledger", "wrong")).status_code == 401
         assert client.get("/metrics", auth=("ledger", PASSWORD)).status_code == 200
@@ -385,37 +381,6 @@ def test_scrapes_that_come_at_once_are_all_answered(site):
     assert len(requests) == 1
 
 
-def test_what_is_worked_out_beside_is_waited_for_only_at_first_and_when_old(monkeypatch):
-    clock = [1000.0]
-    monkeypatch.setattr("plugins.cache.time", SimpleNamespace(monotonic=lambda: clock[0]))
-
-    async def scenario() -> list[int | None]:
-        cached: StaleWhileRevalidate[int] = StaleWhileRevalidate(fresh_seconds=0, stale_seconds=1.5)
-        asked = 0
-
-        async def compute() -> int:
-            nonlocal asked
-            asked += 1
-            if asked == 3:
-                raise sqlite3.OperationalError("interrupted")
-            return asked
-
-        first = await asyncio.gather(cached.get(compute), cached.get(compute))
-        told = []
-        for calls in (1, 2, 3):
-            while asked < calls:
-                await asyncio.sleep(0.01)
-            # What is told at once is what there is; it is worked out anew afterwards.
-            told.append(await cached.get(compute))
-            assert asked == calls
-        while asked < 4:
-            await asyncio.sleep(0.01)
-        clock[0] += 2
-        return [*first, *told, await cached.get(compute)]
-
-    assert asyncio.run(scenario()) == [1, 1, 1, 2, 2, 5]
-
-
 def test_open_alerts_are_counted_by_rule(tmp_path):
     with closing(Ledger(tmp_path, "UTC")) as ledger:
         ledger.conn.executemany(
@@ -428,30 +393,30 @@ def test_open_alerts_are_counted_by_rule(tmp_path):
                 "ended_at) values ('quota_low', ?, 'warning', '…', 0, 0, ?, ?)",
                 (subject, NOW - 1, ended),
             )
-        found = of(ledger.conn)
-    rules = {dict(labels)["rule"] for name, labels in found if name.endswith("alerts_open")}
+        samples = samples_of(ledger.conn)
+    rules = {dict(labels)["rule"] for name, labels in samples if name.endswith("alerts_open")}
     assert rules == {"quota_low", "gap"}
-    assert total(found, "alerts_open", rule="quota_low") == 2
-    assert total(found, "alerts_open", rule="gap") == 0
+    assert total(samples, "alerts_open", rule="quota_low") == 2
+    assert total(samples, "alerts_open", rule="gap") == 0
 
 
 def expressions(panels: list[dict]) -> Iterator[str]:
-    """Give every expression of a dashboard."""
+    """Return every expression of a dashboard."""
     for panel in panels:
         yield from (target["expr"] for target in panel.get("targets", []))
         yield from expressions(panel.get("panels", []))
 
 
-def told() -> set[str]:
-    """Give the name of every metric, as it is scraped."""
+def metric_names() -> set[str]:
+    """Return the name of every metric, as it is scraped."""
     names = {metric.name for source in ALL_SOURCES for metric in source.metrics}
     return {f"cliproxy_ledger_{name}" for name in names | {FILE_BYTES.name}}
 
 
 def test_the_grafana_dashboard_asks_for_metrics_that_exist_and_for_all_of_them():
-    found = list(expressions(BOARD["panels"]))
-    assert len(found) > 20
-    assert set(NAME.findall(" ".join(found))) == told()
+    texts = list(expressions(BOARD["panels"]))
+    assert len(texts) > 20
+    assert set(NAME.findall(" ".join(texts))) == metric_names()
     [source] = [v for v in BOARD["templating"]["list"] if v["type"] == "datasource"]
     assert source["query"] == "prometheus"
     uids = re.findall(r'"uid": "([^"]*)"', json.dumps({**BOARD, "uid": ""}))

@@ -12,9 +12,8 @@ import pytest
 from demo.traffic import Traffic
 from ledger import prepare
 from ledger.queries import queries
-from tests.ledger.test_rollups import contents, everything_holds
 from tests.support.browsing import card, drawn, number_in, opened, picture
-from tests.support.brute import DAY, HOUR, Ledger
+from tests.support.brute import DAY, HOUR, Ledger, everything_holds, rollup_contents
 from tests.support.home import Home, eventually, set_clock
 from tests.support.quota_ledger import add_account, add_windows, gating_window
 from tests.support.quota_ledger import ledger as quota_ledger
@@ -35,7 +34,7 @@ OLD_LATENCY = """
 
 
 def event(at: int, number: int, proxy: str, **more: object) -> dict:
-    """Give one ordinary event of a proxy."""
+    """Return an ordinary event of a proxy."""
     return {
         "at": at,
         "proxy": proxy,
@@ -52,7 +51,7 @@ def event(at: int, number: int, proxy: str, **more: object) -> dict:
 
 
 def events(*proxies: str) -> list[dict]:
-    """Give sixty events over thirty days, of each proxy in turn."""
+    """Return sixty events over thirty days, of each proxy in turn."""
     return [
         event(NOW - n * 12 * HOUR, n, proxies[n % len(proxies)], failed=n % 7 == 0)
         for n in range(60)
@@ -60,7 +59,7 @@ def events(*proxies: str) -> list[dict]:
 
 
 def made_old(ledger: Ledger) -> None:
-    """Take the proxy out of the histograms, as they were before there was one."""
+    """Remove the proxy from the histograms, as they were in schema 8."""
     model = OLD_LATENCY.replace("latency_rollup", "model_latency_rollup")
     model = model.replace("kind      integer", "model_id integer not null, kind integer", 1)
     model = model.replace("bucket_at, kind", "bucket_at, model_id, kind")
@@ -83,11 +82,11 @@ def test_an_older_ledger_has_its_histograms_by_proxy_after_the_upgrade(tmp_path,
     with closing(Ledger(tmp_path, "UTC", recent_from=NOW // HOUR * HOUR - 48 * HOUR)) as ledger:
         ledger.conn.execute("delete from proxies")
         ledger.keep(events(*proxies))
-        before = contents(ledger)
+        before = rollup_contents(ledger)
         made_old(ledger)
     prepare(tmp_path, timezone="UTC").close()
     with closing(Ledger(tmp_path, "UTC")) as ledger:
-        assert contents(ledger) == before
+        assert rollup_contents(ledger) == before
         assert everything_holds(ledger)
 
 
@@ -130,9 +129,11 @@ def test_every_query_with_a_filter_takes_a_proxy(tmp_path):
             named = set(query.parameters)
             if named & {"account", "model", "client"}:
                 assert "proxy" in named, name
-                given = {"account": "ann@example.com"} if name == "account_latency" else {}
+                parameters = {"account": "ann@example.com"} if name == "account_latency" else {}
                 assert not [
-                    row for row in ledger.ask(name, proxy="nowhere", **given) if row.get("requests")
+                    row
+                    for row in ledger.ask(name, proxy="nowhere", **parameters)
+                    if row.get("requests")
                 ], name
 
 
@@ -150,8 +151,8 @@ def test_requests_failures_and_names_know_the_proxy(tmp_path):
         view = ledger.conn.execute(
             "select proxy, requests from proxies_by_window where window='7d'"
         )
-        asked = ledger.ask("by_proxy", window="7d")
-        assert sorted(view) == sorted((row["proxy"], row["requests"]) for row in asked)
+        rows = ledger.ask("by_proxy", window="7d")
+        assert sorted(view) == sorted((row["proxy"], row["requests"]) for row in rows)
 
 
 def test_accounts_are_listed_with_every_proxy_that_knows_them():
@@ -165,7 +166,7 @@ def test_accounts_are_listed_with_every_proxy_that_knows_them():
         for account_id in (one, both, office):
             add_windows(conn, account_id, [gating_window("5h", 40.0)])
         here, there = "127.0.0.1:8317", "office"
-        known = {one: here, both: f"{here}, {there}", office: there}
+        proxies = {one: here, both: f"{here}, {there}", office: there}
         for name in ("usable_accounts", "quota", "quota_forecast"):
             for proxy, expected in (
                 ("", {one, both, office}),
@@ -178,11 +179,11 @@ def test_accounts_are_listed_with_every_proxy_that_knows_them():
                 names = [column[0] for column in cursor.description]
                 rows = [dict(zip(names, row, strict=True)) for row in cursor]
                 assert {row["account_id"] for row in rows} == expected, (name, proxy)
-                assert all(row["proxy"] == known[row["account_id"]] for row in rows)
+                assert all(row["proxy"] == proxies[row["account_id"]] for row in rows)
 
 
 def a_day(count: int, *, seed: int) -> list[bytes]:
-    """Make the traffic of the last day, such that something failed in it."""
+    """Return the traffic of the last day, with at least one failure."""
     now = time.time()
     days = (
         list(Traffic(seed=number, anchor=now).history(now - 86400, now, count=count))
@@ -210,13 +211,13 @@ def site(tmp_path_factory):
 
 
 def test_the_page_is_filtered_by_proxy_in_every_part(browser, site):
-    whole, office = (
+    all_proxies, office = (
         site.json("/ledger/summary.json", window="24h", _shape="array", proxy=proxy)[0]["requests"]
         for proxy in ("", "office")
     )
-    assert (whole, office) == (550, 150)
+    assert (all_proxies, office) == (550, 150)
     with opened(browser, site, "/?range=24h") as page:
-        assert number_in(card(page, "requests")) == whole
+        assert number_in(card(page, "requests")) == all_proxies
         shown = page.locator("#table-requests tbody tr td:nth-child(2) small")
         assert set(shown.all_inner_texts()) <= {"home", "office"}
         picture(page, "proxies-all")
@@ -242,12 +243,12 @@ def test_the_page_is_filtered_by_proxy_in_every_part(browser, site):
         assert page.locator("#proxy").input_value() == "office"
         picture(page, "proxies-office")
         page.locator("#clear").click()
-        eventually(lambda: number_in(card(page, "requests")) == whole)
+        eventually(lambda: number_in(card(page, "requests")) == all_proxies)
 
 
 def test_each_part_of_the_filtered_page_equals_its_query(site):
-    for given in ({}, {"account": "x@example.com"}, {"model": "gpt-5.5"}, {"by": "account"}):
-        sections = site.json("/-/page.json", range="24h", proxy="office", **given)["sections"]
+    for filters in ({}, {"account": "x@example.com"}, {"model": "gpt-5.5"}, {"by": "account"}):
+        sections = site.json("/-/page.json", range="24h", proxy="office", **filters)["sections"]
         for name, section in sections.items():
             if name in ("state", "usable", "quota", "forecast"):
                 continue
@@ -255,7 +256,7 @@ def test_each_part_of_the_filtered_page_equals_its_query(site):
                 f"/ledger/{section['query']}.json", _shape="array", **section["parameters"]
             )
             shown = [dict(zip(section["columns"], row, strict=True)) for row in section["rows"]]
-            assert shown == rows[: len(shown)], (name, given)
+            assert shown == rows[: len(shown)], (name, filters)
 
 
 @pytest.mark.parametrize(
@@ -282,8 +283,8 @@ def test_a_masked_page_keeps_the_filter(browser, site):
 
 def test_exports_and_reports_know_the_proxy(site):
     address = f"{site.address}/export/events.jsonl"
-    given = {"window": "24h", "proxy": "office"}
-    lines = httpx.get(address, params=given, trust_env=False, timeout=20).text.splitlines()
+    parameters = {"window": "24h", "proxy": "office"}
+    lines = httpx.get(address, params=parameters, trust_env=False, timeout=20).text.splitlines()
     assert len(lines) == 150
     assert {json.loads(line)["proxy"] for line in lines} == {"office"}
     report = site.home.run("ledger.report", "24h", "--by", "proxy", "--format", "json")

@@ -113,10 +113,10 @@ def test_sql_can_only_read(site, seeded, sql):
 
 def test_endless_sql_ends_and_returns_few_rows(site):
     endless = "with recursive n(i) as (select 1 union all select i + 1 from n) select "
-    asked = {"sql": f"{endless} max(i) from n"}
-    assert site.get("/ledger.json", params=asked, timeout=8).status_code == 400
-    many = site.get("/ledger.json", params={"sql": f"{endless} i from n limit 1000000"})
-    assert len(many.json()["rows"]) <= 20_000
+    parameters = {"sql": f"{endless} max(i) from n"}
+    assert site.get("/ledger.json", params=parameters, timeout=8).status_code == 400
+    answer = site.get("/ledger.json", params={"sql": f"{endless} i from n limit 1000000"})
+    assert len(answer.json()["rows"]) <= 20_000
 
 
 def test_huge_parameters_do_no_harm(site):
@@ -167,12 +167,12 @@ def test_the_ledger_cannot_be_downloaded(site):
 
 def test_every_answer_has_the_headers(site):
     for path in ("/", "/ledger", "/ledger/state", "/ledger/state.json", "/missing", "/api/status"):
-        found = site.get(path).headers
-        assert found["x-content-type-options"] == "nosniff", path
-        assert found["x-frame-options"] == "DENY", path
-        assert found["cache-control"] == "no-store", path
-        assert "frame-ancestors 'none'" in found["content-security-policy"], path
-        assert "referrer-policy" in found, path
+        headers = site.get(path).headers
+        assert headers["x-content-type-options"] == "nosniff", path
+        assert headers["x-frame-options"] == "DENY", path
+        assert headers["cache-control"] == "no-store", path
+        assert "frame-ancestors 'none'" in headers["content-security-policy"], path
+        assert "referrer-policy" in headers, path
 
 
 def test_scripts_run_only_from_here_or_by_their_hash(site):
@@ -200,21 +200,21 @@ def test_beyond_this_machine_a_password_is_demanded(home, proxy):
     for host in ("0.0.0.0", "::", "192.0.2.7", "ledger.example"):
         home.env["LEDGER_DASHBOARD_HOST"] = host
         for module in ("runtime.preflight", "runtime.serve"):
-            said = home.run(module, status=1)
-            assert "hash-password" in said
-            assert "dashboard_password_hash" in said
+            output = home.run(module, status=1)
+            assert "hash-password" in output
+            assert "dashboard_password_hash" in output
     home.env["LEDGER_DASHBOARD_PASSWORD_HASH"] = PASSWORD
-    said = home.run("runtime.serve", status=1)
-    assert "malformed" in said
-    assert PASSWORD not in said
+    output = home.run("runtime.serve", status=1)
+    assert "malformed" in output
+    assert PASSWORD not in output
 
 
 def test_with_a_password_nobody_gets_in_without_it(home, proxy):
     from datasette_auth_passwords.utils import hash_password
 
     home.use(proxy)
-    kept = hash_password(PASSWORD)
-    with closing(client_of(home, LEDGER_DASHBOARD_PASSWORD_HASH=kept)) as client:
+    hashed = hash_password(PASSWORD)
+    with closing(client_of(home, LEDGER_DASHBOARD_PASSWORD_HASH=hashed)) as client:
         for path in ("/", "/ledger.json", "/api/summary", "/export/events.csv", "/assets/page.css"):
             assert client.get(path).status_code == 401, path
             assert client.get(path, auth=("ledger", "wrong")).status_code == 401
@@ -228,7 +228,9 @@ def test_with_a_password_nobody_gets_in_without_it(home, proxy):
         form = {"username": "ledger", "password": PASSWORD, "csrftoken": token}
         assert client.post("/-/login", data=form).status_code == 302
         assert client.get("/ledger.json").status_code == 200
-        assert kept not in "".join(client.get(p).text for p in ("/-/metadata.json", "/", "/ledger"))
+        assert hashed not in "".join(
+            client.get(p).text for p in ("/-/metadata.json", "/", "/ledger")
+        )
 
 
 def test_beyond_this_machine_there_is_no_free_sql(home, proxy):

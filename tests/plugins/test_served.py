@@ -79,8 +79,8 @@ def test_filters_take_what_they_name(seeded, site):
             "and occurred_at >= (select starts_at from windows where window = '90d')",
             value[0][0],
         )
-        for found in rows:
-            sums = [sum(row[key] for row in found) for key in ("requests", "total_tokens")]
+        for query_rows in rows:
+            sums = [sum(row[key] for row in query_rows) for key in ("requests", "total_tokens")]
             assert [tuple(sums)] == expected, parameter
 
 

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from ingest.parse import parse
 from ingest.spool import Batch
 from ingest.store import Store
-from ledger import prepare
+from ledger import prepare, rollups
+from ledger.check import problems
 from ledger.keys import load_salt
 from ledger.own_prices import Price
 from ledger.prices import Prices
@@ -209,3 +210,13 @@ def dump(conn: sqlite3.Connection, table: str) -> list[tuple]:
     """Give a table's rows, sorted."""
     with closing(conn.execute(f"select * from {table}")) as cursor:
         return sorted(cursor.fetchall())
+
+
+def rollup_contents(ledger: Ledger) -> dict[str, list[tuple]]:
+    """Return every rollup's rows."""
+    return {name: dump(ledger.conn, name) for name in rollups.RECENT_GRAINS}
+
+
+def everything_holds(ledger: Ledger) -> bool:
+    """Return whether the ledger's own check finds no problem."""
+    return not [question for question, problem in problems(ledger.conn) if problem]
