@@ -35,10 +35,10 @@ def send_tests(urls: list[str]) -> Mapping[int, Result]:
 
 def sentence(number: int, url: str, result: Result) -> str:
     """Return the result of one address, of which only the service is shown."""
-    shown = f"{number + 1}. {service(url)}://…"
+    label = f"{number + 1}. {service(url)}://…"
     if result.error is None:
-        return f"{shown}: sent."
-    return f"{shown}: not sent ({result.error}): {ADVICE.get(result.error, OTHERWISE)}"
+        return f"{label}: sent."
+    return f"{label}: not sent ({result.error}): {ADVICE.get(result.error, OTHERWISE)}"
 
 
 def main() -> None:

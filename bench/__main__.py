@@ -15,10 +15,10 @@ from bench.report import Part
 def main() -> None:
     """Run the benchmark."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("The benchmark was ended."))
-    chosen, begun, conditions = options(), time.monotonic(), report.machine()
+    run, begun, conditions = options(), time.monotonic(), report.machine()
     others_before = report.other_cpu_seconds()
-    part = measure(chosen)
-    parameters = (f"{name} {value:,}" for name, value in asdict(chosen.plan).items())
+    part = measure(run)
+    parameters = (f"{name} {value:,}" for name, value in asdict(run.plan).items())
     seconds = time.monotonic() - begun
     others = (report.other_cpu_seconds() - others_before) / seconds
     conditions |= {
@@ -27,14 +27,14 @@ def main() -> None:
         "used by other programs": f"{others:.2f} cores on average",
     }
     report.print_figures(part.figures)
-    report.write_page(chosen.page, part, conditions)
-    print(f"Written to {os.path.relpath(chosen.page)}")
+    report.write_page(run.page, part, conditions)
+    print(f"Written to {os.path.relpath(run.page)}")
 
 
-def measure(chosen: Options) -> Part:
+def measure(run: Options) -> Part:
     """Build the ledgers and measure everything."""
-    plan = chosen.plan
-    with ledgers(chosen.folder, plan.sizes, keep=chosen.keep) as homes:
+    plan = run.plan
+    with ledgers(run.folder, plan.sizes, keep=run.keep) as homes:
         home = homes[plan.events]
         parts = [
             storing.measure_store_path(home, plan),

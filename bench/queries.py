@@ -159,8 +159,8 @@ def timed(client: Client, requests: list[Request], *, samples: int) -> list[Time
                 spent = milliseconds[request.title]
                 if turn >= ENOUGH and sum(spent) > LONGEST_MS:
                     continue
-                took, status = client.get(request.path(turn))
-                spent.append(took)
+                elapsed, status = client.get(request.path(turn))
+                spent.append(elapsed)
                 refused[request.title] += status != http.client.OK
     return [Times(one, milliseconds[one.title], refused[one.title]) for one in requests]
 

@@ -88,10 +88,10 @@ def time_scrapes(system: Live, count: int) -> list[float]:
     milliseconds = []
     with progress("scrapes", count) as bar:
         for _ in range(count):
-            took, status = system.client.get("/metrics")
+            elapsed, status = system.client.get("/metrics")
             if status != 200:
                 raise SystemExit(f"/metrics answered {status}.")
-            milliseconds.append(took)
+            milliseconds.append(elapsed)
             bar.update()
             time.sleep(BETWEEN_SCRAPES_SECONDS)
     return milliseconds
@@ -195,10 +195,10 @@ def measure_outage(system: Live, plan: Plan) -> Part:
     system.start_collector()
     on_their_way = plan.rate * ON_THEIR_WAY_SECONDS
     commits = system.follow(lambda stored: system.proxy.progress().pushed - stored < on_their_way)
-    took, rate = commits[-1].at - begun, per_second(commits)
+    seconds, rate = commits[-1].at - begun, per_second(commits)
     caught_up = Figure(
         f"Catch-up after {plan.pause} s without collector, {waiting:,} events waiting",
-        f"{number(took)} s from its start, {number(rate)} events/s",
+        f"{number(seconds)} s from its start, {number(rate)} events/s",
     )
     recorded = is_gap_recorded(system, before)
     return Part([caught_up, must_hold("The gap is on record, nothing dropped", recorded)], [])

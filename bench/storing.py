@@ -162,9 +162,9 @@ def queue_rate(
     """Fill the queue and let the collector empty it; return the events stored a second."""
     target = proxy.fill(kind, count).pushed
     with running_process("ingest", place) as collector:
-        seen = commits.follow(lambda stored: stored >= target, collector)
+        followed = commits.follow(lambda stored: stored >= target, collector)
         end(collector)
-    return per_second(seen)
+    return per_second(followed)
 
 
 def measure_disk(home: Path, plan: Plan) -> Part:

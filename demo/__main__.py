@@ -34,8 +34,8 @@ def main() -> None:
 
 def run_all(_options: argparse.Namespace) -> None:
     """Fill the ledger, then become the process manager of proxy, workers and dashboard."""
-    chosen = backfill.ensure_filled()
-    print(f"The dashboard: http://{chosen.dashboard_host}:{chosen.dashboard_port}/", flush=True)
+    settings = backfill.ensure_filled()
+    print(f"The dashboard: http://{settings.dashboard_host}:{settings.dashboard_port}/", flush=True)
     command = [sys.executable, "-m", "runtime.run_all", "demo/Procfile"]
     os.execv(sys.executable, command)
 

@@ -96,7 +96,7 @@ CONTEXT_TOO_LONG = Failure(
     ),
     350,
 )
-# The proxy itself refuses this one, before any upstream is asked.
+# The proxy itself refuses this request and sends nothing upstream.
 UNSUPPORTED_EFFORT = Failure(
     400, 'level "minimal" not supported, valid levels: low, medium, high, xhigh', 0, answered=False
 )

@@ -22,9 +22,9 @@ from demo.fake_proxy import FakeProxy, serving
 from demo.providers import ANSWERS
 from demo.quotas import Quotas
 from demo.traffic import Traffic
-from ledger import connect_read_only, prepare, settings, transaction
+from ledger import connect_read_only, prepare, transaction
 from ledger.file import NAME
-from ledger.settings import ROOT, Settings
+from ledger.settings import ROOT, Settings, load
 from quota.account_sync import link_credentials, store_listing
 from quota.identity import from_listing
 from quota.model import Answer, Reading
@@ -53,17 +53,17 @@ class DemoState(msgspec.Struct):
 def ensure_filled() -> Settings:
     """Fill the demo's ledger unless it is filled already; return its settings."""
     use_demo_environment()
-    chosen = settings.load()
-    require_port(chosen)
-    state = load_state(chosen)
+    settings = load()
+    require_port(settings)
+    state = load_state(settings)
     os.environ["CLIPROXY_PORT"] = str(state.port)
     urls = {name: f"http://127.0.0.1:{state.port}/providers/{name}" for name in PROVIDERS}
     os.environ["LEDGER_PROVIDER_URLS"] = json.dumps(urls)
-    accounts.write_files(chosen.auth_folder, FILES)
+    accounts.write_files(settings.auth_folder, FILES)
     if not state.filled:
-        fill(state, chosen)
-        save_state(chosen, msgspec.structs.replace(state, filled=True))
-    return chosen
+        fill(state, settings)
+        save_state(settings, msgspec.structs.replace(state, filled=True))
+    return settings
 
 
 def use_demo_environment() -> None:
@@ -93,9 +93,9 @@ def refuse_real_ledger(folder: Path) -> None:
             )
 
 
-def load_state(chosen: Settings) -> DemoState:
+def load_state(settings: Settings) -> DemoState:
     """Read the demo's entry, or write one for the 30 days before now; its port is free."""
-    with closing(prepare(chosen.data_folder, timezone=chosen.zone_name)) as conn:
+    with closing(prepare(settings.data_folder, timezone=settings.zone_name)) as conn:
         row = conn.execute("select value from settings where name = 'demo'").fetchone()
     now = float(int(time.time()))
     state = (
@@ -104,15 +104,15 @@ def load_state(chosen: Settings) -> DemoState:
         else DemoState(port=PREFERRED_PORT, start=now - DAYS * 86_400, end=now)
     )
     state.port = free_port(state.port)
-    save_state(chosen, state)
+    save_state(settings, state)
     return state
 
 
-def save_state(chosen: Settings, state: DemoState) -> None:
+def save_state(settings: Settings, state: DemoState) -> None:
     """Write the demo's entry."""
     value = msgspec.json.encode(state).decode()
     with (
-        closing(prepare(chosen.data_folder, timezone=chosen.zone_name)) as conn,
+        closing(prepare(settings.data_folder, timezone=settings.zone_name)) as conn,
         transaction(conn),
     ):
         conn.execute("insert or replace into settings (name, value) values ('demo', ?)", (value,))
@@ -126,7 +126,7 @@ def free_port(preferred: int) -> int:
     raise SystemExit("The fake proxy finds no free port.")
 
 
-def fill(state: DemoState, chosen: Settings) -> None:
+def fill(state: DemoState, settings: Settings) -> None:
     """Send the history through the queue to a real collector, and store the quotas of that time."""
     zone = datetime.now().astimezone().tzinfo or UTC
     traffic = Traffic(seed=SEED, anchor=state.end, zone=zone)
@@ -139,7 +139,7 @@ def fill(state: DemoState, chosen: Settings) -> None:
             drain(proxy, collector, MOST_QUEUED)
             bar.update(len(chunk))
         drain(proxy, collector, 0)
-    with closing(prepare(chosen.data_folder, timezone=chosen.zone_name)) as conn:
+    with closing(prepare(settings.data_folder, timezone=settings.zone_name)) as conn:
         store_quotas(conn, proxy, traffic.quotas, start=state.start, end=state.end)
 
 
@@ -173,12 +173,12 @@ def store_quotas(
     """Store hourly quota answers of every account, as a quota worker would have; unix seconds."""
     by_file = {account.file: account for account in proxy.accounts}
     entries = management.file_entries(proxy.accounts, proxy.counters, since=start)
-    found = [ListedCredential(one, "demo") for one in map(from_listing, entries) if one]
-    members = link_credentials(conn, find(conn, f"127.0.0.1:{proxy.port}"), found)
+    listed = [ListedCredential(one, "demo") for one in map(from_listing, entries) if one]
+    members = link_credentials(conn, find(conn, f"127.0.0.1:{proxy.port}"), listed)
     store_listing(conn, members, "management")
     with transaction(conn):
-        for account_id, of in members.items():
-            account = by_file[of[0].credential.file_name]
+        for account_id, credentials in members.items():
+            account = by_file[credentials[0].credential.file_name]
             if account is not ERIN:
                 for reading in readings(account, quotas, start=start, end=end):
                     at = reading.observed_at

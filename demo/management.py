@@ -135,8 +135,8 @@ def auth_files(proxy: ProxyState, request: Request) -> Reply:
         for field in fields
         if not proxy.has_feature(feature)
     }
-    shown = [{k: v for k, v in entry.items() if k not in too_new} for entry in entries]
-    return reply({"files": shown})
+    files = [{k: v for k, v in entry.items() if k not in too_new} for entry in entries]
+    return reply({"files": files})
 
 
 def api_key_usage(proxy: ProxyState, _request: Request) -> Reply:

@@ -13,9 +13,17 @@ from deploy import health
 from deploy.launchd import Launchd
 from deploy.manager import SERVICES, Manager, place, write
 from deploy.systemd import Systemd
-from ledger import Unavailable, locks, settings
+from ledger import Unavailable, locks
 from ledger.file import make_private
-from ledger.settings import ListedProxy, Settings, config_path, require_key
+from ledger.settings import (
+    ListedProxy,
+    Settings,
+    config_path,
+    load,
+    read,
+    read_environment,
+    require_key,
+)
 from runtime.serve import require_password, require_port
 
 MANAGERS: dict[str, Callable[[], Manager]] = {"systemd": Systemd, "launchd": Launchd}
@@ -26,18 +34,18 @@ LONGEST_SECONDS = 900.0
 
 def install(manager: Manager) -> None:
     """Write the units, start the services, and wait until they work; again is an upgrade."""
-    refuse_environment(sorted(settings.read_environment()))
-    chosen = settings.load()
-    refuse_environment([f"the key of {proxy.name}" for proxy in proxies_by_variable(chosen)])
-    require_key(chosen)
-    require_password(chosen)
+    refuse_environment(sorted(read_environment()))
+    settings = load()
+    refuse_environment([f"the key of {proxy.name}" for proxy in proxies_by_variable(settings)])
+    require_key(settings)
+    require_password(settings)
     unavailable = manager.unavailable()
     running = {} if unavailable else process_ids(manager)
-    refuse_others(chosen.data_folder, {str(process) for process in running.values()})
+    refuse_others(settings.data_folder, {str(process) for process in running.values()})
     if "web" not in running:
-        require_port(chosen)
-    files = manager.files(place(chosen, Path(sys.prefix) / "bin" / "python"))
-    create_folder(chosen.data_folder)
+        require_port(settings)
+    files = manager.files(place(settings, Path(sys.prefix) / "bin" / "python"))
+    create_folder(settings.data_folder)
     if unavailable is None:
         manager.stop()
     for file, content in files.items():
@@ -48,12 +56,12 @@ def install(manager: Manager) -> None:
             f"{unavailable} Start the services where it can be: {manager.start_command()}"
         )
     manager.start()
-    report(manager, chosen)
+    report(manager, settings)
 
 
 def uninstall(manager: Manager) -> None:
     """Stop the services and remove the installed files; the data stays."""
-    data = settings.read().data_folder
+    data = read().data_folder
     files, unavailable = manager.installed(), manager.unavailable()
     if not files:
         print(f"No services are installed with {manager.name}.")
@@ -73,12 +81,12 @@ def uninstall(manager: Manager) -> None:
 
 def status(manager: Manager) -> None:
     """Print the state of each service; the status is 1 unless all are healthy."""
-    chosen = settings.load()
+    settings = load()
     if unavailable := manager.unavailable():
         raise SystemExit(unavailable)
-    problems = {service: problem(manager, chosen, service) for service in SERVICES}
+    problems = {service: problem(manager, settings, service) for service in SERVICES}
     for service, sentence in problems.items():
-        print(sentence or running_sentence(manager, chosen, service))
+        print(sentence or running_sentence(manager, settings, service))
     if any(problems.values()):
         raise SystemExit(1)
 
@@ -92,9 +100,9 @@ def refuse_environment(names: list[str]) -> None:
         )
 
 
-def proxies_by_variable(chosen: Settings) -> list[ListedProxy]:
+def proxies_by_variable(settings: Settings) -> list[ListedProxy]:
     """Return the proxies whose key is in an environment variable."""
-    return [proxy for proxy in chosen.proxies if proxy.management_key_variable]
+    return [proxy for proxy in settings.proxies if proxy.management_key_variable]
 
 
 def refuse_others(folder: Path, own: set[str]) -> None:
@@ -115,21 +123,21 @@ def create_folder(folder: Path) -> None:
         raise SystemExit(f"{folder}: {error}.") from error
 
 
-def report(manager: Manager, chosen: Settings) -> None:
+def report(manager: Manager, settings: Settings) -> None:
     """Wait until every service works, and print their states, the address and the logs."""
-    waiting = wait_until_healthy(manager, chosen)
+    waiting = wait_until_healthy(manager, settings)
     for service in SERVICES:
-        print(problem(manager, chosen, service) or running_sentence(manager, chosen, service))
-    for line in locations(manager, chosen):
+        print(problem(manager, settings, service) or running_sentence(manager, settings, service))
+    for line in locations(manager, settings):
         print(line)
     if waiting:
         raise SystemExit(f"Not everything runs yet: look at the log of {', '.join(waiting)}.")
 
 
-def wait_until_healthy(manager: Manager, chosen: Settings) -> list[str]:
+def wait_until_healthy(manager: Manager, settings: Settings) -> list[str]:
     """Wait for the services; return those that still have a problem after the time allowed."""
     begun, is_noted = time.monotonic(), False
-    while waiting := [name for name in SERVICES if problem(manager, chosen, name)]:
+    while waiting := [name for name in SERVICES if problem(manager, settings, name)]:
         passed = time.monotonic() - begun
         is_down = len(process_ids(manager)) < len(SERVICES)
         if passed > (START_SECONDS if is_down else LONGEST_SECONDS):
@@ -147,38 +155,38 @@ def process_ids(manager: Manager) -> dict[str, int]:
     return {service: process for service, process in by_service.items() if process}
 
 
-def problem(manager: Manager, chosen: Settings, service: str) -> str | None:
+def problem(manager: Manager, settings: Settings, service: str) -> str | None:
     """Return a sentence on why a service does not work; None when it does."""
     process = manager.process_id(service)
     if process is None:
         return f"{service} does not run."
-    if sentence := health.problem(chosen, service):
+    if sentence := health.problem(settings, service):
         return sentence
-    state = None if service == "web" else health.state(chosen.data_folder, service)
+    state = None if service == "web" else health.state(settings.data_folder, service)
     # The report may be of an earlier process.
     return f"{service} has not reported yet." if state and state.pid != process else None
 
 
-def running_sentence(manager: Manager, chosen: Settings, service: str) -> str:
+def running_sentence(manager: Manager, settings: Settings, service: str) -> str:
     """Return a sentence on what a running service does."""
     process = manager.process_id(service)
     if service == "web":
-        return f"web runs (process {process}) and answers at {address(chosen)}"
-    state = health.state(chosen.data_folder, service)
+        return f"web runs (process {process}) and answers at {address(settings)}"
+    state = health.state(settings.data_folder, service)
     if state is None:
         return service
     return f"{service} runs (process {process}): {state.detail or state.state}"
 
 
-def address(chosen: Settings) -> str:
+def address(settings: Settings) -> str:
     """Return the address of the dashboard for this machine."""
-    host = health.local_address(chosen.dashboard_host)
-    return f"http://{f'[{host}]' if ':' in host else host}:{chosen.dashboard_port}/"
+    host = health.local_address(settings.dashboard_host)
+    return f"http://{f'[{host}]' if ':' in host else host}:{settings.dashboard_port}/"
 
 
-def locations(manager: Manager, chosen: Settings) -> Iterator[str]:
+def locations(manager: Manager, settings: Settings) -> Iterator[str]:
     """Yield sentences on where data, settings and logs are."""
-    yield f"The data is in {chosen.data_folder}; the settings are in {config_path()}."
+    yield f"The data is in {settings.data_folder}; the settings are in {config_path()}."
     yield "The logs:"
     for service in SERVICES:
         yield f"  {manager.log_command(service)}"

@@ -1,4 +1,4 @@
-"""What is worth an alert is told once, in one message, whatever happens to the receiver."""
+"""An alert is sent once, in one message, whatever happens to the receiver."""
 
 import os
 from functools import partial
@@ -23,17 +23,17 @@ INFO, WARNING, FAILURE, SUCCESS = "info", "warning", "failure", "success"
 @pytest.fixture
 def receiver():
     """A webhook."""
-    with receiving() as found:
-        yield found
+    with receiving() as receiver:
+        yield receiver
 
 
 @pytest.fixture
 def watch_of(tmp_path):
-    """Make workers on one ledger, at noon."""
+    """Create workers on one ledger, at noon."""
     made = []
 
-    def make(*receivers, **chosen):
-        made.append(watch := Watch(tmp_path / "data", *receivers, **chosen))
+    def make(*receivers, **settings):
+        made.append(watch := Watch(tmp_path / "data", *receivers, **settings))
         watch.conn.execute("insert into proxies (name) values ('127.0.0.1:8317')")
         watch.set_clock(NOON)
         return watch
@@ -44,24 +44,24 @@ def watch_of(tmp_path):
 
 
 def log_out(watch: Watch, count: int = 1) -> list[int]:
-    """Add accounts that need a login; gives their numbers."""
+    """Add accounts that need a login; return their ids."""
     return [add_account(watch.conn, state="needs_login") for _ in range(count)]
 
 
 def log_in(watch: Watch, *numbers: int) -> None:
-    """Let accounts be readable again."""
+    """Make accounts readable again."""
     for number in numbers:
         watch.conn.execute("update quota_accounts set state = 'ok' where account_id = ?", (number,))
 
 
 def log_out_again(watch: Watch, *numbers: int) -> None:
-    """Let accounts need a login once more."""
+    """Make accounts need a login again."""
     sql = "update quota_accounts set state = 'needs_login' where account_id = ?"
     watch.conn.executemany(sql, [(number,) for number in numbers])
 
 
 def stop_collector(watch: Watch, beat_at: int) -> None:
-    """Let a collector have been stopped at an instant, which is severe."""
+    """Make a collector stopped since an instant; that is severe."""
     watch.conn.execute(
         "insert or replace into heartbeats (worker, role, pid, started_at, beat_at, state) "
         "values ('ingest', 'ingest', 1, ?, ?, 'stopped')",
@@ -70,7 +70,7 @@ def stop_collector(watch: Watch, beat_at: int) -> None:
 
 
 def alert(*sentences: str, kind: str = WARNING) -> tuple[str, str, str]:
-    """Give a message about one alert or several."""
+    """Return a message about one alert or several."""
     if len(sentences) == 1:
         return "cliproxy-ledger: alert", sentences[0], kind
     lines = "\n".join(f"- {sentence}" for sentence in sentences)
@@ -80,7 +80,7 @@ def alert(*sentences: str, kind: str = WARNING) -> tuple[str, str, str]:
 FIRST = f"user0@example.com {ADVICE}"
 
 
-def test_an_episode_is_told_once_and_the_next_one_again(watch_of, receiver):
+def test_an_episode_is_sent_once_and_the_next_one_again(watch_of, receiver):
     watch = watch_of(receiver)
     (number,) = log_out(watch)
     watch.work()
@@ -95,11 +95,11 @@ def test_an_episode_is_told_once_and_the_next_one_again(watch_of, receiver):
     log_out_again(watch, number)
     watch.work()
     assert receiver.taken() == [alert(FIRST)]
-    told = watch.rows("select state, told, waiting from alert_episodes order by id")
-    assert told == [("over", 1, 0), ("open", 1, 0)]
+    episodes = watch.rows("select state, told, waiting from alert_episodes order by id")
+    assert episodes == [("over", 1, 0), ("open", 1, 0)]
 
 
-def test_a_value_that_dances_is_one_episode(watch_of, receiver):
+def test_a_fluctuating_value_is_one_episode(watch_of, receiver):
     watch = watch_of(receiver)
     (number,) = log_out(watch)
     watch.work()
@@ -127,7 +127,7 @@ def test_many_at_once_are_one_message_with_ten_lines(watch_of, receiver):
     assert watch.rows("select count(*) from alert_episodes where told = 1") == [(23,)]
 
 
-def test_the_end_of_what_is_severe_is_told(watch_of, receiver):
+def test_the_end_of_a_severe_alert_is_sent(watch_of, receiver):
     watch = watch_of(receiver)
     stop_collector(watch, NOON - HOUR)
     watch.work()
@@ -140,7 +140,7 @@ def test_the_end_of_what_is_severe_is_told(watch_of, receiver):
     assert receiver.taken() == [("cliproxy-ledger: over", over, SUCCESS)]
 
 
-def test_without_addresses_everything_is_remembered_and_nothing_waits(watch_of):
+def test_without_addresses_episodes_are_stored_and_nothing_waits(watch_of):
     watch = watch_of()
     log_out(watch, 2)
     watch.work()
@@ -148,7 +148,7 @@ def test_without_addresses_everything_is_remembered_and_nothing_waits(watch_of):
     assert watch.job.remark() is None
 
 
-def test_a_new_receiver_is_not_told_of_old_alerts(watch_of, receiver):
+def test_a_new_receiver_does_not_get_old_alerts(watch_of, receiver):
     watch = watch_of()
     log_out(watch)
     watch.work()
@@ -160,17 +160,17 @@ def test_a_new_receiver_is_not_told_of_old_alerts(watch_of, receiver):
     assert receiver.taken() == [alert(f"user1@example.com {ADVICE}")]
 
 
-def test_a_receiver_that_is_away_is_told_everything_once_when_it_is_back(watch_of, receiver):
+def test_a_receiver_that_was_down_gets_everything_once_when_it_is_back(watch_of, receiver):
     watch = watch_of(receiver)
     receiver.stop()
     (number,) = log_out(watch)
     stop_collector(watch, NOON - HOUR)
     watch.work()
     watch.pass_by(45 * MINUTE)
-    said = "cannot send to json (not reached), "
-    assert watch.job.remark().startswith(said)
+    note = "cannot send to json (not reached), "
+    assert watch.job.remark().startswith(note)
     failures = watch.rows("select failures, last_error from alert_receivers")[0]
-    # Less and less often, up to every quarter of an hour.
+    # After increasing pauses, up to a quarter of an hour.
     assert failures == (7, "not reached")
     log_in(watch, number)
     ended = watch.now + 5 * MINUTE
@@ -186,7 +186,7 @@ def test_a_receiver_that_is_away_is_told_everything_once_when_it_is_back(watch_o
     assert watch.job.remark() is None
 
 
-def test_one_receiver_that_is_away_does_not_keep_the_other_waiting(watch_of, receiver):
+def test_one_receiver_that_is_down_does_not_delay_the_other(watch_of, receiver):
     with receiving() as other:
         watch = watch_of(receiver, other)
         other.status = 503
@@ -202,7 +202,7 @@ def test_one_receiver_that_is_away_does_not_keep_the_other_waiting(watch_of, rec
         assert errors == [("json", 0, None)] * 2
 
 
-def test_a_receiver_that_was_taken_out_is_waited_for_no_longer(watch_of, receiver):
+def test_nothing_waits_for_a_removed_receiver(watch_of, receiver):
     watch = watch_of(receiver)
     receiver.status = 500
     log_out(watch)
@@ -213,7 +213,7 @@ def test_a_receiver_that_was_taken_out_is_waited_for_no_longer(watch_of, receive
     assert watch.job.remark() is None
 
 
-def test_what_waits_for_a_mistyped_address_goes_to_the_right_one(watch_of, receiver):
+def test_alerts_for_a_mistyped_address_go_to_the_right_one(watch_of, receiver):
     watch = watch_of(receiver)
     receiver.status = 404
     log_out(watch)
@@ -230,7 +230,7 @@ def test_what_waits_for_a_mistyped_address_goes_to_the_right_one(watch_of, recei
 
 # Services of apprise that are not used here import it.
 @pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
-def test_what_is_too_long_for_a_service_is_cut_off(watch_of, receiver, monkeypatch):
+def test_a_message_too_long_for_its_service_is_cut_off(watch_of, receiver, monkeypatch):
     monkeypatch.setattr(NotifyJSON, "body_maxlen", 100)
     message = Message(1, receiver.url, "cliproxy-ledger: alert", "It holds. " * 50, "warning")
     with capturing() as captured:
@@ -240,7 +240,7 @@ def test_what_is_too_long_for_a_service_is_cut_off(watch_of, receiver, monkeypat
     assert len(body) <= 100
 
 
-def test_an_alert_that_waits_is_told_as_it_is_by_then(watch_of, receiver):
+def test_a_waiting_alert_is_sent_in_its_latest_wording(watch_of, receiver):
     watch = watch_of(receiver, budgets=[])
     receiver.stop()
     begin_gap = "insert into gaps (proxy_id, started_at, cause) values (1, ?, 'proxy away')"
@@ -255,7 +255,7 @@ def test_an_alert_that_waits_is_told_as_it_is_by_then(watch_of, receiver):
     watch.pass_by(HOUR, step=HOUR)
     assert receiver.taken() == [alert(f"{text} Events from before 11:30 may be lost.")]
     watch.pass_by(HOUR)
-    # What was told stays as it was told.
+    # A sent sentence stays as it was sent.
     assert watch.rows("select sentence from alerts") == [
         (f"{text} Events from before 11:30 may be lost.",)
     ]
@@ -264,7 +264,7 @@ def test_an_alert_that_waits_is_told_as_it_is_by_then(watch_of, receiver):
 MIDNIGHT = NOON + 12 * HOUR
 
 
-def test_quiet_hours_hold_back_what_is_not_severe_until_they_end(watch_of, receiver):
+def test_quiet_hours_hold_back_alerts_that_are_not_severe(watch_of, receiver):
     watch = watch_of(receiver, quiet_hours="23:00-07:00")
     watch.work(MIDNIGHT)
     stays, ends = log_out(watch, 2)
@@ -281,7 +281,7 @@ def test_quiet_hours_hold_back_what_is_not_severe_until_they_end(watch_of, recei
     assert receiver.taken() == []
     watch.pass_by(10 * MINUTE)
     over = f"Over since {watch.exactly(away)}. It was: {severe}"
-    # The other one was over by then: it is in the history alone.
+    # The other one had ended by then: it is only in the history.
     assert receiver.taken() == [("cliproxy-ledger: alert", f"- {FIRST}\n- {over}", WARNING)]
     states = watch.rows("select subject, state, told from alert_episodes order by id")
     assert sorted(states) == [
@@ -293,7 +293,7 @@ def test_quiet_hours_hold_back_what_is_not_severe_until_they_end(watch_of, recei
     assert receiver.taken() == []
 
 
-def test_what_is_away_when_quiet_hours_end_is_not_told_unless_it_comes_back(watch_of, receiver):
+def test_a_condition_gone_at_the_end_of_quiet_hours_is_sent_only_if_it_returns(watch_of, receiver):
     watch = watch_of(receiver, quiet_hours="13:00-14:00")
     watch.work(NOON + 70 * MINUTE)
     goes, returns = log_out(watch, 2)
@@ -309,7 +309,7 @@ def test_what_is_away_when_quiet_hours_end_is_not_told_unless_it_comes_back(watc
     assert watch.rows("select state, told from alert_episodes") == [("over", 0), ("open", 1)]
 
 
-def test_in_quiet_hours_nobody_is_told_late_either(watch_of, receiver):
+def test_a_late_alert_is_not_sent_in_quiet_hours(watch_of, receiver):
     watch = watch_of(receiver, quiet_hours="13:00-14:00")
     receiver.status = 500
     log_out(watch)
@@ -322,7 +322,7 @@ def test_in_quiet_hours_nobody_is_told_late_either(watch_of, receiver):
     assert receiver.taken() == [alert(FIRST)]
 
 
-def test_a_rule_that_was_switched_off_is_over_without_a_word(watch_of, receiver):
+def test_the_episodes_of_a_disabled_rule_end_without_a_message(watch_of, receiver):
     watch = watch_of(receiver)
     stop_collector(watch, NOON - HOUR)
     watch.work()
@@ -333,7 +333,7 @@ def test_a_rule_that_was_switched_off_is_over_without_a_word(watch_of, receiver)
     assert watch.rows("select state, ended_at from alert_episodes") == [("over", NOON)]
 
 
-def test_what_waits_of_a_rule_that_was_switched_off_is_not_told(watch_of, receiver):
+def test_waiting_alerts_of_a_disabled_rule_are_not_sent(watch_of, receiver):
     watch = watch_of(receiver)
     receiver.status = 500
     stop_collector(watch, NOON - HOUR)
@@ -440,9 +440,7 @@ def test_broken_custom_rules_are_a_sentence_and_keep_their_alerts(
     assert watch.job.remark() is None
 
 
-def test_the_first_start_on_an_old_ledger_tells_what_is_true_now_and_nothing_that_is_past(
-    watch_of, receiver
-):
+def test_the_first_start_on_an_old_ledger_sends_only_present_conditions(watch_of, receiver):
     watch = watch_of(receiver)
     watch.conn.execute("delete from settings where name = 'alerts_from'")
     insert = partial(
@@ -468,9 +466,7 @@ def test_the_first_start_on_an_old_ledger_tells_what_is_true_now_and_nothing_tha
     assert body.endswith("nothing was collected from 13:00 until 14:00 (proxy away).")
 
 
-def test_after_a_start_or_a_sleep_of_the_machine_others_have_time_to_say_how_they_are(
-    watch_of, receiver
-):
+def test_after_a_start_or_a_sleep_the_other_workers_have_time_to_report(watch_of, receiver):
     watch = watch_of(receiver)
     watch.job._parts = watch.job._parts._replace(calm_ms=30_000)
     stop_collector(watch, NOON - HOUR)
@@ -480,7 +476,7 @@ def test_after_a_start_or_a_sleep_of_the_machine_others_have_time_to_say_how_the
     watch.conn.execute("update heartbeats set beat_at = ?, state = 'working'", (NOON + 11_000,))
     watch.work(NOON + 31_000)
     assert receiver.taken() == []
-    # The lid is closed for a night; the collector is the second to wake.
+    # The machine sleeps for a night; the collector wakes after the alerts worker.
     watch.work(NOON + 8 * HOUR)
     watch.conn.execute("update heartbeats set beat_at = ?", (NOON + 8 * HOUR + 5_000,))
     watch.work(NOON + 8 * HOUR + 10_000)
@@ -502,7 +498,7 @@ def test_no_address_is_in_the_ledger(watch_of, receiver):
         assert TOKEN.encode() not in file.read_bytes(), file.name
 
 
-def test_a_receiver_without_an_answer_is_given_up_on_for_now(watch_of, receiver):
+def test_a_receiver_without_an_answer_counts_as_failed(watch_of, receiver):
     watch = watch_of(receiver)
     receiver.may_answer.clear()
     log_out(watch)
@@ -512,6 +508,6 @@ def test_a_receiver_without_an_answer_is_given_up_on_for_now(watch_of, receiver)
     watch.work()
     receiver.may_answer.set()
     assert watch.rows("select failures, last_error from alert_receivers") == [(1, "no answer")]
-    # It had it all the same: this is the one message that can come twice.
+    # The receiver had the message: only such a message can arrive twice.
     watch.pass_by(20 * MINUTE)
     assert receiver.taken() == [alert(FIRST)] * 2

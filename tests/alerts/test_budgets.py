@@ -45,21 +45,21 @@ MOMENTS = [
 
 
 def budgets() -> list[Budget]:
-    """Give a budget of every kind."""
-    found = []
+    """Return a budget of every kind."""
+    budgets = []
     for per in ("day", "week", "month"):
         for unit in ("tokens", "dollars"):
-            found.append(Budget(per=per, **{unit: 1000.0}))
-            found += [
+            budgets.append(Budget(per=per, **{unit: 1000.0}))
+            budgets += [
                 Budget(per=per, account=f"{name}@example.com", **{unit: 1000.0})
                 for name in NAMES["account"]
             ]
-            found += [Budget(per=per, client=SHOWN[name], **{unit: 1000.0}) for name in SHOWN]
-    return found
+            budgets += [Budget(per=per, client=SHOWN[name], **{unit: 1000.0}) for name in SHOWN]
+    return budgets
 
 
 def period(per: str, today: date) -> tuple[date, date]:
-    """Give the first and last day of the running day, week or month."""
+    """Return the first and last day of the current day, week or month."""
     if per == "day":
         return today, today
     if per == "week":
@@ -70,9 +70,9 @@ def period(per: str, today: date) -> tuple[date, date]:
 
 
 def spent(budget: Budget, events: list[dict], zone: str, today: date) -> float:
-    """Add up raw events."""
+    """Return the sum over raw events."""
     first, last = period(budget.per, today)
-    found = [
+    counted = [
         event
         for event in events
         if first <= local(event["at"], zone).date() <= last
@@ -80,12 +80,12 @@ def spent(budget: Budget, events: list[dict], zone: str, today: date) -> float:
         and budget.client in ("", SHOWN[event["client"]])
     ]
     if budget.tokens:
-        return sum(event["input"] + event["output"] for event in found)
-    return sum(map(cost, found)) / 1e6
+        return sum(event["input"] + event["output"] for event in counted)
+    return sum(map(cost, counted)) / 1e6
 
 
 def events(anchor: int):
-    """Make events around a midnight, many of them on a boundary of a quarter hour or a day."""
+    """Return a strategy for events around a midnight, many at a boundary of a bucket or a day."""
     near = st.integers(-3 * HOUR, 30 * HOUR)
     far = st.integers(-45 * DAY, 40 * DAY)
     quarter = st.integers(-300, 300).map(lambda n: n * 15 * MINUTE)
@@ -116,24 +116,24 @@ def test_every_budget_equals_brute_force(zone, day):
             ledger.keep(made[::2])
             ledger.keep(made[1::2])
             ledger.set_clock(now)
-            wanted = budgets()
-            write_settings(ledger.conn, effective_rules({}), wanted, now)
+            configured = budgets()
+            write_settings(ledger.conn, effective_rules({}), configured, now)
             sql = "select budget, spent, from_day, to_day, state from budget_states"
-            found = {row[0]: row[1:] for row in ledger.conn.execute(sql)}
-            seen = {event["account"] for event in made}, {event["client"] for event in made}
-            for budget in wanted:
+            spent_by = {row[0]: row[1:] for row in ledger.conn.execute(sql)}
+            names_in_use = {event["account"] for event in made}, {event["client"] for event in made}
+            for budget in configured:
                 first, last = map(str, period(budget.per, today))
                 amount = spent(budget, made, zone, today)
-                row = found[budget.title]
+                row = spent_by[budget.title]
                 assert row[:3] == (pytest.approx(amount, abs=1e-9), first, last), budget.title
-                known = not (budget.account or budget.client) or (
-                    budget.account.partition("@")[0] in seen[0]
+                is_known = not (budget.account or budget.client) or (
+                    budget.account.partition("@")[0] in names_in_use[0]
                     or budget.client == "(none)"
-                    or budget.client in {SHOWN[name] for name in seen[1]}
+                    or budget.client in {SHOWN[name] for name in names_in_use[1]}
                 )
                 percent = amount / (budget.tokens or budget.dollars) * 100
                 state = "spent" if percent >= 100 else "near" if percent >= 80 else "ok"
-                assert row[3] == (state if known else "unknown name"), budget.title
+                assert row[3] == (state if is_known else "unknown name"), budget.title
 
     holds()
 
@@ -154,12 +154,12 @@ def test_a_budget_of_a_name_counts_every_key_and_account_that_bears_it(tmp_path)
             sql, [("account", "ann@example.com"), ("account", "bob@example.com")]
         )
         ledger.conn.executemany(sql, [("client", "…pha1"), ("client", "…ta22")])
-        wanted = [
+        configured = [
             Budget(per="day", tokens=11, account="ours", name="a"),
             Budget(per="day", tokens=22, client="ours", name="c"),
             Budget(per="day", tokens=1, account="ann@example.com", name="gone"),
         ]
-        write_settings(ledger.conn, effective_rules({}), wanted, now)
+        write_settings(ledger.conn, effective_rules({}), configured, now)
         sql = "select budget, spent, percent, state from budget_states order by budget"
         assert ledger.conn.execute(sql).fetchall() == [
             ("a", 11, 100.0, "spent"),

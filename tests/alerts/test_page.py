@@ -26,7 +26,7 @@ BUDGETS = [
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """A dashboard over an hour of made-up traffic, with nothing that is worth an alert."""
+    """A dashboard over an hour of made-up traffic, without any alert."""
     home = Home(tmp_path_factory.mktemp("alerts"))
     home.env["LEDGER_CONFIG"] = str(home.data.parent / "config.json")
     with serving(FakeProxy(key=KEY, retention=3600, keeps_log=False)) as proxy:
@@ -38,11 +38,11 @@ def site(tmp_path_factory):
     home.end()
 
 
-def look(site: Site, **chosen) -> None:
-    """Let the alerts worker look once, with such settings."""
+def check(site: Site, **settings) -> None:
+    """Run one check of the alerts worker with these settings."""
     rules = {"collector": False, "unpriced": False, "failures": False, "gap": False}
     config = site.home.data.parent / "config.json"
-    config.write_text(json.dumps({"alert_rules": rules, **chosen}))
+    config.write_text(json.dumps({"alert_rules": rules, **settings}))
     site.home.run("alerts", "--once")
 
 
@@ -52,8 +52,8 @@ def change(site: Site, sql: str, *parameters: object) -> None:
         conn.execute(sql, parameters)
 
 
-def test_where_all_is_well_there_is_nothing_to_see(browser, site):
-    look(site)
+def test_without_alerts_the_section_is_hidden(browser, site):
+    check(site)
     with opened(browser, site) as page:
         assert page.locator("#alerts").is_hidden()
 
@@ -61,7 +61,7 @@ def test_where_all_is_well_there_is_nothing_to_see(browser, site):
 def test_alerts_and_budgets_are_shown_and_lead_to_their_queries(browser, site):
     with closing(sqlite3.connect(site.home.data / "ledger.db", timeout=10)) as conn, conn:
         first = add_account(conn, state="needs_login")
-    look(site, budgets=BUDGETS)
+    check(site, budgets=BUDGETS)
     label = site.home.query("select label from known_accounts where id = ?", first)[0][0]
     with opened(browser, site) as page:
         assert page.locator("#alerts-title").inner_text() == "Alerts and budgets"
@@ -80,8 +80,8 @@ def test_alerts_and_budgets_are_shown_and_lead_to_their_queries(browser, site):
         for link in page.locator("#alerts .links a").all():
             answer = httpx.get(link.evaluate("one => one.href"), trust_env=False, timeout=20)
             assert answer.status_code == 200
-        found = Axe().run(page, context="#alerts")
-        assert found.violations_count == 0, found.generate_report()
+        violations = Axe().run(page, context="#alerts")
+        assert violations.violations_count == 0, violations.generate_report()
         picture(page, "alerts")
     with opened(browser, site, "/?mask=1") as page:
         assert label not in page.locator("#alerts").inner_text()
@@ -93,7 +93,7 @@ def test_alerts_and_budgets_are_shown_and_lead_to_their_queries(browser, site):
         picture(page, "alerts-zh")
 
 
-def test_what_is_over_stays_for_a_while(browser, site):
+def test_an_ended_alert_stays_for_a_while(browser, site):
     change(
         site, "update alerts set ended_at = ? where severity = 'severe'", int(time.time() * 1000)
     )
@@ -114,7 +114,7 @@ def test_a_page_of_many_alerts_stays_short(browser, site):
     with closing(sqlite3.connect(site.home.data / "ledger.db", timeout=10)) as conn, conn:
         for _ in range(12):
             add_account(conn, state="needs_login")
-    look(site)
+    check(site)
     with opened(browser, site) as page:
         # The server keeps an answer for a second.
         page.locator("#every").select_option("5")

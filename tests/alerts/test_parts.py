@@ -1,4 +1,4 @@
-"""The pure parts of the alerts worker: what has changed, when it is quiet, what a message says."""
+"""The pure parts of the alerts worker: changes, quiet hours, the text of a message."""
 
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -15,13 +15,13 @@ NOTHING = Changes([], [], [], [], [])
 
 
 def condition(subject: str = "a", sentence: str = "It holds.") -> Condition:
-    """Give a condition."""
+    """Return a condition."""
     return Condition("rule", subject, "warning", sentence, 1, 2, tells_over=False)
 
 
-def episode(subject: str = "a", *, clear_since: int | None = None, told: bool = True) -> Episode:
-    """Give what is remembered of one."""
-    return Episode(7, "rule", subject, "It holds.", False, clear_since, told)
+def episode(subject: str = "a", *, clear_since: int | None = None, sent: bool = True) -> Episode:
+    """Return an open episode."""
+    return Episode(7, "rule", subject, "It holds.", False, clear_since, sent)
 
 
 @pytest.mark.parametrize(
@@ -31,13 +31,13 @@ def episode(subject: str = "a", *, clear_since: int | None = None, told: bool = 
         pytest.param([condition()], [], NOTHING._replace(begun=[condition()]), id="begun"),
         pytest.param([condition()], [episode()], NOTHING, id="still"),
         pytest.param(
-            [condition(sentence="Worse.")], [episode()], NOTHING, id="what-was-told-stays"
+            [condition(sentence="Worse.")], [episode()], NOTHING, id="a-sent-sentence-stays"
         ),
         pytest.param(
             [condition(sentence="Worse.")],
-            [episode(told=False)],
+            [episode(sent=False)],
             NOTHING._replace(reworded=[(7, condition(sentence="Worse."))]),
-            id="what-was-not-told-is-reworded",
+            id="an-unsent-sentence-is-reworded",
         ),
         pytest.param([], [episode()], NOTHING._replace(cleared=[7]), id="away"),
         pytest.param([], [episode(clear_since=AT - CLEAR_MS + 1)], NOTHING, id="away-for-a-moment"),
@@ -61,7 +61,7 @@ def episode(subject: str = "a", *, clear_since: int | None = None, told: bool = 
         ),
     ],
 )
-def test_what_has_changed(conditions, episodes, expected):
+def test_changes(conditions, episodes, expected):
     assert compare(conditions, episodes, AT) == expected
 
 
@@ -92,7 +92,7 @@ def test_quiet_hours_are_local(span, zone, now, ends):
 
 
 def due(number: int, *, severity: str = "warning", over: str = "", begun: bool = True) -> DueAlert:
-    """Give an alert to tell of."""
+    """Return an alert that is due."""
     parts = (*(["begin"] if begun else []), *(["over"] if over else []))
     return DueAlert(number, parts, severity, f"Alert {number}.", over or None)
 

@@ -1,4 +1,4 @@
-"""Every rule, on ledgers that real workers wrote: told once, over, told again."""
+"""Every rule, on ledgers that real workers wrote: sent once, ended, sent again."""
 
 import json
 import re
@@ -31,7 +31,7 @@ NOON = 1_795_604_400_000
 
 
 class World:
-    """A proxy, a collector in this process, an alerts worker, and whom it tells."""
+    """A proxy, a collector in this process, an alerts worker, and its receiver."""
 
     def __init__(self, folder: Path, proxy: FakeProxy, receiver: Receiver) -> None:
         self.folder = folder
@@ -60,30 +60,30 @@ class World:
                     pass
             job.close()
 
-    def told(self) -> list[str]:
-        """Give the texts of the messages since the last call."""
+    def sent(self) -> list[str]:
+        """Return the texts of the messages since the last call."""
         return [text for _, text, _ in self.receiver.taken()]
 
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
     """A webhook."""
-    with receiving() as found:
-        yield found
+    with receiving() as receiver:
+        yield receiver
 
 
 @pytest.fixture
 def world(tmp_path, proxy, receiver) -> Iterator[World]:
-    """A world of its own, in which nothing has happened yet."""
+    """A world without events."""
     made = World(tmp_path, proxy, receiver)
     yield made
     made.watch.close()
 
 
 def attempts(
-    many: int, at: int, *, failed: bool = False, model: str = "gpt-5.5", status: int = 500
+    count: int, at: int, *, failed: bool = False, model: str = "gpt-5.5", status: int = 500
 ) -> list[bytes]:
-    """Make distinct attempts at an instant (ms)."""
+    """Return distinct attempts at an instant (ms)."""
     made = {
         "source": ALICE.email,
         "auth_index": ALICE.auth_index,
@@ -96,7 +96,7 @@ def attempts(
     }
     when = datetime.fromtimestamp(at / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S.{:09}Z")
     return [
-        json.dumps({"timestamp": when.format(next(numbers)), **made}).encode() for _ in range(many)
+        json.dumps({"timestamp": when.format(next(numbers)), **made}).encode() for _ in range(count)
     ]
 
 
@@ -109,24 +109,24 @@ def test_failures(world):
         watch.work(at + MINUTE)
 
     fail(9, 1)
-    assert world.told() == []
+    assert world.sent() == []
     fail(1, 10)
-    assert world.told() == []
+    assert world.sent() == []
     fail(2, 1)
     text = "12 of 24 attempts of the last 10 minutes failed (50 %), mostly with status 500."
-    assert world.told() == [text]
+    assert world.sent() == [text]
     # Half as many are still the same burst.
     at += 12 * MINUTE
     fail(5, 15)
     assert watch.rows("select clear_since from alerts") == [(None,)]
     watch.pass_by(9 * MINUTE)
-    assert world.told() == []
+    assert world.sent() == []
     watch.pass_by(20 * MINUTE)
     ((ended,),) = watch.rows("select ended_at from alert_episodes")
-    assert world.told() == [f"Over since {watch.exactly(ended)}. It was: {text}"]
+    assert world.sent() == [f"Over since {watch.exactly(ended)}. It was: {text}"]
     at = watch.now
     fail(30, 0, status=429)
-    assert world.told() == [
+    assert world.sent() == [
         "30 of 30 attempts of the last 10 minutes failed (100 %), mostly with status 429."
     ]
 
@@ -134,8 +134,8 @@ def test_failures(world):
 def test_unpriced(world):
     watch, at = world.watch, world.began
 
-    def use(many: int) -> None:
-        world.proxy.push(attempts(many, at, model="house-coder-32b") + attempts(5, at))
+    def use(count: int) -> None:
+        world.proxy.push(attempts(count, at, model="house-coder-32b") + attempts(5, at))
         world.collect()
         watch.work(at)
 
@@ -144,13 +144,13 @@ def test_unpriced(world):
         "The model house-coder-32b has no known price: 3 attempts of the last 7 days are missing "
         "in every cost. Add it to prices in config.json."
     )
-    assert world.told() == [text]
+    assert world.sent() == [text]
     use(2)
     watch.pass_by(9 * DAY, step=DAY)
-    assert world.told() == []
+    assert world.sent() == []
     at = watch.now
     use(1)
-    assert world.told() == [text.replace("3 attempts", "1 attempt").replace("are", "is")]
+    assert world.sent() == [text.replace("3 attempts", "1 attempt").replace("are", "is")]
 
 
 def test_collector_stopped_and_silent(world, home):
@@ -166,11 +166,11 @@ def test_collector_stopped_and_silent(world, home):
     home.run("ingest", "--once")
     stopped = beat()
     watch.work(stopped + 119_000)
-    assert world.told() == []
+    assert world.sent() == []
     watch.work(stopped + 121_000)
     text = f"The collector of {world.name} was stopped at {watch.clock(stopped)}: "
     text += "nothing is collected. Start it again."
-    assert world.told() == [text]
+    assert world.sent() == [text]
     collector = home.start("ingest")
     while watch.rows("select state from heartbeats where role = 'ingest'") != [("working",)]:
         time.sleep(0.02)
@@ -181,10 +181,10 @@ def test_collector_stopped_and_silent(world, home):
     watch.conn.execute("update heartbeats set beat_at = ?", (back + 10 * MINUTE,))
     watch.work(back)
     watch.work(back + 10 * MINUTE)
-    assert world.told() == [f"Over since {watch.exactly(back)}. It was: {text}"]
+    assert world.sent() == [f"Over since {watch.exactly(back)}. It was: {text}"]
     watch.work(back + 13 * MINUTE)
     since = watch.clock(back + 10 * MINUTE)
-    assert world.told() == [
+    assert world.sent() == [
         f"The collector of {world.name} has given no sign of life since {since}: start it again."
     ]
 
@@ -203,13 +203,13 @@ def test_quota_worker_silent(world, home):
     watch.work(beat + 301_000)
     since = watch.clock(beat)
     text = f"The quota worker has given no sign of life since {since}: start it again."
-    assert world.told() == [text]
+    assert world.sent() == [text]
     home.run("quota", "--once")
     ((back,),) = watch.rows("select beat_at from heartbeats where role = 'quota'")
-    # Stopped on purpose: that is no cause for alarm.
+    # A worker that was stopped on purpose causes no alert.
     watch.work(back + 2 * HOUR)
     watch.pass_by(15 * MINUTE)
-    assert world.told()[0].endswith(text)
+    assert world.sent()[0].endswith(text)
 
 
 def test_gap(tmp_path, receiver, home):
@@ -226,21 +226,21 @@ def test_gap(tmp_path, receiver, home):
     assert cause == "collector stopped"
     ((detail,),) = watch.rows("select detail from heartbeats where role = 'ingest'")
     watch.work(started + 299_000)
-    assert world.told() == []
+    assert world.sent() == []
     watch.work(started + 301_000)
     since, until = watch.clock(started), watch.clock(started + HOUR)
     text = f"Nothing has been collected from {world.name} since {since}: {detail.rstrip('.')}. "
     text += f"The proxy keeps its events until {until}."
-    assert world.told() == [text]
+    assert world.sent() == [text]
     with serving(FakeProxy(key=KEY, retention=3600, port=proxy.port)):
         home.run("ingest", "--once")
     watch.work(started + 302_000)
     watch.work(started + 302_000 + 10 * MINUTE)
     over = watch.exactly(started + 302_000)
-    assert world.told() == [f"Over since {over}. It was: {text}"]
+    assert world.sent() == [f"Over since {over}. It was: {text}"]
     home.run("ingest", "--once", status=1)
     watch.work(started + HOUR)
-    assert len(world.told()) == 1
+    assert len(world.sent()) == 1
     watch.close()
 
 
@@ -264,15 +264,15 @@ def test_queue_shared(world, monkeypatch):
             watch.work(at)
 
         turn(world.began, stolen=False)
-        assert world.told() == []
+        assert world.sent() == []
         turn(world.began + MINUTE, stolen=True)
-        assert world.told() == [text]
+        assert world.sent() == [text]
         turn(world.began + 2 * MINUTE, stolen=False)
         watch.work(world.began + 13 * MINUTE)
         over = watch.exactly(world.began + 2 * MINUTE)
-        assert world.told() == [f"Over since {over}. It was: {text}"]
+        assert world.sent() == [f"Over since {over}. It was: {text}"]
         turn(world.began + 14 * MINUTE, stolen=True)
-        assert world.told() == [text]
+        assert world.sent() == [text]
         job.close()
 
 
@@ -280,7 +280,7 @@ def test_lost_in_a_gap(tmp_path, receiver):
     with serving(FakeProxy(key=KEY, retention=1)) as proxy:
         world = World(tmp_path, proxy, receiver)
         watch, at = world.watch, world.began
-        # An hour at one attempt a second, then nobody collects for longer than the queue keeps.
+        # An hour at one attempt a second, then no collector for longer than the retention.
         world.collect()
         for quarter in range(1, 5):
             proxy.push(attempts(900, at - quarter * 15 * MINUTE))
@@ -296,20 +296,20 @@ def test_lost_in_a_gap(tmp_path, receiver):
         )
         assert missing >= 2
         watch.work(ended + MINUTE)
-        assert world.told() == []
+        assert world.sent() == []
         watch.work(ended + 3 * MINUTE)
-        assert world.told() == [
+        assert world.sent() == [
             f"About {missing} events of {world.name} may be missing: nothing was collected from "
             f"{watch.clock(started)} until {watch.clock(ended)} (collector stopped)."
         ]
         watch.pass_by(8 * HOUR, step=HOUR)
-        assert world.told() == []
+        assert world.sent() == []
         assert watch.rows("select state from alert_episodes") == [("over",)]
         watch.close()
 
 
 class Quotas:
-    """One account whose provider says what a test wants, and an alerts worker."""
+    """One account with chosen answers of its provider, and an alerts worker."""
 
     def __init__(self, watch: Watch, receiver: Receiver) -> None:
         self.watch = watch
@@ -318,7 +318,7 @@ class Quotas:
         self.start = watch.now // 300_000 * 300_000
 
     def answer(self, at: int, status: int, body: dict[str, Any]) -> None:
-        """Let it be asked at an instant (ms), by the quota worker's own parse and store."""
+        """Store an answer at an instant (ms), by the quota worker's own parse and store."""
         reading = PROVIDERS["codex"].parse(Answer(status, {}, json.dumps(body), at), None)
         store_reading(
             self.watch.conn, self.account, reading, PollAttempt(at, at, "management", "test")
@@ -326,7 +326,7 @@ class Quotas:
         self.watch.work(at)
 
     def used(self, percent: float, *, resets_at: int, at: int) -> None:
-        """Let so much of the 5-hour limit be used."""
+        """Store an answer with this use of the 5-hour limit."""
         window = {
             "used_percent": percent,
             "limit_window_seconds": 18_000,
@@ -336,14 +336,14 @@ class Quotas:
         limit = {"allowed": percent < 100, "limit_reached": percent >= 100}
         self.answer(at, 200, {"rate_limit": {**limit, "primary_window": window}})
 
-    def told(self) -> list[str]:
-        """Give the texts of the messages since the last call."""
+    def sent(self) -> list[str]:
+        """Return the texts of the messages since the last call."""
         return [text for _, text, _ in self.receiver.taken()]
 
 
 @pytest.fixture
 def quotas(tmp_path, receiver) -> Iterator[Callable[..., Quotas]]:
-    """Make an account that some rules watch."""
+    """Create an account that some rules watch."""
     made: list[Watch] = []
 
     def make(*rules: str) -> Quotas:
@@ -364,50 +364,50 @@ def test_quota_low(quotas):
     reset = start + 4 * HOUR
     text = "user0@example.com (codex): {} % of the 5-hour limit is left; it resets at {}."
     world.used(90, resets_at=reset, at=start)
-    assert world.told() == []
+    assert world.sent() == []
     world.used(92, resets_at=reset, at=start + 10 * MINUTE)
-    assert world.told() == [text.format(8, "16:00")]
-    # A little over the threshold, and with old numbers, it is the same episode.
+    assert world.sent() == [text.format(8, "16:00")]
+    # Slightly above the threshold, and with stale numbers, it is the same episode.
     for step, percent in enumerate([89, 88.5, 89, 95, 96]):
         world.used(percent, resets_at=reset, at=start + (20 + 15 * step) * MINUTE)
     watch.pass_by(135 * MINUTE)
-    assert world.told() == []
+    assert world.sent() == []
     assert watch.rows("select state from alert_episodes") == [("open",)]
     following = reset + 5 * HOUR
     world.used(2, resets_at=following, at=reset + MINUTE)
     world.used(3, resets_at=following, at=reset + 12 * MINUTE)
     assert watch.rows("select state from alert_episodes") == [("over",)]
     world.used(100, resets_at=following, at=reset + HOUR)
-    assert world.told() == [
+    assert world.sent() == [
         "user0@example.com (codex): the 5-hour limit is used up; it resets at 21:00."
     ]
 
 
 def test_a_full_limit_is_never_low(quotas):
     world = quotas("quota_low")
-    rules = world.watch.chosen["alert_rules"]
+    rules = world.watch.settings["alert_rules"]
     world.watch.job = world.watch.restarted(alert_rules=rules | {"quota_low": 99})
     start, reset = world.start, world.start + HOUR
     world.used(60, resets_at=reset, at=start)
-    assert len(world.told()) == 1
+    assert len(world.sent()) == 1
     for minutes in (1, 12):
         world.used(0, resets_at=reset + 5 * HOUR, at=reset + minutes * MINUTE)
     assert world.watch.rows("select state from alert_episodes") == [("over",)]
     world.used(60, resets_at=reset + 5 * HOUR, at=reset + HOUR)
-    assert len(world.told()) == 1
+    assert len(world.sent()) == 1
 
 
-def test_what_is_left_of_a_limit_that_does_not_block_is_no_alert(quotas):
+def test_a_limit_that_does_not_block_causes_no_alert(quotas):
     world = quotas("quota_low")
     world.used(99, resets_at=world.start + HOUR, at=world.start)
-    assert len(world.told()) == 1
+    assert len(world.sent()) == 1
     world.watch.conn.execute("delete from alerts")
     world.watch.conn.execute("update quota_windows set gating = 0")
     world.watch.work()
     world.watch.conn.execute("update quota_windows set gating = 1")
     world.watch.conn.execute("update quota_accounts set disabled = 1")
     world.watch.work()
-    assert world.told() == []
+    assert world.sent() == []
 
 
 def test_runs_out(quotas):
@@ -416,15 +416,15 @@ def test_runs_out(quotas):
     # It opened an hour ago.
     reset = start + 4 * HOUR
     world.used(10, resets_at=reset, at=start)
-    assert world.told() == []
+    assert world.sent() == []
     for step in (1, 2, 3):
         world.used(10 + 5 * step, resets_at=reset, at=start + step * 10 * MINUTE)
     # 5 % in ten minutes: at 12:20 there were two points to go by, and 80 % to go.
-    assert world.told() == [
+    assert world.sent() == [
         "user0@example.com (codex): at this rate the 5-hour limit runs out at 15:00, "
         "before it resets at 16:00."
     ]
-    # Nobody looks for two hours: nothing new is known of it, and what was said stands.
+    # Without readings for two hours the forecast is stale, and the sentence stays.
     before = watch.rows("select sentence, value from alerts")
     watch.pass_by(125 * MINUTE)
     assert watch.rows("select sentence, value from alert_conditions") == before
@@ -435,7 +435,7 @@ def test_runs_out(quotas):
     assert watch.rows("select state from alert_episodes") == [("over",)]
     for step in (18, 19, 20):
         world.used(26 + 23 * (step - 17), resets_at=reset, at=start + step * 10 * MINUTE)
-    assert len(world.told()) == 1
+    assert len(world.sent()) == 1
 
 
 def test_reset(quotas):
@@ -445,33 +445,33 @@ def test_reset(quotas):
     reset = start + HOUR
     text = "user0@example.com (codex): the 5-hour limit has reset {}; {}."
     world.used(50, resets_at=reset, at=start)
-    # Nothing was scarce: no word of it.
+    # Half was left: no message.
     watch.work(reset + MINUTE)
     second, third, fourth = (reset + hours * HOUR for hours in (5, 10, 15))
     for minutes, percent in ((5, 1), (10, 60), (240, 96)):
         world.used(percent, resets_at=second, at=reset + minutes * MINUTE)
-    assert world.told() == []
+    assert world.sent() == []
     watch.work(second + MINUTE)
-    assert world.told() == [text.format("at 18:00", "4 % was left")]
+    assert world.sent() == [text.format("at 18:00", "4 % was left")]
     for minutes, percent in ((5, 1), (10, 60), (250, 100)):
         world.used(percent, resets_at=third, at=second + minutes * MINUTE)
-    assert world.told() == []
+    assert world.sent() == []
     world.used(0, resets_at=fourth, at=third + 5 * MINUTE)
-    assert world.told() == [text.format("at 23:00", "it had been used up")]
+    assert world.sent() == [text.format("at 23:00", "it had been used up")]
     world.used(97, resets_at=fourth, at=third + HOUR)
     # A correction by the provider is no reset.
     world.used(93, resets_at=fourth, at=third + 70 * MINUTE)
     world.used(93, resets_at=fourth, at=third + 75 * MINUTE)
-    assert world.told() == []
+    assert world.sent() == []
     world.used(0, resets_at=fourth, at=third + 80 * MINUTE)
     world.used(1, resets_at=fourth, at=third + 85 * MINUTE)
-    assert world.told() == [text.format("early, at 00:20", "7 % was left")]
+    assert world.sent() == [text.format("early, at 00:20", "7 % was left")]
     watch.pass_by(2 * HOUR)
-    assert world.told() == []
-    # Nobody knows what was left in the end.
+    assert world.sent() == []
+    # The last reading is too old to show what was left at the reset.
     world.used(97, resets_at=fourth, at=fourth - 2 * HOUR)
     watch.work(fourth + MINUTE)
-    assert world.told() == []
+    assert world.sent() == []
 
 
 def test_needs_login(quotas):
@@ -479,17 +479,17 @@ def test_needs_login(quotas):
     watch, start = world.watch, world.start
     text = "user0@example.com (codex): log in again: the provider has ended this login."
     world.used(5, resets_at=start + HOUR, at=start)
-    assert world.told() == []
+    assert world.sent() == []
     revoked = {"error": {"code": "token_revoked", "message": "Encountered it"}}
     world.answer(start + 10 * MINUTE, 401, revoked)
-    assert world.told() == [text]
+    assert world.sent() == [text]
     world.answer(start + HOUR, 401, revoked)
     world.used(5, resets_at=start + 3 * HOUR, at=start + 2 * HOUR)
     watch.pass_by(15 * MINUTE)
-    assert world.told() == []
+    assert world.sent() == []
     assert watch.rows("select state from alert_episodes") == [("over",)]
     world.answer(start + 3 * HOUR, 401, revoked)
-    assert world.told() == [text]
+    assert world.sent() == [text]
 
 
 def test_budgets_near_and_spent(world):
@@ -500,38 +500,38 @@ def test_budgets_near_and_spent(world):
         {"client": "nobody", "tokens": 1, "per": "week"},
     ]
     watch.job = watch.restarted(budgets=[Budget(**one) for one in budgets])
-    # Ahead of whatever the collector says of itself, and in the middle of a month.
+    # After the collector's heartbeats, and in the middle of a month.
     day = (local(watch.now, zone).date().replace(day=28) + timedelta(days=14)).replace(day=12)
     noon = midnight(day, zone) + 12 * HOUR
     end = midnight(day + timedelta(days=1), zone)
 
-    def use(many: int, at: int) -> None:
-        world.proxy.push(attempts(many, at))
+    def use(count: int, at: int) -> None:
+        world.proxy.push(attempts(count, at))
         world.collect()
         watch.work(at + MINUTE)
 
     use(7, noon)
-    assert world.told() == []
-    said = "the budget nobody, tokens a week counts nothing: the ledger has no nobody"
-    assert watch.job.remark() == said
+    assert world.sent() == []
+    note = "the budget nobody, tokens a week counts nothing: the ledger has no nobody"
+    assert watch.job.remark() == note
     use(1, noon)
     text = "Budget all, tokens a day: {} of 15,000 tokens are used ({} %); the day ends at {}."
     ends = watch.clock(end)
-    assert world.told() == [text.format("12,000", 80, ends)]
+    assert world.sent() == [text.format("12,000", 80, ends)]
     use(1, noon)
-    assert world.told() == []
+    assert world.sent() == []
     use(3, noon)
-    assert world.told() == [text.format("18,000", 120, ends)]
+    assert world.sent() == [text.format("18,000", 120, ends)]
     use(1, end + HOUR)
     use(9, end + 2 * HOUR)
     following = watch.clock(midnight(day + timedelta(days=2), zone))
-    assert world.told() == [text.format("15,000", 100, following)]
+    assert world.sent() == [text.format("15,000", 100, following)]
     ((cost,),) = watch.rows("select sum(cost_microdollars) / 1e6 from usage_events")
     assert cost > 0
     sql = "select budget, spent, round(spent, 2) from budget_states where unit = 'dollars'"
     assert watch.rows(sql) == [("alpha", pytest.approx(cost), 0.44)]
 
 
-def test_the_views_know_every_rule():
+def test_the_views_have_every_rule():
     views = (ROOT / "views.sql").read_text("utf-8").partition("\n-- 8. Alerts")[2]
     assert set(re.findall(r"\brule = '(\w+)'", views)) == set(ALERT_RULES)

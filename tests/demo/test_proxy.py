@@ -1,4 +1,4 @@
-"""The fake proxy answers as the real one, byte for byte where bytes are known."""
+"""The fake proxy answers as the real one, byte for byte where the bytes are documented."""
 
 import asyncio
 import json
@@ -24,7 +24,7 @@ PROTOCOL = b"-ERR protocol error\r\n"
 
 
 class Clock:
-    """A clock that goes on only when told to."""
+    """A clock that only a test advances."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -615,7 +615,7 @@ def test_a_cut_pop_has_taken_the_batch(proxy: FakeProxy) -> None:
     assert (b"b" in reply, proxy.queued, proxy.popped) == (False, 0, [(b"a" * 40, b"b" * 40)])
 
 
-def test_what_was_heard_is_noted_without_the_key(proxy: FakeProxy, http: httpx.Client) -> None:
+def test_the_log_of_commands_does_not_hold_the_key(proxy: FakeProxy, http: httpx.Client) -> None:
     talk(proxy, command("HELLO", "3"), LOGIN, command("LPOP", "usage", "500"))
     http.get("usage-queue?count=500")
     assert proxy.commands == [

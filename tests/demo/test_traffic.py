@@ -161,15 +161,15 @@ def test_raw_tokens_mean_what_each_family_means(events: list[Event]) -> None:
 
 def _from_raw(event: Event) -> tuple[int, ...]:
     tokens = event["tokens"]
-    given, out, thought = (
+    input_tokens, out, thought = (
         tokens[name] for name in ("input_tokens", "output_tokens", "reasoning_tokens")
     )
     read, write = tokens["cache_read_tokens"], tokens["cache_creation_tokens"]
     if event["provider"] == "claude":
-        return given, read, write, out - thought, thought
+        return input_tokens, read, write, out - thought, thought
     if event["provider"] in SUBSET:
-        return given - read - write, read, write, out - thought, thought
-    return given - read - write, read, write, out, thought
+        return input_tokens - read - write, read, write, out - thought, thought
+    return input_tokens - read - write, read, write, out, thought
 
 
 def _from_breakdown(event: Event) -> tuple[int, ...]:
@@ -192,10 +192,10 @@ def test_failed_attempts_took_no_tokens(events: list[Event]) -> None:
 
 
 def test_every_credential_has_work(events: list[Event]) -> None:
-    seen = Counter(event["auth_index"] for event in events)
+    attempts = Counter(event["auth_index"] for event in events)
     working = set(ACCOUNTS) - {ERIN}
-    assert set(seen) == {account.auth_index for account in working}
-    assert min(seen.values()) > COUNT / 100
+    assert set(attempts) == {account.auth_index for account in working}
+    assert min(attempts.values()) > COUNT / 100
 
 
 @pytest.mark.parametrize(

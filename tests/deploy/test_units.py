@@ -96,8 +96,8 @@ def test_the_target_wants_every_service(manager):
     text = next(
         content for file, content in manager.files(place(PLAIN)).items() if TARGET in file.name
     )
-    wanted = set(re.findall(r"^Wants=(.+)$", text.decode(), re.MULTILINE))
-    assert wanted == {f"cliproxy-ledger-{service}.service" for service in SERVICES}
+    wants = set(re.findall(r"^Wants=(.+)$", text.decode(), re.MULTILINE))
+    assert wants == {f"cliproxy-ledger-{service}.service" for service in SERVICES}
 
 
 @pytest.mark.parametrize("service", SERVICES)

@@ -1,4 +1,4 @@
-"""The alerts worker as a process: killed at every moment, small, and silent about its addresses."""
+"""The alerts worker as a process: killed at every moment, small, its addresses secret."""
 
 import json
 import os
@@ -26,38 +26,38 @@ RULES = {"collector": 0.5, "unpriced": False}
 @pytest.fixture
 def receiver():
     """A webhook."""
-    with receiving() as found:
-        yield found
+    with receiving() as receiver:
+        yield receiver
 
 
 @pytest.fixture
 def stopped(home, proxy):
-    """A home whose collector was stopped, which is worth an alert."""
+    """A home whose collector was stopped, which causes an alert."""
     home.use(proxy)
     home.run("ingest", "--once")
     return home
 
 
-def configured(home, *urls: str, **chosen) -> None:
+def configured(home, *urls: str, **settings) -> None:
     """Write the settings of alerts."""
-    settings = {"alert_urls": urls, "alert_check_seconds": 0.1, "alert_rules": RULES, **chosen}
+    content = {"alert_urls": urls, "alert_check_seconds": 0.1, "alert_rules": RULES, **settings}
     config = home.data.parent / "config.json"
-    config.write_text(json.dumps(settings))
+    config.write_text(json.dumps(content))
 
 
 def alerts(home) -> list[tuple]:
-    """Give what is remembered."""
+    """Return the episodes."""
     if not home.count("alerts"):
         return []
     return home.query("select rule, told, waiting from alert_episodes")
 
 
 def settled() -> None:
-    """Let the worker look several times more."""
+    """Wait for several more checks of the worker."""
     time.sleep(0.6)
 
 
-def test_killed_between_seeing_and_telling_it_tells_once(stopped, receiver):
+def test_killed_between_finding_and_sending_it_sends_once(stopped, receiver):
     configured(stopped, receiver.url)
     receiver.stop()
     worker = stopped.start("alerts")
@@ -72,9 +72,7 @@ def test_killed_between_seeing_and_telling_it_tells_once(stopped, receiver):
     assert len(receiver.messages) == 1
 
 
-def test_killed_between_telling_and_remembering_it_tells_once_more_and_never_again(
-    stopped, receiver
-):
+def test_killed_between_sending_and_storing_it_sends_once_more_and_never_again(stopped, receiver):
     configured(stopped, receiver.url)
     receiver.may_answer.clear()
     worker = stopped.start("alerts")
@@ -98,10 +96,10 @@ os._exit(0)
 """
 
 
-def test_whoever_sends_for_a_worker_that_is_gone_does_not(home, receiver):
+def test_the_sender_of_a_dead_worker_sends_nothing(home, receiver):
     command = [sys.executable, "-c", ORPHAN]
-    how = {"input": receiver.url.encode(), "env": home.env, "stderr": subprocess.DEVNULL}
-    subprocess.run(command, check=True, **how)
+    options = {"input": receiver.url.encode(), "env": home.env, "stderr": subprocess.DEVNULL}
+    subprocess.run(command, check=True, **options)
     sending = [
         one for one in psutil.process_iter() if "alerts.sender_process" in " ".join(cmdline(one))
     ]
@@ -110,13 +108,13 @@ def test_whoever_sends_for_a_worker_that_is_gone_does_not(home, receiver):
 
 
 def cmdline(process: psutil.Process) -> list[str]:
-    """Give the command line of a process, if it is still there."""
+    """Return the command line of a process, empty when it has ended."""
     with suppress(psutil.Error):
         return process.cmdline()
     return []
 
 
-def test_killed_after_remembering_it_does_not_tell_again(stopped, receiver):
+def test_killed_after_storing_it_does_not_send_again(stopped, receiver):
     configured(stopped, receiver.url)
     for _ in range(3):
         worker = stopped.start("alerts")
@@ -127,7 +125,7 @@ def test_killed_after_remembering_it_does_not_tell_again(stopped, receiver):
     assert len(receiver.messages) == 1
 
 
-def test_asked_to_stop_while_it_tells_it_waits_for_the_answer(stopped, receiver):
+def test_stopped_while_sending_it_waits_for_the_answer(stopped, receiver):
     configured(stopped, receiver.url)
     receiver.may_answer.clear()
     worker = stopped.start("alerts")
@@ -160,7 +158,7 @@ def test_a_receiver_that_hangs_does_not_stop_the_worker(stopped, receiver):
     assert f"user{account - 1}@example.com" in receiver.messages[1][1]
 
 
-def test_once_tells_what_is_due_and_ends(stopped, receiver):
+def test_once_sends_what_is_due_and_ends(stopped, receiver):
     configured(stopped, receiver.url)
     time.sleep(0.5)
     stopped.run("alerts", "--once")
@@ -170,15 +168,15 @@ def test_once_tells_what_is_due_and_ends(stopped, receiver):
 
 
 def pss(process: psutil.Process) -> float:
-    """Give the memory that a process alone takes, MB."""
+    """Return the proportional memory of a process, MB."""
     return process.memory_full_info().pss / 1e6
 
 
 @pytest.mark.skipif(not hasattr(psutil.Process().memory_full_info(), "pss"), reason="no PSS here")
-def test_it_takes_little_memory_before_and_after_it_has_told(stopped, receiver):
+def test_it_uses_little_memory_before_and_after_sending(stopped, receiver):
     configured(stopped, receiver.url, budgets=[{"tokens": 1, "per": "month"}])
     worker = psutil.Process(stopped.start("alerts").pid)
-    eventually(lambda: alerts(stopped) and all(told for _, told, _ in alerts(stopped)))
+    eventually(lambda: alerts(stopped) and all(sent for _, sent, _ in alerts(stopped)))
     settled()
     assert receiver.messages
     assert worker.children() == []
@@ -227,14 +225,14 @@ def test_no_address_is_in_a_file_a_log_a_page_or_a_command_line(stopped, receive
         assert TOKEN not in answer.text, page
     for process in (worker, web):
         process.terminate()
-        said, _ = process.communicate(timeout=10)
-        assert TOKEN not in said
+        output, _ = process.communicate(timeout=10)
+        assert TOKEN not in output
     for file in stopped.data.rglob("*"):
         assert file.is_dir() or TOKEN.encode() not in file.read_bytes(), file.name
 
 
 def stepping(watch: Watch) -> None:
-    """Step until something is in the way."""
+    """Step until an exception."""
     while True:
         watch.job.step()
 
@@ -259,14 +257,14 @@ def test_a_message_sent_while_the_ledger_is_locked_is_not_sent_again(tmp_path, r
         assert len(receiver.messages) == 1
 
 
-def test_alert_test_says_of_each_address_whether_it_worked(home, receiver):
+def test_alert_test_prints_the_result_of_each_address(home, receiver):
     with receiving() as other:
         other.status = 403
         configured(
             home, receiver.url, other.url, f"json://127.0.0.1:1/{TOKEN}", f"nosuchservice://{TOKEN}"
         )
-        said = home.run("alerts.testing", status=1)
-    assert said.splitlines() == [
+        output = home.run("alerts.testing", status=1)
+    assert output.splitlines() == [
         "1. json://…: sent.",
         "2. json://…: not sent (HTTP 403): the service does not accept this password or token.",
         "3. json://…: not sent (not reached): is the host right, and can this machine reach it?",
@@ -288,7 +286,7 @@ def test_alert_test_says_of_each_address_whether_it_worked(home, receiver):
 
 
 @pytest.mark.parametrize(
-    ("chosen", "sentence"),
+    ("settings", "sentence"),
     [
         pytest.param(
             {"alert_urls": [f"no address {TOKEN}"]},
@@ -339,12 +337,12 @@ def test_alert_test_says_of_each_address_whether_it_worked(home, receiver):
         ),
     ],
 )
-def test_malformed_settings_get_a_sentence(home, chosen, sentence):
-    configured(home, **{"alert_rules": {}, **chosen})
-    said = home.run("alerts", "--once", status=1)
-    assert sentence in said
-    assert TOKEN not in said
-    assert "Traceback" not in said
+def test_malformed_settings_get_a_sentence(home, settings, sentence):
+    configured(home, **{"alert_rules": {}, **settings})
+    output = home.run("alerts", "--once", status=1)
+    assert sentence in output
+    assert TOKEN not in output
+    assert "Traceback" not in output
 
 
 def test_settings_come_from_the_environment_too(stopped, receiver):

@@ -66,16 +66,16 @@ def run(tmp_path_factory):
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_a_run_ends_with_every_figure_at_the_terminal_and_on_the_page(run, name):
-    said, page, _ = run
-    assert f"\n{name}" in said
+    output, page, _ = run
+    assert f"\n{name}" in output
     assert f"\n| {name}" in page
 
 
 def test_a_run_loses_nothing_and_its_rollups_are_exact(run):
     rows = [line.strip("| ").split(" | ") for line in run[1].splitlines()]
-    held = {row[0]: row[-1] for row in rows if MUST_HOLD.search(row[0])}
-    assert len(held) == 4
-    assert set(held.values()) == {"yes"}
+    met = {row[0]: row[-1] for row in rows if MUST_HOLD.search(row[0])}
+    assert len(met) == 4
+    assert set(met.values()) == {"yes"}
 
 
 def test_a_tiny_run_leaves_no_ledger(run):

@@ -1,4 +1,4 @@
-"""`make demo`, as a newcomer starts it."""
+"""`make demo`, as a new user starts it."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ from tests.support.sites import free_port
 
 
 class Demo:
-    """A `make demo` on a home of its own."""
+    """A running `make demo` in a home."""
 
     def __init__(self, home: Home) -> None:
         self.home = home
@@ -23,7 +23,7 @@ class Demo:
         self.make = home.make("demo")
 
     def accounts(self) -> list[dict]:
-        """Give the accounts of 30 days from the running dashboard; nothing before it answers."""
+        """Return the accounts of 30 days from the dashboard, none before it answers."""
         address = f"http://127.0.0.1:{self.port}/ledger/accounts.json?window=30d&_shape=array"
         try:
             return httpx.get(address, trust_env=False, timeout=20).json()
@@ -31,7 +31,7 @@ class Demo:
             return []
 
     def end(self) -> str:
-        """Press Ctrl-C and give what was said."""
+        """Press Ctrl-C and return the output."""
         os.killpg(self.make.pid, signal.SIGINT)
         return self.make.communicate(timeout=10)[0]
 
@@ -50,19 +50,19 @@ def test_the_demo_shows_thirty_days_and_streams_on_without_refilling(demo_home):
     assert sum(row["requests"] for row in accounts) >= 20_000
     assert len({row["provider"] for row in accounts}) >= 5
     states = "select state, count(*) from quota_accounts group by state"
-    living = {"ok": 10, "needs_login": 1, "no_source": 1}
-    eventually(lambda: dict(demo_home.query(states)) == living)
+    expected = {"ok": 10, "needs_login": 1, "no_source": 1}
+    eventually(lambda: dict(demo_home.query(states)) == expected)
     assert demo_home.count("quota_points") > 5000
-    said = first.end()
-    assert "30 days of history" in said
+    output = first.end()
+    assert "30 days of history" in output
     stored = demo_home.count()
     days = demo_home.query("select count(*) from days_by_window where window = '30d'")
     assert days[0][0] >= 30
 
     second = Demo(demo_home)
     eventually(second.accounts, within=30)
-    said = second.end()
-    assert "days of history" not in said
+    output = second.end()
+    assert "days of history" not in output
     assert demo_home.count() - stored < 1000
     assert demo_home.query("select sum(duplicate), sum(rejected) from ingest_ledger") == [(0, 0)]
     demo_home.run("ledger", "check")
@@ -73,5 +73,5 @@ def test_the_demo_leaves_a_real_ledger_alone(demo_home):
     with closing(sqlite3.connect(demo_home.data / "ledger.db")) as conn:
         conn.execute("insert into proxies (name) values ('192.0.2.1:8317')")
         conn.commit()
-    said = demo_home.run("demo", status=1)
-    assert "real proxy" in said
+    output = demo_home.run("demo", status=1)
+    assert "real proxy" in output

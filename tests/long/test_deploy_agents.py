@@ -71,13 +71,13 @@ class Mac:
         return done.returncode, done.stdout
 
     def agents(self) -> list[Path]:
-        """Give the installed files."""
+        """Return the installed files."""
         return sorted((self.home / "Library" / "LaunchAgents").glob("*"))
 
     def processes(self) -> dict[str, str]:
-        """Give the process of each loaded agent."""
-        found = {file.name: file.read_text().split() for file in self.launchd.iterdir()}
-        return {name: words[1] for name, words in found.items() if len(words) == 2}
+        """Return the process id of each loaded agent."""
+        words_by_name = {file.name: file.read_text().split() for file in self.launchd.iterdir()}
+        return {name: words[1] for name, words in words_by_name.items() if len(words) == 2}
 
 
 @pytest.fixture
@@ -89,14 +89,14 @@ def mac(tmp_path, proxy):
     mac.service("uninstall")
 
 
-def test_an_installation_runs_everything_and_says_where_it_is(mac, home):
-    status, said = mac.service("install")
-    assert status == 0, said
+def test_an_installation_runs_everything_and_prints_where_it_is(mac, home):
+    status, output = mac.service("install")
+    assert status == 0, output
     for service in ("ingest", "quota", "alerts"):
-        assert re.search(rf"^{service} runs \(process \d+\): ", said, re.MULTILINE)
-    assert f"answers at http://127.0.0.1:{mac.port}/" in said
+        assert re.search(rf"^{service} runs \(process \d+\): ", output, re.MULTILINE)
+    assert f"answers at http://127.0.0.1:{mac.port}/" in output
     logs = mac.home / "Library" / "Logs" / "cliproxy-ledger"
-    assert f"tail -f {shlex.quote(f'{logs}/ingest.log')}" in said
+    assert f"tail -f {shlex.quote(f'{logs}/ingest.log')}" in output
     home.data = mac.data
     eventually(lambda: home.count() == 318)
     assert {file.stat().st_mode & 0o777 for file in logs.iterdir()} == {0o600}
@@ -112,9 +112,9 @@ def test_a_second_installation_restarts_everything_and_a_removal_ends_it(mac):
     assert mac.service("install")[0] == 0
     after = mac.processes()
     assert {label for label in LABELS if after[label] == before[label]} == set()
-    status, said = mac.service("uninstall")
+    status, output = mac.service("uninstall")
     assert status == 0
-    assert f"The data stays in {mac.data}" in said
+    assert f"The data stays in {mac.data}" in output
     assert (mac.processes(), mac.agents()) == ({}, [])
     assert [pid for pid in after.values() if Path(f"/proc/{pid}").exists()] == []
     assert (mac.data / "ledger.db").exists()
@@ -130,11 +130,11 @@ def test_a_killed_agent_starts_again_alone(mac):
 
 
 def test_without_a_user_at_the_screen_the_agents_are_left_with_a_command(mac):
-    status, said = mac.service("install", LAUNCHD="/nowhere")
+    status, output = mac.service("install", LAUNCHD="/nowhere")
     assert status == 1
-    assert "agents need a user at the screen" in said
+    assert "agents need a user at the screen" in output
     assert len(mac.agents()) == 4
-    command = re.search(r"launchctl bootstrap .*", said)[0]
+    command = re.search(r"launchctl bootstrap .*", output)[0]
     assert subprocess.run(["sh", "-c", command], env=mac.env, check=False).returncode == 0
     eventually(lambda: mac.service("status")[0] == 0)
 

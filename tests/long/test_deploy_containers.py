@@ -1,4 +1,4 @@
-"""The image and the compose file: what they say, and that what they would run does run."""
+"""The image and the compose file, and the processes that they would run."""
 
 import re
 import shutil
@@ -26,24 +26,24 @@ VARIABLE = re.compile(r"\$\{(\w+)(?::([-?])([^}]*))?\}")
 PASSWORD = "correct horse"
 
 
-def known_variables() -> set[str]:
-    """Give every variable that the settings know, and the ones that are no settings."""
+def setting_variables() -> set[str]:
+    """Return every variable of the settings, and the reserved ones."""
     settings = {f"{PREFIX}{name.upper()}" for name in Settings.__struct_fields__}
     return settings | set(PROXY_VARIABLES) | RESERVED
 
 
 def of_image() -> dict[str, str]:
-    """Give the variables that the image sets."""
+    """Return the variables that the image sets."""
     return dict(re.findall(r"^(?:ENV|   ) (\w+)=(\S+)(?: \\)?$", IMAGE, re.MULTILINE))
 
 
-def interpolated(text: str, given: dict[str, str]) -> str:
-    """Put variables into a text as compose does."""
+def interpolated(text: str, variables: dict[str, str]) -> str:
+    """Return a text with its variables replaced as compose does it."""
 
     def value(match: re.Match[str]) -> str:
         name, kind, other = match.groups()
-        if given.get(name):
-            return given[name]
+        if variables.get(name):
+            return variables[name]
         assert kind == "-", f"{name} is missing: {other}"
         return other
 
@@ -83,11 +83,11 @@ def test_ports_are_published_for_this_machine_alone():
 
 def test_every_variable_is_one_that_the_program_knows():
     for service in OURS.values():
-        assert set(service["environment"]) <= known_variables()
+        assert set(service["environment"]) <= setting_variables()
         assert "LEDGER_PARENT_PID" not in service["environment"], "it would end with that process"
     ours = {name for name in of_image() if name.startswith(("LEDGER", "CLIPROXY"))}
     assert {"LEDGER_DATA_DIR", "LEDGER_CONFIG", "LEDGER_DASHBOARD_HOST"} == ours
-    assert ours <= known_variables()
+    assert ours <= setting_variables()
 
 
 def test_no_secret_stands_in_any_file_of_it():
@@ -135,7 +135,7 @@ def test_the_image_runs_as_nobody_special():
 
 
 def is_ignored(path: str) -> bool:
-    """Tell whether a file stays out of the image: the last line that fits decides."""
+    """Return whether a file stays out of the image: the last matching line decides."""
     parts = path.split("/")
     ahead = ["/".join(parts[:n]) for n in range(1, len(parts) + 1)]
     ignored = False
@@ -148,7 +148,7 @@ def is_ignored(path: str) -> bool:
 
 
 def contents() -> list[str]:
-    """Give what goes into the image."""
+    """Return the files that go into the image."""
     rooms = [entry for entry in ROOT.iterdir() if not entry.name.startswith(".")]
     files = [file for room in rooms for file in [room, *room.rglob("*")] if file.is_file()]
     names = [file.relative_to(ROOT).as_posix() for file in files]
@@ -167,7 +167,7 @@ def test_only_the_program_goes_into_the_image():
 
 
 class Containers:
-    """What the containers would run, with their files and variables, as plain processes."""
+    """The processes of the containers, with their files and variables, but without containers."""
 
     def __init__(self, home, folder: Path) -> None:
         self.home = home
@@ -182,7 +182,7 @@ class Containers:
             text=True,
             check=True,
         )
-        self.given = {
+        self.variables = {
             "CLIPROXY_MANAGEMENT_KEY": KEY,
             "CLIPROXY_HOST": "127.0.0.1",
             "LEDGER_DASHBOARD_PASSWORD_HASH": hashed.stdout.strip(),
@@ -190,9 +190,9 @@ class Containers:
         self.port = free_port()
 
     def environment(self, service: str) -> dict[str, str]:
-        """Give the variables of a container, the volume being the test's data folder."""
+        """Return the variables of a container; its volume is the test's data folder."""
         named = OURS[service]["environment"].items()
-        composed = {name: interpolated(value, self.given) for name, value in named}
+        composed = {name: interpolated(value, self.variables) for name, value in named}
         image = {
             name: value.replace("/data", str(self.home.data)) for name, value in of_image().items()
         }
@@ -224,7 +224,7 @@ def containers(home, proxy, tmp_path):
     """Containers beside a proxy with events."""
     proxy.push(recorded("recorded-v7.2.140"))
     containers = Containers(home, tmp_path)
-    containers.given["CLIPROXY_PORT"] = str(proxy.port)
+    containers.variables["CLIPROXY_PORT"] = str(proxy.port)
     return containers
 
 
@@ -237,10 +237,10 @@ def test_every_container_runs_is_healthy_and_stops_cleanly(containers, home):
     for process in running.values():
         process.terminate()
     for service, process in running.items():
-        said, _ = process.communicate(timeout=30)
+        output, _ = process.communicate(timeout=30)
         # The dashboard's server ends by the signal that it was sent, as it should.
-        assert process.returncode in ((0, -15) if service == "web" else (0,)), said
-        assert "Traceback" not in said
+        assert process.returncode in ((0, -15) if service == "web" else (0,)), output
+        assert "Traceback" not in output
     assert containers.health("ingest") == 1
     assert containers.health("web") == 1
 
@@ -256,11 +256,11 @@ def test_the_dashboard_in_a_container_asks_for_its_password(containers):
 
 
 def test_without_a_password_the_container_does_not_start(containers):
-    containers.given["LEDGER_DASHBOARD_PASSWORD_HASH"] = ""
+    containers.variables["LEDGER_DASHBOARD_PASSWORD_HASH"] = ""
     with pytest.raises(AssertionError, match=r"put it into deploy/\.env"):
         containers.start("web")
-    containers.given["LEDGER_DASHBOARD_PASSWORD_HASH"] = " "
+    containers.variables["LEDGER_DASHBOARD_PASSWORD_HASH"] = " "
     process = containers.start("web")
-    said, _ = process.communicate(timeout=30)
+    output, _ = process.communicate(timeout=30)
     assert process.returncode == 1
-    assert "dashboard_password_hash" in said
+    assert "dashboard_password_hash" in output

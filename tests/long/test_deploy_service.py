@@ -15,8 +15,9 @@ import pytest
 
 from demo.fake_proxy import FakeProxy, serving
 from deploy.manager import SERVICES
-from tests.long.test_deploy_upgrade import NEWEST, OLD, asked, old_ledger
 from tests.support.home import KEY, eventually, recorded
+from tests.support.old_ledger import NEWEST, OLD, old_ledger, select
+from tests.support.sites import free_port
 from tests.support.user_manager import CHECKOUT, HOME, UserManager, cannot_run
 
 PYTHON = str(CHECKOUT / Path(sys.executable).relative_to(Path(sys.prefix).parent))
@@ -27,15 +28,8 @@ EVENTS = "select count(*) from usage_events"
 STATES = "select worker, state from heartbeats order by worker"
 
 
-def free_port() -> int:
-    """Give a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 class Installed:
-    """A user with a checkout and a proxy, and what is said to the services."""
+    """A user with a checkout and a proxy, and the commands for the services."""
 
     def __init__(self, manager: UserManager, proxy: FakeProxy) -> None:
         self.manager = manager
@@ -72,7 +66,7 @@ class Installed:
         return self.systemctl("show", f"cliproxy-ledger-{service}", "--value", "-p", name)
 
     def processes(self) -> dict[str, str]:
-        """Give the process of each service."""
+        """Return the process id of each service."""
         return {service: self.show(service, "MainPID") for service in SERVICES}
 
     def inside(self, service: str, *command: str) -> tuple[int, str]:
@@ -89,7 +83,7 @@ class Installed:
             return conn.execute(sql).fetchall()
 
     def units(self) -> set[str]:
-        """Give the files in the folder of units."""
+        """Return the names of the files in the folder of units."""
         return {file.name for file in (self.home / UNITS).rglob("*") if not file.is_dir()}
 
 
@@ -120,25 +114,25 @@ def user(manager, proxy):
 def installed(user):
     """The services, freshly installed."""
     user.configure()
-    status, user.said = user.service("install")
-    assert status == 0, user.said
+    status, user.output = user.service("install")
+    assert status == 0, user.output
     yield user
     user.service("uninstall")
 
 
-def test_an_installation_runs_everything_and_says_where_it_is(installed, proxy):
+def test_an_installation_runs_everything_and_prints_where_it_is(installed, proxy):
     proxy.push(recorded("recorded-v7.2.140"))
     for service in ("ingest", "quota", "alerts"):
-        assert re.search(rf"^{service} runs \(process \d+\): ", installed.said, re.MULTILINE)
-    assert f"answers at http://127.0.0.1:{installed.port}/" in installed.said
+        assert re.search(rf"^{service} runs \(process \d+\): ", installed.output, re.MULTILINE)
+    assert f"answers at http://127.0.0.1:{installed.port}/" in installed.output
     assert f"The data is in {HOME / DATA}; the settings are in {HOME / 'config.json'}." in (
-        installed.said
+        installed.output
     )
-    assert "journalctl --user -u cliproxy-ledger-ingest" in installed.said
-    assert "loginctl enable-linger" in installed.said
+    assert "journalctl --user -u cliproxy-ledger-ingest" in installed.output
+    assert "loginctl enable-linger" in installed.output
     eventually(lambda: installed.query(EVENTS)[0][0] >= 318)
-    status, said = installed.service("status")
-    assert (status, said.count("runs (process")) == (0, 4)
+    status, output = installed.service("status")
+    assert (status, output.count("runs (process")) == (0, 4)
     assert (installed.home / DATA).stat().st_mode & 0o777 == 0o700
 
 
@@ -150,15 +144,15 @@ def test_a_service_writes_its_data_and_nothing_else(installed):
     for service in SERVICES:
         assert installed.inside(service, "touch", str(HOME / DATA / "mine"))[0] == 0
         for path in (HOME / "mine", CHECKOUT / "mine", Path("/usr/mine"), HOME / AUTH / "mine"):
-            status, said = installed.inside(service, "touch", str(path))
+            status, output = installed.inside(service, "touch", str(path))
             assert status != 0, f"{service} wrote {path}"
-            assert "Read-only" in said
+            assert "Read-only" in output
     (installed.home / DATA / "mine").unlink()
 
 
 def test_only_the_quota_worker_sees_the_credential_files(installed):
-    seen = {name: installed.inside(name, "ls", str(HOME / AUTH))[1].strip() for name in SERVICES}
-    assert seen == {"ingest": "", "alerts": "", "web": "", "quota": "codex.json"}
+    files = {name: installed.inside(name, "ls", str(HOME / AUTH))[1].strip() for name in SERVICES}
+    assert files == {"ingest": "", "alerts": "", "web": "", "quota": "codex.json"}
 
 
 def test_a_service_cannot_gain_rights_or_make_any_system_call(installed):
@@ -192,16 +186,16 @@ def test_a_service_that_cannot_start_is_tried_again_slowly(installed):
     assert installed.show("ingest", "ExecMainStatus") == "1"
     log = ("journalctl", "--no-pager", "-t", "cliproxy-ledger-ingest")
     eventually(lambda: "batch_size" in installed.manager.run(*log)[1])
-    status, said = installed.service("status")
+    status, output = installed.service("status")
     assert status == 1
-    assert "batch_size" in said
+    assert "batch_size" in output
 
 
 def test_a_second_installation_restarts_everything(installed):
     before = installed.processes()
     (installed.home / UNITS / "cliproxy-ledger-web.service").unlink()
-    status, said = installed.service("install")
-    assert status == 0, said
+    status, output = installed.service("install")
+    assert status == 0, output
     after = installed.processes()
     assert all(after[name] not in ("0", before[name]) for name in SERVICES)
     assert len(installed.units()) == 5
@@ -210,12 +204,12 @@ def test_a_second_installation_restarts_everything(installed):
 def test_an_installation_upgrades_an_old_ledger(user):
     user.configure(data_dir=str(HOME / "old"))
     file = old_ledger(user.home / "old", OLD)
-    status, said = user.service("install")
-    assert status == 0, said
-    assert asked(file, "pragma user_version") == [(NEWEST,)]
-    assert asked(file, "select count(*) from usage_events") == [(600,)]
+    status, output = user.service("install")
+    assert status == 0, output
+    assert select(file, "pragma user_version") == [(NEWEST,)]
+    assert select(file, "select count(*) from usage_events") == [(600,)]
     [copy] = file.parent.glob("ledger-before-*")
-    assert asked(copy, "pragma user_version") == [(OLD,)]
+    assert select(copy, "pragma user_version") == [(OLD,)]
     assert user.service("uninstall")[0] == 0
 
 
@@ -230,9 +224,9 @@ def test_a_stop_is_clean(installed):
 
 def test_an_uninstallation_leaves_the_data(installed):
     before = installed.processes()
-    status, said = installed.service("uninstall")
+    status, output = installed.service("uninstall")
     assert status == 0
-    assert f"The data stays in {HOME / DATA}" in said
+    assert f"The data stays in {HOME / DATA}" in output
     assert installed.units() == set()
     assert (installed.home / DATA / "ledger.db").exists()
     assert (installed.home / "config.json").exists()
@@ -250,9 +244,9 @@ def test_an_installation_beside_a_running_worker_is_refused(user):
     process = (user.home / "pid").read_text().strip()
     lock = user.home / DATA / "ingest.lock"
     eventually(lambda: lock.exists() and lock.read_text() == process)
-    status, said = user.service("install")
+    status, output = user.service("install")
     assert status == 1
-    assert f"ingest (process {process}) is running on {HOME / DATA}: end it first" in said
+    assert f"ingest (process {process}) is running on {HOME / DATA}: end it first" in output
     assert user.units() == set()
     user.manager.run("kill", process)
     eventually(lambda: user.manager.run("kill", "-0", process)[0] != 0)
@@ -277,12 +271,12 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("settings", "environment", "sentence"), REFUSED)
-def test_what_could_not_run_is_not_installed(user, settings, environment, sentence):
+def test_services_that_could_not_run_are_not_installed(user, settings, environment, sentence):
     user.configure(**settings)
-    status, said = user.service("install", **environment)
-    assert (status, said.count("\n")) == (1, 1), said
-    assert sentence in said
-    assert KEY not in said
+    status, output = user.service("install", **environment)
+    assert (status, output.count("\n")) == (1, 1), output
+    assert sentence in output
+    assert KEY not in output
     assert user.units() == set()
 
 
@@ -291,34 +285,34 @@ def test_a_port_of_another_program_is_refused(user):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         user.configure(dashboard_port=taken.getsockname()[1])
-        status, said = user.service("install")
+        status, output = user.service("install")
     assert status == 1
-    assert "cannot listen" in said
+    assert "cannot listen" in output
     assert user.units() == set()
 
 
 def test_without_a_systemd_of_the_user_the_units_are_left_with_a_command(user):
     user.configure()
     away = {"XDG_RUNTIME_DIR": "/nowhere"}
-    status, said = user.service("install", **away)
+    status, output = user.service("install", **away)
     assert status == 1
-    assert "systemd cannot be reached from here" in said
-    assert "systemctl --user daemon-reload && systemctl --user enable --now" in said
+    assert "systemd cannot be reached from here" in output
+    assert "systemctl --user daemon-reload && systemctl --user enable --now" in output
     assert len(user.units()) == 5
-    command = re.search(r"systemctl --user daemon-reload.*", said)[0]
+    command = re.search(r"systemctl --user daemon-reload.*", output)[0]
     assert user.manager.run("sh", "-c", command)[0] == 0
     eventually(lambda: user.service("status")[0] == 0)
     assert user.service("uninstall")[0] == 0
     assert user.units() == set()
 
 
-def test_a_removal_without_a_systemd_says_that_things_go_on(user):
+def test_a_removal_without_a_systemd_reports_that_services_go_on(user):
     user.configure()
     away = {"XDG_RUNTIME_DIR": "/nowhere"}
     user.service("install", **away)
-    status, said = user.service("uninstall", **away)
+    status, output = user.service("uninstall", **away)
     assert status == 0
-    assert "go on until you log out" in said
+    assert "go on until you log out" in output
     assert user.units() == set()
 
 
@@ -332,8 +326,8 @@ exit $status
 """
 
 
-def test_settings_that_are_mounted_to_be_read_only_will_do(user):
+def test_settings_may_be_mounted_read_only(user):
     user.configure()
     config = {"LEDGER_CONFIG": str(HOME / "config.json")}
-    status, said = user.manager.run("sh", "-c", LENT, PYTHON, **config)
-    assert (status, said) == (0, f"The dashboard will be at http://127.0.0.1:{user.port}/\n")
+    status, output = user.manager.run("sh", "-c", LENT, PYTHON, **config)
+    assert (status, output) == (0, f"The dashboard will be at http://127.0.0.1:{user.port}/\n")

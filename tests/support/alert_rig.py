@@ -24,7 +24,7 @@ Message = tuple[str, str, str]
 
 
 class Receiver:
-    """A webhook on a port of its own, which can go away and come back."""
+    """A webhook on its own port, which a test can stop and start again."""
 
     def __init__(self) -> None:
         self.messages: list[Message] = []
@@ -41,14 +41,14 @@ class Receiver:
         return f"json://user:{TOKEN}@127.0.0.1:{self.port}/{TOKEN}"
 
     def start(self) -> None:
-        """Listen, at the same port as before."""
+        """Listen on the same port as before."""
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                told = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 if receiver.status == 200:
-                    receiver.messages.append((told["title"], told["message"], told["type"]))
+                    receiver.messages.append((body["title"], body["message"], body["type"]))
                 receiver.may_answer.wait(30)
                 self.send_response(receiver.status)
                 self.end_headers()
@@ -63,16 +63,16 @@ class Receiver:
         self.thread.start()
 
     def stop(self) -> None:
-        """Go away."""
+        """Stop listening."""
         self.may_answer.set()
         self.server.shutdown()
         self.server.server_close()
         self.thread.join()
 
     def taken(self) -> list[Message]:
-        """Give the messages since the last call."""
-        found, self.messages = self.messages, []
-        return found
+        """Return the messages since the last call."""
+        messages, self.messages = self.messages, []
+        return messages
 
 
 @contextmanager
@@ -88,29 +88,32 @@ def receiving() -> Iterator[Receiver]:
 class Watch:
     """An alerts worker on a ledger, wired as the real one is."""
 
-    def __init__(self, folder: Path, *receivers: Receiver, zone: str = ZONE, **chosen: Any) -> None:
+    def __init__(
+        self, folder: Path, *receivers: Receiver, zone: str = ZONE, **changes: Any
+    ) -> None:
         self.folder = folder
         self.zone = zone
         self.conn = prepare(folder, timezone=zone)
         self.now = self.conn.execute("select now from clock").fetchone()[0]
         urls = [receiver.url for receiver in receivers]
-        self.chosen = {"alert_urls": urls, "alert_check_seconds": 0.001, "timezone": zone, **chosen}
+        self.settings = {"alert_urls": urls, "alert_check_seconds": 0.001, "timezone": zone}
+        self.settings |= changes
         self.job = self.restarted()
 
-    def restarted(self, **chosen: Any) -> AlertsWorker:
-        """Give a worker that remembers nothing but the ledger."""
-        self.chosen |= chosen
-        settings = Settings(data_dir=str(self.folder), **self.chosen)
+    def restarted(self, **changes: Any) -> AlertsWorker:
+        """Return a new worker on the same ledger."""
+        self.settings |= changes
+        settings = Settings(data_dir=str(self.folder), **self.settings)
         return create(Given(self.conn, settings, None, Namespace(once=True)))
 
     def set_clock(self, now: int) -> None:
-        """Let it be that instant (ms)."""
+        """Set the clock of the views to an instant (ms)."""
         self.now = now
         self.conn.execute("drop view if exists clock")
         self.conn.execute(f"create view clock as select {now} as now")
 
     def work(self, now: int | None = None) -> None:
-        """Look and send until there is nothing left to do, at that instant where one is given."""
+        """Step until nothing is left to do, at an instant (ms) or at the last one."""
         if now is not None:
             self.set_clock(now)
         self.job.failed(None)
@@ -118,26 +121,26 @@ class Watch:
             pass
 
     def pass_by(self, duration: int, *, step: int = 5 * MINUTE) -> None:
-        """Let time pass, with a look every few minutes."""
+        """Let time pass, with a check every few minutes."""
         until = self.now + duration
         while self.now < until:
             self.work(min(self.now + step, until))
 
     def rows(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
-        """Ask the ledger."""
+        """Return the rows of a query."""
         with closing(self.conn.execute(sql, parameters)) as cursor:
             return cursor.fetchall()
 
     def clock(self, at: int) -> str:
-        """Give an instant as a sentence says it now."""
+        """Return an instant as a sentence written now has it."""
         then, now = (local(each, self.zone) for each in (at, self.now))
         return f"{then:%H:%M}" if then.date() == now.date() else f"{then:%Y-%m-%d %H:%M}"
 
     def exactly(self, at: int) -> str:
-        """Give an instant as the history has it."""
+        """Return an instant as the history has it."""
         return f"{local(at, self.zone):%Y-%m-%d %H:%M:%S}"
 
     def close(self) -> None:
-        """Let go of the ledger."""
+        """Close the worker and the ledger."""
         self.job.close()
         self.conn.close()
