@@ -59,7 +59,7 @@ WORKERS = """
   group by 1, 2
 """
 ACCOUNTS = "select provider, state, accounts from account_counts"
-# Accounts may share a name, and limits a label: the tightest one counts.
+# Accounts may share a name, and limits a label: the lowest value counts.
 QUOTAS = """
   select
     provider                                              as provider,
@@ -127,10 +127,10 @@ SOURCES = (
         ("proxy", "model"),
         (
             single("requests_total", "Upstream attempts.", "requests"),
-            single("failures_total", "Upstream attempts that failed.", "failed"),
+            single("failures_total", "Failed upstream attempts.", "failed"),
             Metric(
                 "tokens_total",
-                "Tokens; the kinds do not overlap, so that their sum is the total.",
+                "Tokens; the kinds do not overlap: their sum is the total.",
                 {kind: f"{kind}_tokens" for kind in TOKENS},
                 "kind",
             ),
@@ -139,7 +139,7 @@ SOURCES = (
                 "Cost at list price; repricing may lower it.",
                 "cost_dollars",
             ),
-            single("unpriced_requests", "Requests for which no price is known.", "unpriced"),
+            single("unpriced_requests", "Requests without a known price.", "unpriced"),
         ),
     ),
     Source(
@@ -149,31 +149,33 @@ SOURCES = (
             single("records_received_total", "Records taken from the queue.", "received"),
             Metric(
                 "records_total",
-                "What became of the records: their sum is what was received.",
+                "Records by outcome; their sum is the number received.",
                 {state: state for state in ("stored", "duplicate", "rejected")},
                 "state",
             ),
-            single("gaps_total", "Stretches without a working collector.", "gaps"),
+            single("gaps_total", "Periods without a working collector.", "gaps"),
             single(
-                "batches_at_risk_total", "Batches popped, never safe on disk.", "batches_at_risk"
+                "batches_at_risk_total",
+                "Batches popped but never written to disk.",
+                "batches_at_risk",
             ),
-            single("last_pop_timestamp_seconds", "When the queue was last asked.", "last_pop"),
+            single(
+                "last_pop_timestamp_seconds", "Time of the last pop from the queue.", "last_pop"
+            ),
         ),
     ),
     Source(
         WORKERS,
         ("kind", "proxy"),
         (
-            single("worker_up", "1 while a worker says that it works.", "is_up"),
-            single(
-                "worker_beat_timestamp_seconds", "When a worker last gave a sign of life.", "beat"
-            ),
+            single("worker_up", "1 while a worker reports that it is working.", "is_up"),
+            single("worker_beat_timestamp_seconds", "Time of a worker's last heartbeat.", "beat"),
         ),
     ),
     Source(
         ALERTS,
         ("rule",),
-        (single("alerts_open", "Alerts that are not over, by rule.", "open"),),
+        (single("alerts_open", "Open alerts, by rule.", "open"),),
     ),
     Source(
         LEDGER,
@@ -182,25 +184,25 @@ SOURCES = (
             single("last_event_timestamp_seconds", "Time of the newest event.", "last_event"),
             single(
                 "rollups_complete",
-                "0 while sums are worked out anew, and counters of usage are left out.",
+                "0 while sums are recomputed and counters of usage are left out.",
                 "is_whole",
             ),
         ),
     ),
 )
-# These take longer than a scrape may, and are worked out between scrapes.
+# Too slow for a scrape: computed between scrapes.
 ACCOUNT_SOURCES = {
     "accounts": Source(
         ACCOUNTS,
         ("provider", "state"),
-        (single("accounts", "Accounts by whether they can be used now.", "accounts"),),
+        (single("accounts", "Accounts by their current state.", "accounts"),),
     ),
     "quotas": Source(
         QUOTAS,
         ("provider", "account", "window"),
         (
-            single("quota_left_ratio", "What is left of a limit, from 0 to 1.", "left_over"),
-            single("quota_reset_timestamp_seconds", "When a limit resets.", "resets"),
+            single("quota_left_ratio", "Share of a limit that is left, from 0 to 1.", "left_over"),
+            single("quota_reset_timestamp_seconds", "Time at which a limit resets.", "resets"),
         ),
     ),
 }
@@ -210,7 +212,7 @@ GAP_SOURCE = Source(
     (
         single(
             "events_maybe_missing",
-            "By the rates around the gaps, how many events may be missing.",
+            "Estimate of the missing events, from the rates around the gaps.",
             "maybe_missing",
         ),
     ),
