@@ -51,7 +51,7 @@ alert-test: $(READY) ## Send a test message to every address of alert_urls
 serve: $(READY) ## Run only the dashboard
 	@exec $(PY) -m runtime.serve
 
-install-service: $(READY) ## Keep all of it running as services of yours, with systemd or launchd; again after an upgrade
+install-service: $(READY) ## Run everything as services of your user (systemd or launchd); repeat after an upgrade
 	@$(PY) -m deploy.service install
 
 uninstall-service: $(READY) ## Stop and remove these services; data stays
@@ -72,7 +72,7 @@ status: $(READY) ## Say in one line what today took, which account is best and w
 docs: $(READY) ## Write docs/settings.md, and docs/tables.md with every table, view and column
 	@$(PY) -m runtime.reference
 
-preview: $(DEV) ## Picture the dashboard on made-up traffic: docs/preview.png
+preview: $(DEV) ## Take a screenshot of the dashboard with made-up traffic: docs/preview.png
 	@$(PY) -m demo.preview
 
 backup: $(READY) ## Copy the ledger while it is in use, prove the copy, keep the newest 7
@@ -95,7 +95,7 @@ test: $(DEV) ## Run the tests
 long: $(DEV) ## Run the tests that take longer: services, containers, demo, documents, windows by brute force, a small benchmark
 	@$(PY) -m pytest tests/long --numprocesses 2 --dist loadfile
 
-bench: $(READY) ## Measure, 15 minutes: QUICK=1 for two of them, EVENTS= RATE= GROW= KEEP=1
+bench: $(READY) ## Run the benchmark, 15 minutes; QUICK=1 two minutes; EVENTS= RATE= GROW= KEEP=1
 	@exec $(PY) -m bench $(if $(QUICK),--quick) $(if $(KEEP),--keep) $(if $(EVENTS),--events $(EVENTS)) $(if $(RATE),--rate $(RATE)) $(if $(GROW),--grow $(GROW))
 
 lint: $(DEV) ## Check style, format and types

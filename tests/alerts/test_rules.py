@@ -535,3 +535,10 @@ def test_budgets_near_and_spent(world):
 def test_the_views_have_every_rule():
     views = (ROOT / "views.sql").read_text("utf-8").partition("\n-- 8. Alerts")[2]
     assert set(re.findall(r"\brule = '(\w+)'", views)) == set(ALERT_RULES)
+
+
+def test_the_page_has_every_rule_with_its_default_threshold():
+    lines = (ROOT / "docs" / "alerts.md").read_text("utf-8").splitlines()
+    rows = [line.strip("| ").split("|") for line in lines if line.startswith("| `")]
+    documented = {row[0].strip(" `"): row[2].strip() for row in rows}
+    assert {name: float(text) if text else None for name, text in documented.items()} == ALERT_RULES
