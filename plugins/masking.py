@@ -2,7 +2,7 @@
 
 import re
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 ADDRESS = re.compile(r"[^\s@<>()\",;:]+@[^\s@<>()\",;:]+")
@@ -12,13 +12,11 @@ TEXT_COLUMNS = frozenset(
     {"subject", "sentence", "budget", "named", "detail", "message", "error_text", "advice"}
 )
 # A key's label identifies no person; the user's own name for a client may.
-NAMES = """
+PRIVATE_NAMES = """
   select account from named_accounts
   union
   select client from named_clients where client not like '…%' and client <> '(none)'
 """
-
-Section = dict[str, Any]
 
 
 def masked(name: str, number: int) -> str:
@@ -44,26 +42,15 @@ class Mask:
         if column in NAME_COLUMNS and value in self.by_name:
             return self.by_name[value]
         text = ADDRESS.sub(lambda match: self.by_name.get(match[0], "•••@•••"), value)
-        return (
-            self._words.sub(lambda match: self.by_name[match[0]], text)
-            if column in TEXT_COLUMNS
-            else text
-        )
-
-    def section(self, section: Section | None) -> Section | None:
-        """Return a masked section. A link with a mask in it would find nothing: it gets none."""
-        if section is None:
-            return None
-        rows = [list(map(self.cell, section["columns"], row)) for row in section["rows"]]
-        parameters: Mapping[str, str] = section["parameters"]
-        is_named = "account" in parameters or parameters.get("client") in self.by_name
-        return {**section, "parameters": None if is_named else parameters, "rows": rows}
+        if column in TEXT_COLUMNS:
+            text = self._words.sub(lambda match: self.by_name[match[0]], text)
+        return text
 
     def name(self, mask: str) -> str:
         """Return the name behind a mask; any other text is returned as it is."""
         return self.by_mask.get(mask, mask)
 
 
-def names(conn: sqlite3.Connection) -> list[str]:
+def private_names(conn: sqlite3.Connection) -> list[str]:
     """Return every name that a screenshot must not show."""
-    return [name for (name,) in conn.execute(NAMES)]
+    return [name for (name,) in conn.execute(PRIVATE_NAMES)]

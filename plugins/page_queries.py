@@ -9,7 +9,7 @@ import msgspec
 from datasette.utils import sqlite_timelimit
 
 from ledger.queries import queries
-from plugins.masking import Mask, Section, names
+from plugins.masking import Mask, private_names
 
 RANGES = ("today", "1h", "5h", "24h", "7d", "30d", "90d")
 DEFAULT_RANGE = "24h"
@@ -77,6 +77,19 @@ class Question(NamedTuple):
         """The filters that are set."""
         filters = {"account": self.account, "model": self.model, "client": self.client}
         return without_empty({**filters, "proxy": self.proxy})
+
+
+class Section(msgspec.Struct):
+    """The answer of a canned query; `count` is its length before it was shortened."""
+
+    query: str
+    parameters: dict[str, str] | None
+    columns: list[str]
+    rows: list[tuple[Any, ...]]
+    count: int
+
+
+Sections = dict[str, Section | None]
 
 
 def parse(parameters: Mapping[str, str]) -> Question:
@@ -193,14 +206,15 @@ def snapshot(conn: sqlite3.Connection, question: Question, *, is_masked: bool) -
     conn.execute("begin")
     try:
         with sqlite_timelimit(conn, TIME_LIMIT_MS):
-            mask = Mask(names(conn) if is_masked else ())
+            mask = Mask(private_names(conn) if is_masked else ())
             question = unmasked(question, mask)
             sections = {name: read(conn, part) for name, part in parts(question).items()}
     finally:
         conn.rollback()
     shorten(sections, LISTS - question.opened)
     if is_masked:
-        sections = {name: mask.section(section) for name, section in sections.items()}
+        for section in filter(None, sections.values()):
+            hide_names(section, mask)
     return msgspec.json.encode({"sections": sections})
 
 
@@ -211,42 +225,48 @@ def unmasked(question: Question, mask: Mask) -> Question:
 
 def read(conn: sqlite3.Connection, part: Part) -> Section | None:
     """Read one canned query; None when the ledger has no such query or table."""
-    name, given = part
+    name, parameters = part
     query = queries().get(name)
     if query is None:
         return None
-    parameters = {**dict.fromkeys(query.parameters, ""), **given}
     try:
-        cursor = conn.execute(query.sql, parameters)
+        cursor = conn.execute(query.sql, {**dict.fromkeys(query.parameters, ""), **parameters})
     except sqlite3.OperationalError as error:
         if "no such table" in str(error):
             return None
         raise
-    columns = [column[0] for column in cursor.description]
     rows = [tuple(row) for row in cursor]
-    count = len(rows)
-    return {"query": name, "parameters": given, "columns": columns, "rows": rows, "count": count}
+    columns = [column[0] for column in cursor.description]
+    return Section(name, parameters, columns, rows, len(rows))
 
 
-def shorten(sections: dict[str, Section | None], closed: frozenset[str]) -> None:
+def shorten(sections: Sections, closed: frozenset[str]) -> None:
     """Keep the first rows of the closed lists, and the quotas of the accounts kept."""
     for name in closed - {"usable"}:
         if section := sections[name]:
-            section["rows"] = section["rows"][:ROWS_SHOWN]
+            section.rows = section.rows[:ROWS_SHOWN]
     # An account has one row for each group of models with limits of its own.
     accounts = list(dict.fromkeys(values(sections["usable"], "account_id")))
     if section := sections["usable"]:
-        section["count"] = len(accounts)
+        section.count = len(accounts)
     kept = set(accounts[:ACCOUNTS_SHOWN] if "usable" in closed else accounts)
     for name in ("usable", "quota", "forecast"):
         if section := sections[name]:
-            pairs = zip(section["rows"], values(section, "account_id"), strict=True)
-            section["rows"] = [row for row, account in pairs if account in kept]
+            pairs = zip(section.rows, values(section, "account_id"), strict=True)
+            section.rows = [row for row, account in pairs if account in kept]
 
 
 def values(section: Section | None, column: str) -> list[Any]:
     """Return one column of a section; empty when it is missing."""
-    if section is None or column not in section["columns"]:
+    if section is None or column not in section.columns:
         return []
-    index = section["columns"].index(column)
-    return [row[index] for row in section["rows"]]
+    index = section.columns.index(column)
+    return [row[index] for row in section.rows]
+
+
+def hide_names(section: Section, mask: Mask) -> None:
+    """Mask a section. A query by a mask would find nothing, so the page gets no link to it."""
+    parameters = section.parameters or {}
+    if "account" in parameters or parameters.get("client") in mask.by_name:
+        section.parameters = None
+    section.rows = [tuple(map(mask.cell, section.columns, row)) for row in section.rows]
