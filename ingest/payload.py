@@ -17,7 +17,8 @@ SignedCount = Annotated[int, Meta(ge=-LARGEST, le=LARGEST)]
 Name = Annotated[str, Meta(max_length=300)]
 
 
-class RawTokens(msgspec.Struct):
+# No struct can be part of a cycle, so none is tracked by the garbage collector: decoding is faster.
+class RawTokens(msgspec.Struct, gc=False):
     """Token counts whose meaning depends on the provider family."""
 
     input_tokens: SignedCount = 0
@@ -29,7 +30,7 @@ class RawTokens(msgspec.Struct):
     total_tokens: SignedCount = 0
 
 
-class InputParts(msgspec.Struct):
+class InputParts(msgspec.Struct, gc=False):
     """The prompt's tokens in parts that do not overlap."""
 
     total_tokens: Count
@@ -38,7 +39,7 @@ class InputParts(msgspec.Struct):
     cache_write_tokens: Count
 
 
-class OutputParts(msgspec.Struct):
+class OutputParts(msgspec.Struct, gc=False):
     """The answer's tokens in parts that do not overlap."""
 
     total_tokens: Count
@@ -46,7 +47,7 @@ class OutputParts(msgspec.Struct):
     reasoning_tokens: Count
 
 
-class Breakdown(msgspec.Struct):
+class Breakdown(msgspec.Struct, gc=False):
     """Token counts with one meaning for all providers, since v7.2.97."""
 
     input: InputParts
@@ -56,14 +57,14 @@ class Breakdown(msgspec.Struct):
     schema_version: int = 2
 
 
-class Fail(msgspec.Struct):
+class Fail(msgspec.Struct, gc=False):
     """The upstream's status and body; present on success too."""
 
     status_code: int = 0
     body: str = ""
 
 
-class Payload(msgspec.Struct):
+class Payload(msgspec.Struct, gc=False):
     """One upstream attempt."""
 
     timestamp: Name

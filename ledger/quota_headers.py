@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 # Not the turn state, which is a token, nor the free text of promotions.
 ALLOWED = re.compile(
@@ -10,9 +11,12 @@ ALLOWED = re.compile(
 MOST_HEADERS, LONGEST_VALUE = 80, 200
 
 
-def is_allowed(name: str) -> bool:
-    """Return whether a response header, in any case, may be stored."""
-    return ALLOWED.fullmatch(name.strip().lower()) is not None
+# The same few names come with every event.
+@lru_cache(maxsize=1024)
+def stored_name(name: str) -> str | None:
+    """Return a header's name in lower case; None for one that may not be stored."""
+    lower = name.strip().lower()
+    return lower if ALLOWED.fullmatch(lower) else None
 
 
 def allowed(headers: Mapping[str, Iterable[str]]) -> dict[str, str]:
@@ -23,7 +27,10 @@ def allowed(headers: Mapping[str, Iterable[str]]) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for name, values in headers.items():
-        value = next((value for value in values if value.strip()), "")
-        if value and len(value) <= LONGEST_VALUE and is_allowed(name):
-            found.setdefault(name.strip().lower(), value)
+        stored = stored_name(name)
+        if stored is None:
+            continue
+        value = next(filter(str.strip, values), "")
+        if value and len(value) <= LONGEST_VALUE:
+            found.setdefault(stored, value)
     return found if len(found) <= MOST_HEADERS else {}
