@@ -21,6 +21,9 @@ from runtime.refusals import Refusals
 log = logging.getLogger(__name__)
 
 NOTE_SECONDS = 5.0
+# A full pop means that the queue is behind. Larger ones then cost less, since events of one
+# transaction share rollup rows; but a pop that is cut off loses more.
+USUAL_POP = 500
 # A reply above this size makes the next pops smaller, so that memory stays bounded.
 LARGE_REPLY = 16 << 20
 # The cause of a gap by a word of the ledger's error; the cause of any other is UNWRITABLE.
@@ -61,7 +64,8 @@ class Collector:
 
     def __init__(self, parts: Parts, *, batch_size: int) -> None:
         self._parts = parts
-        self._batch_size = self._count = batch_size
+        self._most = batch_size
+        self._usual = self._count = min(USUAL_POP, batch_size)
         self._last_number = parts.proxy.last_batch()
         self._pending: Batch | None = None
         self._is_spooled = False
@@ -143,10 +147,10 @@ class Collector:
         return self._pending
 
     def _next_count(self, count: int, records: list[bytes]) -> int:
-        """Return the size of the next pop: smaller after a large reply, else larger again."""
+        """Return the size of the next pop: smaller after a large reply, larger after a full one."""
         if sum(map(len, records)) > LARGE_REPLY:
             return max(count // 8, 1)
-        return min(2 * count, self._batch_size)
+        return min(2 * count, self._most if len(records) >= count else self._usual)
 
     def _store(self, batch: Batch) -> None:
         """Write a batch to the spool, then to the ledger."""

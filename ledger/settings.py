@@ -158,8 +158,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     timezone: str = ""
     """The IANA name of the time zone of local days and hours; empty is that of the machine.
     Example: `Asia/Shanghai`"""
-    batch_size: Annotated[int, Meta(ge=1, le=5000)] = 500
-    """The largest number of events in one pop and one transaction. Example: `1000`"""
+    batch_size: Annotated[int, Meta(ge=1, le=5000)] = 1000
+    """The largest number of events in one pop and one transaction. A pop takes up to 500, and more
+    only while the queue is behind. Example: `500`"""
     usage_source: Literal["auto", "resp", "http"] = "auto"
     """How events are popped: by RESP, by HTTP, or by the one that the proxy offers.
     Example: `http`"""

@@ -122,6 +122,17 @@ def test_large_replies_make_the_next_pops_smaller_and_small_ones_larger(
     assert min(sizes) >= 1
 
 
+def test_pops_grow_while_the_queue_is_behind_and_shrink_once_it_is_empty(proxy, tmp_path):
+    with closing(prepare(tmp_path / "data", timezone="UTC")) as conn:
+        made = at_work(proxy, tmp_path, conn)
+        for pushed in (3000, 700):
+            proxy.push(burst(pushed))
+            while made.step():
+                pass
+        made.close()
+    assert [len(batch) for batch in proxy.popped] == [500, 1000, 1000, 500, 500, 200]
+
+
 def test_a_record_too_long_to_be_kept_leaves_an_excerpt():
     form, kept = redact_record(b'{"a": "' + b"x" * 300_000 + b'"}', lambda text: "hash")
     assert form == "excerpt"

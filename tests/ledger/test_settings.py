@@ -61,7 +61,7 @@ def test_without_a_file_the_defaults_hold_and_a_private_file_is_made(settings: S
         "Settings(cliproxy_host='127.0.0.1', cliproxy_port=8317, management_key='', "
         "poll_interval_seconds=1.0, quota_refresh_seconds=300, dashboard_host='127.0.0.1', "
         "dashboard_port=8320, data_dir='data', auth_dir='~/.cli-proxy-api', timezone='', "
-        "batch_size=500, usage_source='auto'"
+        "batch_size=1000, usage_source='auto'"
     )
     assert settings.file.stat().st_mode & 0o777 == 0o600
     assert json.loads(settings.file.read_text()) == {"management_key": ""}
