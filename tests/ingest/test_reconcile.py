@@ -268,6 +268,6 @@ def test_a_gap_is_estimated_from_the_rates_around_it(tmp_path):
         conn.execute(sql + "values (1, ?, ?, 'collector stopped', 1)", gap)
         conn.execute(sql + "values (1, ?, ?, 'collector stopped', 0)", gap)
         rows = conn.execute(
-            "select requests_per_hour_around, expected, found, maybe_missing from gap_estimates"
+            "select requests_per_hour_around, expected, recorded, maybe_missing from gap_estimates"
         ).fetchall()
     assert rows == [(120.0, 240, 0, 240), (120.0, 240, 0, 0)]
