@@ -167,24 +167,24 @@ def latencies(question: Question) -> dict[str, Part]:
 
 def parts(question: Question) -> dict[str, Part]:
     """Return the canned query and its parameters for each part of the page."""
-    span, filters = question.range, question.filters
+    now, before, filters = question.range, question.range_before, question.filters
     proxy = only(filters, "proxy")
     requests = {"failed": question.failed, "request_id": question.request_id}
     requests |= {"before": question.before, "limit": str(REQUESTS_SHOWN + 1)}
     return {
-        "facts": ("ledger_info", {}),
-        "span": ("span", span),
-        "span_before": ("span", question.range_before),
-        "summary": ("summary", {**span, **filters}),
-        "summary_before": ("summary", {**question.range_before, **filters}),
+        "ledger_info": ("ledger_info", {}),
+        "range": ("span", now),
+        "range_before": ("span", before),
+        "summary": ("summary", {**now, **filters}),
+        "summary_before": ("summary", {**before, **filters}),
         **latencies(question),
-        "accounts": ("accounts", {**span, **only(filters, "model", "client", "proxy")}),
-        "models": ("models", {**span, **only(filters, "account", "client", "proxy")}),
-        "clients": ("clients", {**span, **only(filters, "account", "model", "proxy")}),
+        "accounts": ("accounts", {**now, **only(filters, "model", "client", "proxy")}),
+        "models": ("models", {**now, **only(filters, "account", "client", "proxy")}),
+        "clients": ("clients", {**now, **only(filters, "account", "model", "proxy")}),
         "over_time": over_time(question),
-        "failure_series": ("failure_series", {**span, **step(question, COARSE_STEPS), **filters}),
+        "failure_series": ("failure_series", {**now, **step(question, COARSE_STEPS), **filters}),
         "requests": ("requests", without_empty({**filters, **requests})),
-        "names": ("names", {}),
+        "filter_options": ("names", {}),
         "state": ("state", {}),
         "gaps": ("gap_list", proxy),
         "alerts": ("alert_history", {"state": "open"}),

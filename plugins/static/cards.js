@@ -51,9 +51,9 @@ function comparison(now, before, format) {
 }
 
 export function showCards(page) {
-  const { facts, span_before: before, summary, summary_before, latency, latency_before } = page.rows;
+  const { ledger_info, range_before: before, summary, summary_before, latency, latency_before } = page.rows;
   // A range that begins before the first event cannot be compared with.
-  const firstEventAt = facts[0]?.first_event_at;
+  const firstEventAt = ledger_info[0]?.first_event_at;
   const isComplete = firstEventAt !== null && before?.[0] && firstEventAt <= before[0].starts_at;
   const cards = [
     ...summaryCards(summary[0], isComplete ? summary_before?.[0] : null).map((card) => ({ ...card, href: address(page, "summary") })),

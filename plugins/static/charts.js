@@ -123,7 +123,7 @@ function latency(page) {
   const measured = (page.rows.latency_series ?? []).filter((row) => row.latency_p50_ms !== null);
   const rows = measured.map((row) => ({
     ...row,
-    middle_at: (Math.max(row.starts_at, page.rows.span[0]?.starts_at ?? 0) + Math.min(row.ends_at, page.now)) / 2,
+    middle_at: (Math.max(row.starts_at, page.rows.range[0]?.starts_at ?? 0) + Math.min(row.ends_at, page.now)) / 2,
     tip: `${interval(row.starts_at, row.ends_at)}\np50 ${milliseconds(row.latency_p50_ms)}\np95 ${milliseconds(row.latency_p95_ms)}\n${fill(texts.first_token, { time: milliseconds(row.ttft_p50_ms) })}`,
   }));
   const isStreamed = rows.some((row) => row.ttft_p50_ms !== null);
@@ -180,7 +180,7 @@ function stack(rows, { labelOf, valueOf, nameOf, otherColor }) {
 
 // The time axis of the range, wide enough for its rows, and the gaps in collection on it.
 function timeAxis(page, rows) {
-  const { starts_at, ends_at } = page.rows.span[0] ?? { starts_at: 0, ends_at: 1 };
+  const { starts_at, ends_at } = page.rows.range[0] ?? { starts_at: 0, ends_at: 1 };
   const from = Math.min(starts_at, ...rows.map((row) => row.starts_at));
   const until = Math.max(ends_at, ...rows.map((row) => row.ends_at));
   const axis = axisOf(from, until);

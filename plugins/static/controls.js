@@ -60,7 +60,7 @@ const option = (value) => make("option", { value }, value.length > 60 ? `${value
 
 export function showFilterOptions(page) {
   for (const id of FILTERS) {
-    const names = (page.rows.names ?? []).filter((row) => row.kind === id).map((row) => row.name);
+    const names = (page.rows.filter_options ?? []).filter((row) => row.kind === id).map((row) => row.name);
     const element = find(id);
     // Replacing the options would close an open list.
     if (document.activeElement === element || !isNew(element, names)) continue;

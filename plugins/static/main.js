@@ -28,8 +28,8 @@ function parse(body, state) {
   for (const [name, section] of Object.entries(body.sections)) {
     rows[name] = section && section.rows.map((row) => Object.fromEntries(section.columns.map((column, index) => [column, row[index]])));
   }
-  const several = (rows.names ?? []).filter((row) => row.kind === "proxy").length > 1;
-  return { sections: body.sections, rows, state, several, opened: new Set(opened), now: rows.facts[0].now };
+  const several = (rows.filter_options ?? []).filter((row) => row.kind === "proxy").length > 1;
+  return { sections: body.sections, rows, state, several, opened: new Set(opened), now: rows.ledger_info[0].now };
 }
 
 async function load() {
@@ -71,7 +71,7 @@ function showStale(reason) {
 }
 
 function show(page) {
-  setZone(page.rows.facts[0].timezone);
+  setZone(page.rows.ledger_info[0].timezone);
   setText(find("updated"), fill(texts.updated, { time: clock(page.now) }));
   for (const element of document.querySelectorAll("[data-links]")) address.showLinks(element, page.sections[element.dataset.links]);
   showTrust(page);

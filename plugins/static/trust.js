@@ -30,7 +30,7 @@ export function showTrust(page) {
 }
 
 function lastEventText(page) {
-  const at = page.rows.facts[0]?.last_event_at;
+  const at = page.rows.ledger_info[0]?.last_event_at;
   if (!at) return texts.no_event;
   const seconds = Math.max(0, page.now - at) / 1000;
   return fill(texts.last_event, { time: duration(seconds < 60 ? seconds : Math.floor(seconds / 60) * 60) });
@@ -43,7 +43,7 @@ export function showEmpty(page) {
   const box = find("empty");
   box.hidden = Boolean(page.rows.summary[0]?.requests);
   if (box.hidden) return;
-  const text = page.rows.facts[0]?.last_event_at ? texts.empty.range : advice(page);
+  const text = page.rows.ledger_info[0]?.last_event_at ? texts.empty.range : advice(page);
   if (isNew(box, text)) box.replaceChildren(make("h2", {}, texts.empty.title), make("p", {}, text));
 }
 

@@ -146,7 +146,7 @@ def test_a_filter_takes_all_that_has_the_name(named, filters, expected):
 def test_the_page_the_api_and_the_reports_show_the_names(named):
     site = Site(named)
     sections = site.json("/-/page.json")["sections"]
-    names = {(row[0], row[1]) for row in sections["names"]["rows"]}
+    names = {(row[0], row[1]) for row in sections["filter_options"]["rows"]}
     assert {name for kind, name in names if kind == "account"} == ACCOUNTS
     assert {name for kind, name in names if kind == "client"} == CLIENTS
     api = site.json("/api/summary", range="24h")
@@ -180,7 +180,7 @@ def test_masked_pages_show_no_name_of_a_person(named):
     for name in ("Ann Example", "Bob, private", "bob@example.com", "on the road", "phone"):
         assert name not in body
     sections = site.json("/-/page.json", mask="1")["sections"]
-    masks = {row[1] for row in sections["names"]["rows"] if row[0] == "client"}
+    masks = {row[1] for row in sections["filter_options"]["rows"] if row[0] == "client"}
     phone = next(mask for mask in masks if mask.startswith("p•••"))
     summary = site.json("/-/page.json", mask="1", client=phone)["sections"]["summary"]
     assert summary["rows"][0][summary["columns"].index("requests")] == 2

@@ -37,7 +37,7 @@ def first(seeded, column: str) -> str:
 def compare(site, sections: dict) -> None:
     """Compare every section with the JSON of its query."""
     for name, section in sections.items():
-        if section is not None and name != "facts":
+        if section is not None and name != "ledger_info":
             address = f"/ledger/{section['query']}.json"
             answer = site.get(address, params={**section["parameters"], "_shape": "array"})
             assert rows(section) == answer.json(), (name, section["parameters"])
@@ -132,7 +132,7 @@ def test_masked_names_reach_neither_the_data_nor_its_addresses(site, seeded):
     body = site.get("/-/page.json", params={"mask": "1", "range": "90d"}).text
     assert not [name for name in names if "@" in name and name in body]
     sections = json.loads(body)["sections"]
-    masks = {row["name"] for row in rows(sections["names"]) if row["kind"] == "account"}
+    masks = {row["name"] for row in rows(sections["filter_options"]) if row["kind"] == "account"}
     assert len(masks) == len(names)
     plain = page(site, range="90d", account=names[0])
     hidden = page(site, range="90d", account=Mask(names).by_name[names[0]], mask="1")
