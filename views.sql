@@ -2172,7 +2172,7 @@ left join interruptions on interruptions.proxy_id = proxies.id;
 
 -- 6. Quota: limits, verdicts, forecasts, history
 
--- From what age on (ms) an observation is no ground for "usable".
+-- From this age on, in ms, an observation is no ground for "usable".
 create view quota_staleness as
 select
   coalesce(
@@ -2180,9 +2180,9 @@ select
     3600000
   ) as stale_ms;
 
--- What is known of each account as a whole: those with a credential file, and those that only
--- events name, seen within a week. Accounts whose credential files are gone are left out.
-create view account_standings as
+-- Accounts with a credential file, and those that only events name, seen within a week. Accounts
+-- whose credential files are gone are left out.
+create view account_poll_states as
 select
   named_accounts.account_id                          as account_id,
   named_accounts.account                             as account,
@@ -2231,15 +2231,15 @@ where exists (
     )
   );
 
--- Each limit of each account now. A window that has reset since it was observed is rolled over:
--- its percentage is of the past, and left_percent is null, which always means unknown.
+-- A window that has reset since it was observed is rolled over: its percentage is of the past, and
+-- left_percent is null, which always means unknown.
 create view quota_window_states as
-with placed as (
+with windows as (
   select
-    account_standings.account_id                      as account_id,
-    account_standings.account                         as account,
-    account_standings.provider                        as provider,
-    account_standings.plan                            as plan,
+    account_poll_states.account_id                    as account_id,
+    account_poll_states.account                       as account,
+    account_poll_states.provider                      as provider,
+    account_poll_states.plan                          as plan,
     quota_windows.id                                  as window_id,
     quota_windows.scope                               as scope,
     quota_windows.scope_key                           as scope_key,
@@ -2259,16 +2259,16 @@ with placed as (
     quota_windows.observed_at                         as observed_at,
     clock.now                                         as now,
     coalesce(quota_windows.resets_at <= clock.now, 0) as rolled_over,
-    -- A limit's reached flag stands on all its windows, so it accuses one only if it is alone.
+    -- Each window of a limit has the limit's flag, which accuses a window only where it is alone.
     sum(quota_windows.gating = 1 and coalesce(quota_windows.limit_reached, 0) = 1) over (
       partition by quota_windows.account_id, quota_windows.scope, quota_windows.scope_key
-    )                                                 as suspects
+    )                                                 as flagged_windows
   from quota_windows
-  join account_standings using (account_id)
+  join account_poll_states using (account_id)
   cross join clock
   where quota_windows.retired_at is null
 ),
-judged as (
+evaluated as (
   select
     *,
     case
@@ -2276,8 +2276,8 @@ judged as (
       else min(max(100 - used_percent, 0.0), 100.0)
     end as left_percent,
     coalesce(used_percent >= 100, 0)
-      or (gating = 1 and coalesce(limit_reached, 0) = 1 and suspects = 1) as spent
-  from placed
+      or (gating = 1 and coalesce(limit_reached, 0) = 1 and flagged_windows = 1) as spent
+  from windows
 )
 select
   account_id                                          as account_id,
@@ -2309,12 +2309,62 @@ select
   -- A provider may need two minutes after a reset before it answers again.
   spent and not coalesce(resets_at + 120000 <= now, 0) as blocking,
   left_percent / ((resets_at - now) / 3600000.0)      as left_per_hour
-from judged
+from evaluated
 cross join quota_staleness;
 
--- Can an account be used now, for each group of models that has limits of its own ('' for an
--- account without groups): usable is 1, 0 or null for unknown, with the reason.
-create view group_verdicts as
+-- The windows as people read them, in words and local time.
+create view limit_states as
+select
+  states.account_id                                   as account_id,
+  states.window_id                                    as window_id,
+  states.account                                      as account,
+  states.provider                                     as provider,
+  (
+    select proxy from account_proxies where account_proxies.account_id = states.account_id
+  )                                                   as proxy,
+  coalesce(states.plan, 'unknown')                    as plan,
+  states.label                                        as limit_name,
+  states.window_seconds                               as window_seconds,
+  states.used_percent                                 as used_percent,
+  states.left_percent                                 as left_percent,
+  case
+    when rolled_over then 'rolled over, refresh pending'
+    when started = 0 then 'not started'
+    when used_percent is null then 'unknown'
+    when stale then 'stale'
+    when blocking then 'used up'
+    else 'current'
+  end                                                 as state,
+  case
+    when not rolled_over and started is not 0
+      then datetime((resets_at + coalesce(offset_ms, 0)) / 1000, 'unixepoch')
+  end                                                 as resets_local,
+  case
+    when rolled_over or started = 0 then null
+    when resets_at - now >= 86400000
+      then ((resets_at - now) / 86400000) || ' d '
+        || ((resets_at - now) / 3600000 % 24) || ' h'
+    when resets_at - now >= 3600000
+      then ((resets_at - now) / 3600000) || ' h '
+        || ((resets_at - now) / 60000 % 60) || ' min'
+    else ((resets_at - now) / 60000) || ' min'
+  end                                                 as resets_in,
+  states.resets_at                                    as resets_at,
+  states.age_seconds                                  as age_seconds,
+  states.source                                       as source,
+  states.gating                                       as gating,
+  states.used_value                                   as used_value,
+  states.limit_value                                  as limit_value,
+  states.unit                                         as unit,
+  states.left_per_hour                                as left_per_hour
+from quota_window_states as states
+cross join clock
+left join zone_offsets
+  on zone_offsets.starts_at <= resets_at and resets_at < zone_offsets.ends_at;
+
+-- What the gating windows of each group of models add up to; the group is '' for an account
+-- without groups, and every group counts the windows of the whole account too.
+create view group_limits as
 with own_groups as (
   select distinct
     account_id as account_id,
@@ -2325,10 +2375,10 @@ with own_groups as (
 all_groups as (
   select account_id, group_name from own_groups
   union all
-  select account_id, '' from account_standings
+  select account_id, '' from account_poll_states
   where account_id not in (select account_id from own_groups)
 ),
-budgets as (
+overage as (
   select
     account_id                                      as account_id,
     max(used_percent is null or used_percent < 100) as covered,
@@ -2337,96 +2387,105 @@ budgets as (
   where scope = 'spend' and gating = 0
   group by account_id
 ),
--- The blocking windows that no later permission excuses; spend is never excused.
-accusing as (
+-- A later permission excuses a blocking window, unless it limits spending.
+gating_windows as (
   select
     states.*,
     states.blocking and (
       states.scope = 'spend'
-      or account_standings.allowed is not 1
-      or account_standings.observed_at is null
-      or account_standings.observed_at < states.observed_at
-    ) as accused
+      or account_poll_states.allowed is not 1
+      or account_poll_states.observed_at is null
+      or account_poll_states.observed_at < states.observed_at
+    ) as unexcused
   from quota_window_states as states
-  join account_standings using (account_id)
+  join account_poll_states using (account_id)
   where states.gating = 1
 ),
 summed as (
   select
-    account_standings.*,
-    all_groups.group_name                               as group_name,
-    clock.now                                           as now,
-    quota_staleness.stale_ms                            as stale_ms,
-    count(window_id)                                    as windows,
-    coalesce(sum(not rolled_over), 0)                   as current,
-    coalesce(sum(not rolled_over and left_percent is null), 0) as blind,
-    coalesce(sum(blocking), 0)                          as blocking,
-    coalesce(max(spent), 0)                             as spent,
-    coalesce(sum(accused), 0)                           as accused,
-    coalesce(sum(accused and scope = 'spend'), 0)       as accused_spend,
+    account_poll_states.*,
+    all_groups.group_name                                       as group_name,
+    clock.now                                                   as now,
+    quota_staleness.stale_ms                                    as stale_ms,
+    count(window_id)                                            as windows,
+    coalesce(sum(not rolled_over), 0)                           as current,
+    coalesce(sum(not rolled_over and left_percent is null), 0)  as current_unknown,
+    coalesce(sum(blocking), 0)                                  as blocking,
+    coalesce(max(spent), 0)                                     as spent,
+    coalesce(sum(unexcused), 0)                                 as unexcused,
+    coalesce(sum(unexcused and scope = 'spend'), 0)             as unexcused_spend,
     min(coalesce(left_percent, case when blocking and used_percent is null then 0.0 end))
-                                                        as effective_left,
-    coalesce(max(accusing.observed_at), 0)              as seen_at,
-    min(case when not rolled_over and used_percent is not null then accusing.observed_at end)
-                                                        as known_since,
-    coalesce(sum(blocking and accusing.resets_at > clock.now), 0) as ends,
-    max(case when blocking and accusing.resets_at > clock.now then accusing.resets_at end)
-                                                        as last_end,
-    group_concat(case when blocking then label end, ', ') as blocked_by
+                                                                as effective_left,
+    coalesce(max(gating_windows.observed_at), 0)                as newest_at,
+    min(case when not rolled_over and used_percent is not null then gating_windows.observed_at end)
+                                                                as oldest_percent_at,
+    coalesce(sum(blocking and gating_windows.resets_at > clock.now), 0) as ending_blocks,
+    max(case when blocking and gating_windows.resets_at > clock.now then gating_windows.resets_at end)
+                                                                as last_block_ends_at,
+    group_concat(case when blocking then label end, ', ')       as blocked_by
   from all_groups
-  join account_standings using (account_id)
+  join account_poll_states using (account_id)
   cross join clock
   cross join quota_staleness
-  left join accusing
-    on accusing.account_id = all_groups.account_id
-    and (accusing.scope <> 'group' or accusing.scope_key = all_groups.group_name)
+  left join gating_windows
+    on gating_windows.account_id = all_groups.account_id
+    and (gating_windows.scope <> 'group' or gating_windows.scope_key = all_groups.group_name)
   group by all_groups.account_id, all_groups.group_name
-),
-told as (
+)
+select
+  summed.*,
+  coalesce(overage.covered, 0)                        as covered,
+  coalesce(overage.open, 0)                           as open_overage
+from summed
+left join overage using (account_id);
+
+-- The same rules in Python are in quota/verdict.py; a property test holds them together.
+create view group_verdicts as
+with conditions as (
   select
-    summed.*,
-    coalesce(budgets.covered, 0)                        as covered,
-    coalesce(budgets.open, 0)                           as open_budget,
-    summed.observed_at is null or now - summed.observed_at > stale_ms as is_old,
-    nullif(max(coalesce(summed.observed_at, 0), seen_at), 0) as latest_at,
+    *,
+    observed_at is null or now - observed_at > stale_ms as is_old,
+    nullif(max(coalesce(observed_at, 0), newest_at), 0) as latest_at,
     case
       when disabled then 'disabled'
       when state in ('needs_login', 'deactivated') then state
     end                                                 as closed,
-    -- Whatever was observed after a refused generation knows better.
+    -- Any observation after a refused generation replaces it.
     coalesce(exhausted_until > now, 0)
-      and max(coalesce(summed.observed_at, 0), seen_at) <= exhausted_at as exhausted,
+      and max(coalesce(observed_at, 0), newest_at) <= exhausted_at as exhausted,
     case
       when reached_type <> '' and allowed is not 1 then reached_type
       when limit_reached = 1 then 'limit_reached'
       when allowed = 0 then 'not_allowed'
     end                                                 as flagged
-  from summed
-  left join budgets using (account_id)
+  from group_limits
 ),
-reasoned as (
+reasons as (
   select
     *,
     coalesce(
       closed,
       case when exhausted then 'usage_limit_reached' end,
-      -- Without a window that explains them, flags stand only while fresh and unexplained.
+      -- Without a window that explains them, flags count only while fresh and unexplained.
       case when blocking > 0 or not (spent or is_old) then flagged end,
-      case when accused_spend > 0 then 'spend_reached' end,
-      case when accused > 0 and not covered then 'window_spent' end
+      case when unexcused_spend > 0 then 'spend_reached' end,
+      case when unexcused > 0 and not covered then 'window_spent' end
     ) as refusal,
     coalesce(
       case when state in ('wrong_workspace', 'auth_error') then state end,
       case when flagged is not null and is_old then 'stale' end,
       case when flagged is not null then 'rolled_over' end,
-      case when accused > 0 and not open_budget then 'overage_unknown' end,
+      case when unexcused > 0 and not open_overage then 'overage_unknown' end,
       case when windows = 0 and state = 'ok' then 'no_limit_published' end,
       case when windows = 0 then state end,
       case when current = 0 then 'rolled_over' end,
-      case when blind > 0 and (blind = current or allowed is not 1) then 'percent_unknown' end,
-      case when known_since is null or now - known_since > stale_ms then 'stale' end
+      case
+        when current_unknown > 0 and (current_unknown = current or allowed is not 1)
+          then 'percent_unknown'
+      end,
+      case when oldest_percent_at is null or now - oldest_percent_at > stale_ms then 'stale' end
     ) as doubt
-  from told
+  from conditions
 )
 select
   account_id                                          as account_id,
@@ -2439,34 +2498,34 @@ select
   coalesce(
     refusal,
     doubt,
-    case when accused > 0 then 'overage' when allowed then 'allowed' else 'within_limits' end
+    case when unexcused > 0 then 'overage' when allowed then 'allowed' else 'within_limits' end
   )                                                   as reason,
   effective_left                                      as effective_left,
-  -- The last of the blocks decides, and one without an end leaves the end unknown.
+  -- The last block to end decides; one without an end leaves the end unknown.
   case
-    when refusal is not null and closed is null and ends + exhausted > 0
-      and ends = blocking
-      then max(coalesce(last_end, 0), case when exhausted then exhausted_until else 0 end)
+    when refusal is not null and closed is null and ending_blocks + exhausted > 0
+      and ending_blocks = blocking
+      then max(coalesce(last_block_ends_at, 0), case when exhausted then exhausted_until else 0 end)
   end                                                 as next_usable_at,
   case when refusal is not null then blocked_by end   as blocked_by,
   cooldown_until                                      as cooldown_until,
   latest_at                                           as observed_at,
   (now - latest_at) / 1000                            as age_seconds
-from reasoned;
+from reasons;
 
--- The groups' verdicts in the order to show them. `turn` and `turn_value` are the account's:
--- usable by most left, blocked by soonest return, unknown and closed last. Place 1 is the best
+-- In the order to use accounts: sort_group and sort_value are those of the account's best group,
+-- usable by most left, then blocked by soonest return, then unknown and closed. Rank 1 is the best
 -- of an account's groups.
 create view ranked_verdicts as
-with valued as (
+with sortable as (
   select
     *,
-    case when usable = 1 then 0 when usable is null then 1 else 2 end as badness,
+    case when usable = 1 then 0 when usable is null then 1 else 2 end as usable_order,
     case
       when usable is null or reason in ('disabled', 'needs_login', 'deactivated') then 2
       when usable = 1 then 0
       else 1
-    end as own_turn,
+    end as own_group,
     case
       when usable is null or reason in ('disabled', 'needs_login', 'deactivated') then 0.0
       when usable = 1 then -coalesce(effective_left, 0.0)
@@ -2489,20 +2548,21 @@ select
   cooldown_until                                      as cooldown_until,
   observed_at                                         as observed_at,
   age_seconds                                         as age_seconds,
-  row_number() over best                              as place,
-  case when state = 'token_expired' then 2 else first_value(own_turn) over best end as turn,
+  row_number() over best                              as rank,
+  case when state = 'token_expired' then 2 else first_value(own_group) over best end
+                                                      as sort_group,
   case when state = 'token_expired' then 0.0 else first_value(own_value) over best end
-                                                      as turn_value,
+                                                      as sort_value,
   group_concat(
     group_name || ': ' || case usable when 1 then 'yes' when 0 then 'no' else 'unknown' end, ', '
   ) over (partition by account_id)                    as groups
-from valued
+from sortable
 window best as (
   partition by account_id
-  order by badness, own_turn, own_value, group_name
+  order by usable_order, own_group, own_value, group_name
 );
 
--- Can an account be used now: as good as the best of its groups.
+-- An account is as usable as the best of its groups.
 create view account_verdicts as
 select
   account_id                                          as account_id,
@@ -2519,150 +2579,209 @@ select
   cooldown_until                                      as cooldown_until,
   observed_at                                         as observed_at,
   age_seconds                                         as age_seconds,
-  turn                                                as turn,
-  turn_value                                          as turn_value
+  sort_group                                          as sort_group,
+  sort_value                                          as sort_value
 from ranked_verdicts
-where place = 1;
+where rank = 1;
 
--- The observations of each window's running cycle; the newest may not be among the kept points.
-create view quota_cycle_points as
+-- The verdicts as people read them, in words and local time.
+create view account_availability as
 select
-  quota_windows.id            as window_id,
-  quota_points.observed_at    as observed_at,
-  quota_points.used_percent   as used_percent
-from quota_windows
-join quota_points
-  on quota_points.window_id = quota_windows.id
-  and quota_points.cycle = quota_windows.cycle
-  and quota_points.observed_at < quota_windows.last_at
-where quota_windows.retired_at is null
-union all
-select
-  id        as window_id,
-  last_at   as observed_at,
-  last_used as used_percent
-from quota_windows
-where retired_at is null and last_at is not null;
+  verdicts.account_id                                 as account_id,
+  verdicts.account                                    as account,
+  verdicts.provider                                   as provider,
+  (
+    select proxy from account_proxies where account_proxies.account_id = verdicts.account_id
+  )                                                   as proxy,
+  coalesce(verdicts.plan, 'unknown')                  as plan,
+  verdicts.group_name                                 as models,
+  case verdicts.usable when 1 then 'yes' when 0 then 'no' else 'unknown' end as usable,
+  verdicts.reason                                     as reason,
+  verdicts.effective_left                             as effective_left,
+  datetime((next_usable_at + coalesce(offset_ms, 0)) / 1000, 'unixepoch')
+                                                      as next_usable_local,
+  (next_usable_at - now) / 60000                      as next_usable_minutes,
+  verdicts.next_usable_at                             as next_usable_at,
+  verdicts.blocked_by                                 as blocked_by,
+  datetime(verdicts.cooldown_until / 1000, 'unixepoch') as resting_until_utc,
+  verdicts.age_seconds                                as age_seconds,
+  verdicts.sort_group = 0                             as account_usable,
+  verdicts.sort_group                                 as sort_group,
+  verdicts.sort_value                                 as sort_value,
+  verdicts.rank                                       as rank
+from ranked_verdicts as verdicts
+cross join clock
+left join zone_offsets
+  on zone_offsets.starts_at <= next_usable_at and next_usable_at < zone_offsets.ends_at;
 
--- Will a window last until its reset: outcome is runs_out, lasts, exhausted, or none with the
--- reason. Rates are of the last hour for 5 hours, the last day for a week, three days for a
--- month, and of the whole cycle where too little was seen lately.
-create view quota_window_forecasts as
-with tracks as (
+-- Where the running cycle of each window began, and its newest observation, which may not be among
+-- the kept points. Each subquery is one step into the points' key: a cycle may have hundreds of them.
+create view quota_cycles as
+with starts as materialized (
   select
-    states.*,
-    clock.now                                         as now,
-    case when states.used_percent is not null then quota_windows.last_at end as last_at,
-    quota_windows.last_used                           as last_used,
-    quota_windows.last_resets_at                      as ends_at,
-    quota_windows.cycle                               as cycle,
-    -- A restart that left the reset alone shows in the cycle's number.
-    quota_windows.cycle % 300000 <> 0                 as early,
-    quota_windows.last_resets_at - states.window_seconds * 1000 as opened_at,
-    coalesce(states.window_seconds, 2592000) * 1000 / case
-      when coalesce(states.window_seconds, 2592000) <= 86400 then 5
-      when coalesce(states.window_seconds, 2592000) <= 604800 then 7
+    id              as window_id,
+    account_id      as account_id,
+    scope           as scope,
+    window_seconds  as window_seconds,
+    used_percent    as used_percent,
+    cycle           as cycle,
+    last_at         as last_at,
+    last_used       as last_used,
+    last_resets_at  as ends_at,
+    (
+      select min(observed_at)
+      from quota_points
+      where window_id = quota_windows.id and cycle = quota_windows.cycle
+    )               as first_point_at
+  from quota_windows
+  where retired_at is null
+)
+select
+  window_id                                 as window_id,
+  account_id                                as account_id,
+  scope                                     as scope,
+  window_seconds                            as window_seconds,
+  cycle                                     as cycle,
+  -- A restart that left the reset alone shows in the cycle's number.
+  cycle % 300000 <> 0                       as early,
+  ends_at                                   as ends_at,
+  case when used_percent is not null then last_at end as last_at,
+  last_used                                 as last_used,
+  coalesce(first_point_at, case when used_percent is not null then last_at end) as first_at,
+  coalesce(
+    (
+      select used_percent
+      from quota_points
+      where window_id = starts.window_id
+        and cycle = starts.cycle
+        and observed_at = first_point_at
+    ),
+    last_used
+  )                                         as first_used
+from starts;
+
+-- How fast each running cycle is used, in percent for each ms. The rate is that of the last hour
+-- for 5 hours, the last day for a week, three days for a month, and of the whole cycle where there
+-- are too few recent points.
+create view quota_cycle_rates as
+with recent as (
+  select
+    quota_cycles.*,
+    ends_at - window_seconds * 1000                     as opened_at,
+    last_at - coalesce(window_seconds, 2592000) * 1000 / case
+      when coalesce(window_seconds, 2592000) <= 86400 then 5
+      when coalesce(window_seconds, 2592000) <= 604800 then 7
       else 10
-    end                                               as horizon_ms
-  from quota_window_states as states
-  join quota_windows on quota_windows.id = states.window_id
-  cross join clock
+    end                                                 as recent_from
+  from quota_cycles
 ),
--- Each of these is one step into the points' key: a cycle may have hundreds of them.
-found as (
+recent_points as (
   select
-    tracks.*,
+    recent.*,
     coalesce(
       (
         select min(observed_at)
         from quota_points
-        where window_id = tracks.window_id and cycle = tracks.cycle
+        where window_id = recent.window_id
+          and cycle = recent.cycle
+          and observed_at >= recent_from
       ),
       last_at
-    )                                                 as first_at,
-    coalesce(
-      (
-        select min(observed_at)
-        from quota_points
-        where window_id = tracks.window_id and cycle = tracks.cycle
-          and observed_at >= last_at - horizon_ms
-      ),
-      last_at
-    )                                                 as recent_at,
+    )                                                   as recent_at,
     (
       select count(*)
       from (
         select 1
         from quota_points
-        where window_id = tracks.window_id and cycle = tracks.cycle
-          and observed_at >= last_at - horizon_ms and observed_at < last_at
+        where window_id = recent.window_id
+          and cycle = recent.cycle
+          and observed_at >= recent_from
+          and observed_at < last_at
         limit 2
       )
-    )                                                 as recent_before
-  from tracks
+    )                                                   as points_before
+  from recent
 ),
--- Kept once: it is read several times below.
-valued as materialized (
+-- Materialized, since each column is read several times below.
+cycles as materialized (
   select
-    found.*,
+    recent_points.*,
     coalesce(
       (
         select used_percent
         from quota_points
-        where window_id = found.window_id and cycle = found.cycle and observed_at = first_at
+        where window_id = recent_points.window_id
+          and cycle = recent_points.cycle
+          and observed_at = recent_at
       ),
       last_used
-    )                                                 as first_used,
-    coalesce(
-      (
-        select used_percent
-        from quota_points
-        where window_id = found.window_id and cycle = found.cycle and observed_at = recent_at
-      ),
-      last_used
-    )                                                 as recent_used
-  from found
-),
-rates as (
+    )                                                   as recent_used
+  from recent_points
+)
+select
+  window_id                                           as window_id,
+  opened_at                                           as opened_at,
+  ends_at                                             as ends_at,
+  first_at                                            as first_at,
+  first_used                                          as first_used,
+  last_at                                             as last_at,
+  last_used                                           as last_used,
+  case
+    -- Percentages are mostly whole numbers: less than 2 of movement has no direction.
+    when points_before >= 2 and last_used - recent_used >= 2 and last_at > recent_at
+      then (last_used - recent_used) / (last_at - recent_at)
+    when early or opened_at is null
+      then case
+        when last_used - first_used >= 2 and last_at > first_at
+          then (last_used - first_used) / (last_at - first_at)
+      end
+    when last_used >= 2 and last_at > opened_at then last_used / (last_at - opened_at)
+  end                                                 as percent_per_ms
+from cycles;
+
+-- The same rules in Python are in quota/forecast.py; a property test holds them together.
+create view quota_window_forecasts as
+with tracked as (
   select
-    *,
-    case
-      -- Percentages are mostly whole numbers: less than 2 of movement has no direction.
-      when recent_before >= 2 and last_used - recent_used >= 2 and last_at > recent_at
-        then (last_used - recent_used) / (last_at - recent_at)
-      when early or opened_at is null
-        then case
-          when last_used - first_used >= 2 and last_at > first_at
-            then (last_used - first_used) / (last_at - first_at)
-        end
-      when last_used >= 2 and last_at > opened_at then last_used / (last_at - opened_at)
-    end                                               as rate,
+    account_poll_states.account_id                    as account_id,
+    account_poll_states.account                       as account,
+    account_poll_states.provider                      as provider,
+    account_poll_states.plan                          as plan,
+    quota_windows.id                                  as window_id,
+    quota_windows.scope                               as scope,
+    quota_windows.label                               as label,
+    quota_windows.used_percent                        as used_percent,
+    clock.now                                         as now,
+    rates.ends_at                                     as ends_at,
+    rates.first_at                                    as first_at,
+    rates.first_used                                  as first_used,
+    rates.last_at                                     as last_at,
+    rates.last_used                                   as last_used,
+    rates.percent_per_ms                              as rate,
+    rates.last_at + cast(round((100 - rates.last_used) / percent_per_ms) as integer) as empty_at,
     case
       when started = 0 then 'not_started'
-      when last_at is null or ends_at is null then 'unknown'
-      when ends_at <= now then 'rolled_over'
-      when now - last_at > 7200000 then 'stale'
-      when now - opened_at < 0.02 * window_seconds * 1000 then 'too_early'
-    end                                               as silence
-  from valued
-),
-projected as (
-  select
-    *,
-    last_at + cast(round((100 - last_used) / rate) as integer) as empty_at
-  from rates
+      when rates.last_at is null or ends_at is null then 'unknown'
+      when ends_at <= clock.now then 'rolled_over'
+      when clock.now - rates.last_at > 7200000 then 'stale'
+      when clock.now - opened_at < 0.02 * window_seconds * 1000 then 'too_early'
+    end                                               as no_forecast
+  from quota_windows
+  join account_poll_states using (account_id)
+  join quota_cycle_rates as rates on rates.window_id = quota_windows.id
+  cross join clock
 ),
 decided as (
   select
     *,
     case
-      when silence is not null then 'none'
+      when no_forecast is not null then 'none'
       when last_used >= 100 then 'exhausted'
       when rate is null then 'none'
       when empty_at < ends_at then 'runs_out'
       else 'lasts'
     end as outcome
-  from projected
+  from tracked
 )
 select
   account_id                                          as account_id,
@@ -2675,7 +2794,7 @@ select
   used_percent                                        as used_percent,
   ends_at                                             as resets_at,
   outcome                                             as outcome,
-  case when outcome = 'none' then coalesce(silence, 'too_little_data') end as reason,
+  case when outcome = 'none' then coalesce(no_forecast, 'too_little_data') end as reason,
   case when outcome in ('runs_out', 'lasts') then rate * 3600000 end as percent_per_hour,
   case when outcome = 'runs_out' then max(empty_at, now) end as runs_out_at,
   case
@@ -2687,37 +2806,131 @@ select
   last_used                                           as last_used
 from decided;
 
--- What an account's running cycles took by this ledger's own events: tokens and cost for each
--- percent point, and how much moved while there was no event, which others must have used.
+-- From one observation to the next in the running cycles of account windows. The points are read
+-- in the order of their key, and the newest observation follows the last of them.
+create view quota_cycle_steps as
+select
+  quota_windows.id                as window_id,
+  quota_windows.account_id        as account_id,
+  quota_points.observed_at        as before_at,
+  coalesce(lead(quota_points.observed_at) over points, quota_windows.last_at) as observed_at,
+  coalesce(lead(quota_points.used_percent) over points, quota_windows.last_used)
+    - quota_points.used_percent   as moved_percent
+from quota_windows
+-- A cross join keeps the windows outermost: all points are far more than those of running cycles.
+cross join quota_points
+  on quota_points.window_id = quota_windows.id
+  and quota_points.cycle = quota_windows.cycle
+  and quota_points.observed_at < quota_windows.last_at
+where quota_windows.retired_at is null
+  and quota_windows.used_percent is not null
+  and quota_windows.scope = 'account'
+window points as (partition by quota_windows.id order by quota_points.observed_at);
+
+-- What the events of this ledger used in the running cycles of accounts' windows. Whole UTC days come
+-- from their sums, so that a week costs not much more than a day.
+create view quota_cycle_events as
+with cycles as (
+  select
+    quota_cycles.window_id                          as window_id,
+    quota_cycles.account_id                         as account_id,
+    first_at                                        as first_at,
+    last_at                                         as last_at,
+    last_used - first_used                          as moved_percent,
+    -- Events that were deleted for their age do not count, though their sums are kept.
+    max(first_at + 1, raw_complete_from)            as from_at,
+    last_at + 1                                     as until_at
+  from quota_cycles
+  join account_poll_states using (account_id)
+  cross join rollup_state
+  where scope = 'account' and last_at > first_at
+),
+bounds as materialized (
+  select
+    *,
+    (from_at + 86399999) / 86400000 * 86400000      as day_from,
+    until_at / 86400000 * 86400000                  as day_until
+  from cycles
+),
+days as materialized (
+  select distinct bucket_at
+  from total_rollup
+  where grain = 4 and bucket_at >= (select min(day_from) from bounds)
+),
+raw as (
+  select
+    window_id                                       as window_id,
+    account_id                                      as account_id,
+    from_at                                         as from_at,
+    iif(day_from < day_until, day_from, until_at)   as until_at
+  from bounds
+  union all
+  select
+    window_id,
+    account_id,
+    day_until,
+    until_at
+  from bounds
+  where day_from < day_until
+),
+pieces as (
+  select
+    bounds.window_id                                as window_id,
+    sums.requests                                   as requests,
+    sums.input_tokens + sums.output_tokens + sums.unclassified_tokens as total_tokens,
+    sums.cost_microdollars                          as cost_microdollars,
+    sums.unpriced                                   as unpriced
+  from bounds
+  cross join days on days.bucket_at >= day_from and days.bucket_at < day_until
+  cross join credentials on credentials.account_id = bounds.account_id
+  cross join credential_rollup as sums
+    on sums.grain = 4
+    and sums.bucket_at = days.bucket_at
+    and sums.credential_id = credentials.id
+  union all
+  select
+    raw.window_id,
+    1,
+    usage_events.total_tokens,
+    usage_events.cost_microdollars,
+    usage_events.cost_microdollars is null
+  from raw
+  cross join credentials on credentials.account_id = raw.account_id
+  cross join usage_events
+    on usage_events.credential_id = credentials.id
+    and usage_events.occurred_at >= raw.from_at
+    and usage_events.occurred_at < raw.until_at
+),
+sums as (
+  select
+    window_id                                       as window_id,
+    sum(requests)                                   as requests,
+    sum(total_tokens)                               as total_tokens,
+    iif(sum(requests) > sum(unpriced), sum(cost_microdollars), null) as cost_microdollars
+  from pieces
+  group by window_id
+)
+select
+  bounds.window_id                                  as window_id,
+  bounds.account_id                                 as account_id,
+  bounds.first_at                                   as first_at,
+  bounds.last_at                                    as last_at,
+  bounds.moved_percent                              as moved_percent,
+  coalesce(sums.requests, 0)                        as requests,
+  coalesce(sums.total_tokens, 0)                    as total_tokens,
+  sums.cost_microdollars                            as cost_microdollars
+from bounds
+left join sums using (window_id);
+
+-- What moved while there was no event of this ledger must have been used by others.
 create view quota_cycle_usage as
-with stretches as (
+with outside as (
   select
-    forecasts.account_id                    as account_id,
-    forecasts.window_id                     as window_id,
-    forecasts.first_at                      as first_at,
-    forecasts.last_at                       as last_at,
-    forecasts.last_used - forecasts.first_used as moved_percent
-  from quota_window_forecasts as forecasts
-  where forecasts.scope = 'account' and forecasts.last_at > forecasts.first_at
-),
-steps as (
-  select
-    quota_cycle_points.window_id            as window_id,
-    stretches.account_id                    as account_id,
-    quota_cycle_points.observed_at          as observed_at,
-    lag(quota_cycle_points.observed_at) over points as before_at,
-    quota_cycle_points.used_percent - lag(quota_cycle_points.used_percent) over points as moved
-  from quota_cycle_points
-  join stretches using (window_id)
-  window points as (partition by quota_cycle_points.window_id order by quota_cycle_points.observed_at)
-),
-outside as (
-  select
-    window_id  as window_id,
-    sum(moved) as moved_percent,
+    window_id           as window_id,
+    sum(moved_percent)  as moved_percent,
     sum(
-      case
-        when not exists (
+      iif(
+        exists (
           select 1
           from credentials
           join usage_events
@@ -2726,52 +2939,81 @@ outside as (
             and usage_events.occurred_at > steps.before_at - 900000
             and usage_events.occurred_at <= steps.observed_at
           where credentials.account_id = steps.account_id
-        ) then moved
-        else 0
-      end
-    )          as outside_percent
-  from steps
-  where moved > 0
+        ),
+        0,
+        moved_percent
+      )
+    )                   as outside_percent
+  from quota_cycle_steps as steps
+  where moved_percent > 0
   group by window_id
-),
-inside as (
-  select
-    stretches.window_id                     as window_id,
-    count(*)                                as requests,
-    sum(usage_events.total_tokens)          as total_tokens,
-    sum(usage_events.cost_microdollars)     as cost_microdollars
-  from stretches
-  join credentials on credentials.account_id = stretches.account_id
-  join usage_events
-    on usage_events.credential_id = credentials.id
-    and usage_events.occurred_at > stretches.first_at
-    and usage_events.occurred_at <= stretches.last_at
-  group by stretches.window_id
 )
 select
-  stretches.account_id                                as account_id,
-  stretches.window_id                                 as window_id,
-  stretches.first_at                                  as first_at,
-  stretches.last_at                                   as last_at,
-  stretches.moved_percent                             as moved_percent,
-  coalesce(inside.requests, 0)                        as requests,
-  coalesce(inside.total_tokens, 0)                    as total_tokens,
-  inside.cost_microdollars                            as cost_microdollars,
+  events.account_id                                   as account_id,
+  events.window_id                                    as window_id,
+  events.first_at                                     as first_at,
+  events.last_at                                      as last_at,
+  events.moved_percent                                as moved_percent,
+  events.requests                                     as requests,
+  events.total_tokens                                 as total_tokens,
+  events.cost_microdollars                            as cost_microdollars,
   case
-    when stretches.moved_percent >= 2 and inside.requests > 0
-      then inside.total_tokens / stretches.moved_percent
+    when events.moved_percent >= 2 and events.requests > 0
+      then events.total_tokens / events.moved_percent
   end                                                 as tokens_per_percent,
   case
-    when stretches.moved_percent >= 2 and inside.requests > 0
-      then inside.cost_microdollars / 1e6 / stretches.moved_percent
+    when events.moved_percent >= 2 and events.requests > 0
+      then events.cost_microdollars / 1e6 / events.moved_percent
   end                                                 as dollars_per_percent,
   coalesce(outside.outside_percent, 0.0)              as outside_percent,
   100.0 * outside.outside_percent / outside.moved_percent as outside_share_percent
-from stretches
-left join inside using (window_id)
+from quota_cycle_events as events
 left join outside using (window_id);
 
--- Every kept observation, with local times for charts.
+-- The forecasts as people read them, with what the ledger's own events used, in local time.
+create view limit_forecasts as
+with zone as materialized (
+  select offset_ms
+  from clock
+  join zone_offsets on starts_at <= now and now < ends_at
+)
+select
+  forecasts.account_id                                as account_id,
+  forecasts.window_id                                 as window_id,
+  forecasts.account                                   as account,
+  forecasts.provider                                  as provider,
+  (
+    select proxy from account_proxies where account_proxies.account_id = forecasts.account_id
+  )                                                   as proxy,
+  forecasts.label                                     as limit_name,
+  forecasts.used_percent                              as used_percent,
+  case forecasts.outcome
+    when 'runs_out' then 'runs out before its reset'
+    when 'lasts' then 'lasts until its reset'
+    when 'exhausted' then 'used up'
+    else replace(forecasts.reason, '_', ' ')
+  end                                                 as forecast,
+  round(forecasts.percent_per_hour, 2)                as percent_per_hour,
+  datetime((forecasts.runs_out_at + coalesce(offset_ms, 0)) / 1000, 'unixepoch')
+                                                      as runs_out_local,
+  round(forecasts.left_over_percent, 1)               as left_over_percent,
+  datetime((forecasts.resets_at + coalesce(offset_ms, 0)) / 1000, 'unixepoch')
+                                                      as resets_local,
+  round(usage.tokens_per_percent)                     as tokens_per_percent,
+  round(usage.dollars_per_percent, 4)                 as dollars_per_percent,
+  round(usage.outside_share_percent, 1)               as outside_share_percent,
+  forecasts.outcome                                   as outcome,
+  forecasts.reason                                    as reason,
+  forecasts.runs_out_at                               as runs_out_at,
+  case forecasts.outcome
+    when 'exhausted' then 0 when 'runs_out' then 1 when 'lasts' then 2 else 3
+  end                                                 as urgency,
+  forecasts.left_over_percent                         as left_over_exact
+from quota_window_forecasts as forecasts
+left join quota_cycle_usage as usage using (window_id)
+left join zone;
+
+-- Every kept observation; the newest one of a window may not be among them.
 create view quota_observations as
 select
   named_accounts.account_id                           as account_id,
@@ -2786,7 +3028,8 @@ select
                                                       as observed_local,
   quota_points.used_percent                           as used_percent,
   min(max(100 - quota_points.used_percent, 0.0), 100.0) as left_percent,
-  quota_points.resets_at                              as resets_at
+  quota_points.resets_at                              as resets_at,
+  named_accounts.account || ' ' || quota_windows.label as series
 from named_accounts
 cross join quota_windows on quota_windows.account_id = named_accounts.account_id
 cross join quota_points on quota_points.window_id = quota_windows.id
@@ -2794,8 +3037,7 @@ left join zone_offsets
   on zone_offsets.starts_at <= quota_points.observed_at
   and quota_points.observed_at < zone_offsets.ends_at;
 
--- How each cycle ended: what was left is gone. Early means before its time, by a banked reset or
--- the provider's will; unseen_seconds is how long before the end nobody looked.
+-- A cycle ends early by a banked reset, or where the provider decides so. What was left then is gone.
 create view quota_cycle_ends as
 with cycles as (
   select
@@ -2827,7 +3069,7 @@ followed as (
   from cycles
   join lasts using (window_id, cycle)
 ),
-ended as (
+ends as (
   select
     followed.*,
     -- Half a minute: reset instants jitter between polls.
@@ -2841,24 +3083,31 @@ select
   named_accounts.account_id                           as account_id,
   named_accounts.account                              as account,
   named_accounts.provider                             as provider,
+  (
+    select proxy from account_proxies where account_proxies.account_id = quota_windows.account_id
+  )                                                   as proxy,
   quota_windows.id                                    as window_id,
   quota_windows.scope                                 as scope,
   quota_windows.label                                 as label,
-  ended.first_at                                      as first_at,
-  ended.last_at                                       as last_at,
-  ended.ended_at                                      as ended_at,
-  ended.early                                         as early,
-  ended.last_used                                     as used_percent,
-  min(max(100 - ended.last_used, 0.0), 100.0)         as left_unused_percent,
-  max(ended.ended_at - ended.last_at, 0) / 1000       as unseen_seconds
-from ended
-join quota_windows on quota_windows.id = ended.window_id
-join named_accounts on named_accounts.account_id = quota_windows.account_id;
+  ends.first_at                                       as first_at,
+  ends.last_at                                        as last_at,
+  ends.ended_at                                       as ended_at,
+  datetime((ends.ended_at + coalesce(offset_ms, 0)) / 1000, 'unixepoch')
+                                                      as ended_local,
+  ends.early                                          as early,
+  ends.last_used                                      as used_percent,
+  min(max(100 - ends.last_used, 0.0), 100.0)          as left_unused_percent,
+  max(ends.ended_at - ends.last_at, 0) / 1000         as unseen_seconds
+from ends
+join quota_windows on quota_windows.id = ends.window_id
+join named_accounts on named_accounts.account_id = quota_windows.account_id
+left join zone_offsets
+  on zone_offsets.starts_at <= ends.ended_at and ends.ended_at < zone_offsets.ends_at;
 
--- How the last cycle of each limit that has one behind it ended. The same as in quota_cycle_ends,
--- in steps into the points' key, whatever their number.
+-- The same as the newest rows of quota_cycle_ends, in single steps into the points' key, so that the
+-- alerts worker may read it every few seconds.
 create view quota_last_resets as
-with placed as (
+with cycles as (
   select
     quota_windows.id                                  as window_id,
     quota_windows.account_id                          as account_id,
@@ -2866,63 +3115,63 @@ with placed as (
     quota_windows.gating                              as gating,
     quota_windows.last_used                           as last_used,
     quota_windows.last_resets_at                      as last_resets_at,
-    cycle <> 0 and last_resets_at <= clock.now        as is_over,
-    cycle                                             as running,
+    cycle <> 0 and last_resets_at <= clock.now        as has_ended,
+    cycle                                             as running_cycle,
     (
       select max(quota_points.cycle)
       from quota_points
       where quota_points.window_id = quota_windows.id
         and quota_points.cycle > 0
         and quota_points.cycle < iif(quota_windows.cycle = 0, 9e18, quota_windows.cycle)
-    )                                                 as before
+    )                                                 as cycle_before
   from quota_windows
   cross join clock
   where retired_at is null
 ),
-ended as (
+ends as (
   select
     window_id                                         as window_id,
     account_id                                        as account_id,
     label                                             as label,
     gating                                            as gating,
-    iif(is_over, running, before)                     as cycle,
+    iif(has_ended, running_cycle, cycle_before)                     as cycle,
     last_used                                         as used_percent,
     last_resets_at                                    as resets_at,
     null                                              as next_at,
     null                                              as next_used
-  from placed
-  where is_over
+  from cycles
+  where has_ended
   union all
   select
-    placed.window_id,
+    cycles.window_id,
     account_id,
     label,
     gating,
-    before,
+    cycle_before,
     lasts.used_percent,
     lasts.resets_at,
     firsts.observed_at,
     firsts.used_percent
-  from placed
+  from cycles
   join quota_points as lasts
-    on lasts.window_id = placed.window_id
-    and lasts.cycle = before
+    on lasts.window_id = cycles.window_id
+    and lasts.cycle = cycle_before
     and lasts.observed_at = (
       select max(observed_at)
       from quota_points
-      where quota_points.window_id = placed.window_id and quota_points.cycle = before
+      where quota_points.window_id = cycles.window_id and quota_points.cycle = cycle_before
     )
   left join quota_points as firsts
-    on firsts.window_id = placed.window_id
-    and firsts.cycle = running
+    on firsts.window_id = cycles.window_id
+    and firsts.cycle = running_cycle
     and firsts.observed_at = (
       select min(observed_at)
       from quota_points
-      where quota_points.window_id = placed.window_id
-        and quota_points.cycle = running
-        and running <> 0
+      where quota_points.window_id = cycles.window_id
+        and quota_points.cycle = running_cycle
+        and running_cycle <> 0
     )
-  where not coalesce(is_over, 0)
+  where not coalesce(has_ended, 0)
 )
 select
   window_id                                           as window_id,
@@ -2935,16 +3184,19 @@ select
   coalesce(next_at < resets_at - 30000, 0)            as early,
   iif(next_at < resets_at - 30000, next_at, resets_at) as ended_at,
   next_used                                           as next_used_percent
-from ended
+from ends
 cross join clock
 where next_at is not null or resets_at <= clock.now;
 
--- Each account whose quota cannot be read as it should, and what to do about it.
-create view quota_troubles as
+-- Accounts that are not asked at all, or not yet, have no problem.
+create view quota_problems as
 select
   account_id                                          as account_id,
   account                                             as account,
   provider                                            as provider,
+  (
+    select proxy from account_proxies where account_proxies.account_id = states.account_id
+  )                                                   as proxy,
   case when disabled then 'disabled' else state end   as state,
   case
     when disabled then 'disabled in the proxy: nothing to do, or enable it there'
@@ -2968,14 +3220,17 @@ select
   failures                                            as failures,
   last_attempt_at                                     as last_attempt_at,
   last_success_at                                     as last_success_at,
-  next_attempt_at                                     as next_attempt_at
-from account_standings
+  next_attempt_at                                     as next_attempt_at,
+  datetime(last_attempt_at / 1000, 'unixepoch')       as last_attempt_utc,
+  datetime(last_success_at / 1000, 'unixepoch')       as last_success_utc,
+  datetime(next_attempt_at / 1000, 'unixepoch')       as next_attempt_utc
+from account_poll_states as states
 where disabled or state not in ('ok', 'no_source', 'never');
 
--- One row for each account in the shape of the original script: "primary" is its 5-hour window,
--- "secondary" its weekly one, whatever the provider calls first; null is unknown.
+-- In the shape of the original script, for programs that read its answers: "primary" is the 5-hour
+-- window, "secondary" the weekly one, whatever the provider calls first.
 create view account_quotas as
-with shown as (
+with windows as (
   select
     account_id                                        as account_id,
     window_key                                        as window_key,
@@ -3015,7 +3270,7 @@ select
     when verdicts.usable is null then null
     else verdicts.usable = 0 and (
       verdicts.blocked_by is not null
-      or coalesce(standings.limit_reached, 0) = 1
+      or coalesce(states.limit_reached, 0) = 1
       or verdicts.reason = 'usage_limit_reached'
     )
   end                                                 as limit_reached,
@@ -3025,15 +3280,15 @@ select
   week.used                                           as secondary_used_percent,
   week.remaining                                      as secondary_remaining_percent,
   week.reset_at                                       as secondary_reset_at,
-  standings.credits_balance                           as credits_balance,
+  states.credits_balance                           as credits_balance,
   strftime('%Y-%m-%dT%H:%M:%SZ', verdicts.observed_at / 1000, 'unixepoch')
                                                       as timestamp,
   verdicts.observed_at / 1000                         as ts_epoch
 from account_verdicts as verdicts
-join account_standings as standings using (account_id)
-left join shown as five_hours
+join account_poll_states as states using (account_id)
+left join windows as five_hours
   on five_hours.account_id = verdicts.account_id and five_hours.window_key = '5h'
-left join shown as week
+left join windows as week
   on week.account_id = verdicts.account_id and week.window_key = '7d'
 where verdicts.state <> 'no_source';
 
@@ -3413,7 +3668,7 @@ union all
 select
   'accounts',
   count(*) || iif(count(*) = 1, ' needs a login', ' need a login')
-from quota_troubles
+from quota_problems
 where state = 'needs_login'
 having count(*) > 0;
 
@@ -3508,7 +3763,7 @@ select
   rules.rule,
   'reset ' || resets.window_id || ' ' || resets.cycle,
   'notice',
-  standings.account || ' (' || standings.provider || '): the ' || resets.label || ' limit has reset '
+  states.account || ' (' || states.provider || '): the ' || resets.label || ' limit has reset '
     || iif(early, 'early, ', '') || 'at {since}; '
     || iif(
       left_percent > 0,
@@ -3525,14 +3780,14 @@ cross join alert_horizons
 cross join quota_staleness
 cross join quota_last_resets as resets
 join quota_windows on quota_windows.id = resets.window_id
-join account_standings as standings on standings.account_id = resets.account_id
+join account_poll_states as states on states.account_id = resets.account_id
 where rules.rule = 'reset'
   -- What was left long before the end is not what was left at the end.
   and ended_at - quota_windows.last_at <= stale_ms
   and resets.gating = 1
   -- A correction by the provider is no reset.
   and (not early or next_used_percent < resets.used_percent - 20)
-  and standings.disabled = 0
+  and states.disabled = 0
   and ended_at >= alert_horizons.resets_from
   and left_percent < rules.threshold;
 
@@ -3549,7 +3804,7 @@ select
   null                                                      as threshold,
   0                                                         as tells_over
 from enabled_alert_rules as rules
-cross join quota_troubles
+cross join quota_problems
 where rules.rule = 'needs_login'
   and (state in ('needs_login', 'deactivated') or state = 'auth_error' and failures >= 3);
 
@@ -3804,17 +4059,29 @@ with found as (
 localized as (
   select
     found.*,
-    (clock.now + now_zone.offset_ms) / 1000       as now_local,
-    (found.since + since_zone.offset_ms) / 1000   as since_local,
-    (found.until + until_zone.offset_ms) / 1000   as until_local
+    (now + (
+      select offset_ms
+      from zone_offsets
+      where starts_at <= now and now < ends_at
+      order by starts_at desc
+      limit 1
+    )) / 1000 as now_local,
+    (since + (
+      select offset_ms
+      from zone_offsets
+      where starts_at <= since and since < ends_at
+      order by starts_at desc
+      limit 1
+    )) / 1000 as since_local,
+    (until + (
+      select offset_ms
+      from zone_offsets
+      where starts_at <= until and until < ends_at
+      order by starts_at desc
+      limit 1
+    )) / 1000 as until_local
   from found
   cross join clock
-  left join zone_offsets as now_zone
-    on now_zone.starts_at <= clock.now and clock.now < now_zone.ends_at
-  left join zone_offsets as since_zone
-    on since_zone.starts_at <= found.since and found.since < since_zone.ends_at
-  left join zone_offsets as until_zone
-    on until_zone.starts_at <= found.until and found.until < until_zone.ends_at
 ),
 formatted as (
   select
@@ -3846,8 +4113,7 @@ select
   tells_over                                          as tells_over
 from formatted;
 
--- Each episode of a condition, in local time: told counts who was told that it began, waiting what
--- is still to be told.
+-- A delivery to a receiver that the settings name no longer is not pending.
 create view alert_episodes as
 select
   alerts.id                                           as id,
@@ -3869,15 +4135,39 @@ select
     select count(*)
     from alert_deliveries
     where alert_id = alerts.id and part = 'begin' and sent_at is not null
-  )                                                   as told,
+  )                                                   as notified,
   (
     select count(*)
     from alert_deliveries
     join alert_receivers on alert_receivers.id = alert_deliveries.receiver_id
     where alert_id = alerts.id and sent_at is null and configured = 1
-  )                                                   as waiting
+  )                                                   as pending
 from alerts
 left join zone_offsets as began
   on began.starts_at <= began_at and began_at < began.ends_at
 left join zone_offsets as ended
   on ended.starts_at <= ended_at and ended_at < ended.ends_at;
+
+-- What holds now of both kinds of rules. Only the alerts worker evaluates custom rules, so that
+-- theirs are the open episodes.
+create view current_alerts as
+select
+  rule       as rule,
+  subject    as subject,
+  severity   as severity,
+  sentence   as sentence,
+  value      as value,
+  threshold  as threshold,
+  0          as own
+from alert_conditions
+union all
+select
+  rule,
+  subject,
+  severity,
+  sentence,
+  value,
+  threshold,
+  own
+from alert_episodes
+where own = 1 and state = 'open';

@@ -38,7 +38,7 @@ BEST = """
       *,
       sum(usable is null) over () as unknown
     from account_verdicts
-    order by turn, turn_value, account, account_id
+    order by sort_group, sort_value, account, account_id
     limit 1
   ) as verdicts
   left join quota_window_states as states

@@ -95,7 +95,7 @@ def test_an_episode_is_sent_once_and_the_next_one_again(watch_of, receiver):
     log_out_again(watch, number)
     watch.work()
     assert receiver.taken() == [alert(FIRST)]
-    episodes = watch.rows("select state, told, waiting from alert_episodes order by id")
+    episodes = watch.rows("select state, notified, pending from alert_episodes order by id")
     assert episodes == [("over", 1, 0), ("open", 1, 0)]
 
 
@@ -124,7 +124,7 @@ def test_many_at_once_are_one_message_with_ten_lines(watch_of, receiver):
     assert receiver.taken() == [("cliproxy-ledger: 23 alerts", body, FAILURE)]
     watch.work()
     assert receiver.taken() == []
-    assert watch.rows("select count(*) from alert_episodes where told = 1") == [(23,)]
+    assert watch.rows("select count(*) from alert_episodes where notified = 1") == [(23,)]
 
 
 def test_the_end_of_a_severe_alert_is_sent(watch_of, receiver):
@@ -144,7 +144,7 @@ def test_without_addresses_episodes_are_stored_and_nothing_waits(watch_of):
     watch = watch_of()
     log_out(watch, 2)
     watch.work()
-    assert watch.rows("select state, told, waiting from alert_episodes") == [("open", 0, 0)] * 2
+    assert watch.rows("select state, notified, pending from alert_episodes") == [("open", 0, 0)] * 2
     assert watch.job.remark() is None
 
 
@@ -193,7 +193,7 @@ def test_one_receiver_that_is_down_does_not_delay_the_other(watch_of, receiver):
         log_out(watch)
         watch.work()
         assert receiver.taken() == [alert(FIRST)]
-        assert watch.rows("select told, waiting from alert_episodes") == [(1, 1)]
+        assert watch.rows("select notified, pending from alert_episodes") == [(1, 1)]
         other.status = 200
         watch.pass_by(20 * MINUTE)
         assert other.taken() == [alert(FIRST)]
@@ -283,7 +283,7 @@ def test_quiet_hours_hold_back_alerts_that_are_not_severe(watch_of, receiver):
     over = f"Over since {watch.exactly(away)}. It was: {severe}"
     # The other one had ended by then: it is only in the history.
     assert receiver.taken() == [("cliproxy-ledger: alert", f"- {FIRST}\n- {over}", WARNING)]
-    states = watch.rows("select subject, state, told from alert_episodes order by id")
+    states = watch.rows("select subject, state, notified from alert_episodes order by id")
     assert sorted(states) == [
         (f"account {stays}", "open", 1),
         (f"account {ends}", "over", 0),
@@ -306,7 +306,7 @@ def test_a_condition_gone_at_the_end_of_quiet_hours_is_sent_only_if_it_returns(w
     assert receiver.taken() == [alert(f"user1@example.com {ADVICE}")]
     watch.pass_by(HOUR)
     assert receiver.taken() == []
-    assert watch.rows("select state, told from alert_episodes") == [("over", 0), ("open", 1)]
+    assert watch.rows("select state, notified from alert_episodes") == [("over", 0), ("open", 1)]
 
 
 def test_a_late_alert_is_not_sent_in_quiet_hours(watch_of, receiver):
@@ -342,7 +342,7 @@ def test_waiting_alerts_of_a_disabled_rule_are_not_sent(watch_of, receiver):
     receiver.status = 200
     watch.pass_by(HOUR)
     assert receiver.taken() == []
-    assert watch.rows("select state, told, waiting from alert_episodes") == [("over", 0, 0)]
+    assert watch.rows("select state, notified, pending from alert_episodes") == [("over", 0, 0)]
 
 
 CUSTOM = """

@@ -49,7 +49,7 @@ def alerts(home) -> list[tuple]:
     """Return the episodes."""
     if not home.count("alerts"):
         return []
-    return home.query("select rule, told, waiting from alert_episodes")
+    return home.query("select rule, notified, pending from alert_episodes")
 
 
 def settled() -> None:
@@ -253,7 +253,7 @@ def test_a_message_sent_while_the_ledger_is_locked_is_not_sent_again(tmp_path, r
                     stepping(watch)
             other.execute("rollback")
         watch.work()
-        assert watch.rows("select told, waiting from alert_episodes") == [(1, 0)]
+        assert watch.rows("select notified, pending from alert_episodes") == [(1, 0)]
         assert len(receiver.messages) == 1
 
 

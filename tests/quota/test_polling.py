@@ -178,7 +178,7 @@ def test_a_half_written_file_is_read_again(rig_of):
     file.write_bytes(b"")
     assert rig.live(20 * MINUTE, step=5 * MINUTE) == []
     assert len(rig.windows(ALICE)) == 2
-    assert rows(rig.conn, "select count(*) as n from account_standings") == [{"n": 1}]
+    assert rows(rig.conn, "select count(*) as n from account_poll_states") == [{"n": 1}]
     file.write_bytes(whole)
     assert len(rig.live(2 * MINUTE)) == 1
 
@@ -191,7 +191,7 @@ def test_a_file_that_is_not_a_credential_is_ignored(rig_of):
     (rig.auth / "vertex-demo.json").write_text('{"type": "vertex", "project_id": "demo"}')
     (rig.auth / "codex-named-so.json").write_text('{"type": "qwen", "access_token": "fake"}')
     rig.settle()
-    states = rows(rig.conn, "select provider, state from account_standings order by provider")
+    states = rows(rig.conn, "select provider, state from account_poll_states order by provider")
     assert states == [
         {"provider": "codex", "state": "ok"},
         {"provider": "qwen", "state": "no_source"},
@@ -242,7 +242,7 @@ def test_no_request_is_sent_for_an_index_that_the_proxy_no_longer_lists(rig_of):
     calls = list(rig.proxy.providers.calls)[before:]
     assert {call.account for call in calls} == {BOB}
     assert not [call for call in calls if "$TOKEN$" in call.headers.get("authorization", "")]
-    standing = rows(rig.conn, "select account from account_standings")
+    standing = rows(rig.conn, "select account from account_poll_states")
     assert standing == [{"account": "bob@example.com"}]
 
 

@@ -322,7 +322,7 @@ def test_the_values_of_a_listing_are_stored_and_deleted_with_the_file(conn):
     members = link_credentials(conn, 1, [alice, listed("qwen.json", provider="qwen")])
     store_listing(conn, members, "management")
     set_clock(conn, AT)
-    standing = "select account, plan, state, disabled, cooldown_until from account_standings"
+    standing = "select account, plan, state, disabled, cooldown_until from account_poll_states"
     assert rows(conn, standing) == [
         {
             "account": "alice@example.com",
@@ -351,7 +351,7 @@ def test_accounts_known_from_events_only_have_a_state(conn):
     ):
         add_event(conn, account_id, at, 1, 0)
     add_unlisted_accounts(conn)
-    states = rows(conn, "select state from account_standings order by account_id")
+    states = rows(conn, "select state from account_poll_states order by account_id")
     assert states == [{"state": "never"}, {"state": "no_source"}]
     verdicts = rows(conn, "select usable, reason from account_verdicts order by account_id")
     assert verdicts == [

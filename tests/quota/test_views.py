@@ -130,7 +130,7 @@ def test_a_verdict_in_sql_is_the_verdict_in_python(conn, cases):
         expected = account_verdict(account, account_windows, now=NOW)
         row = whole[account_id]
         assert as_verdict(row) == expected
-        assert (row["turn"], row["turn_value"]) == sort_key(expected, account.state)
+        assert (row["sort_group"], row["sort_value"]) == sort_key(expected, account.state)
     assert set(whole) == set(cases_by_id)
 
 
