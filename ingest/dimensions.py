@@ -116,18 +116,18 @@ class Dimensions:
     def credential_id(self, payload: Payload) -> int:
         """Return the id of an event's credential; a new one gets an account of its own."""
         key = (payload.auth_index, payload.provider, payload.source)
-        found = self._ids.get(key)
-        if found is None:
-            found = self._ids[key] = self._find_credential(payload)
-        return found
+        credential_id = self._ids.get(key)
+        if credential_id is None:
+            credential_id = self._ids[key] = self._find_credential(payload)
+        return credential_id
 
     def price_id(self, rates: Rates) -> int:
         """Return the id of the price that a cost was computed with."""
         key = (rates.source, rates.version, rates.model)
-        found = self._ids.get(key)
-        if found is None:
-            found = self._ids[key] = price_id(self._conn, rates)
-        return found
+        cached = self._ids.get(key)
+        if cached is None:
+            cached = self._ids[key] = price_id(self._conn, rates)
+        return cached
 
     def _text_ids(self, payload: Payload) -> TextIds:
         # The same few combinations come again and again: one look-up for all six.
@@ -139,10 +139,10 @@ class Dimensions:
             payload.reasoning_effort,
             payload.response_service_tier or payload.service_tier,
         )
-        found = self._texts.get(texts)
-        if found is None:
-            found = self._texts[texts] = self._find_texts(*texts)
-        return found
+        ids = self._texts.get(texts)
+        if ids is None:
+            ids = self._texts[texts] = self._find_texts(*texts)
+        return ids
 
     def _find_texts(self, model: str, alias: str, *others: str) -> TextIds:
         endpoint, executor, effort, tier = others
@@ -160,21 +160,21 @@ class Dimensions:
         return self._add_text(table, text) if text else None
 
     def _add_text(self, table: str, text: str) -> int:
-        found = self._ids.get((table, text))
-        if found is None:
+        text_id = self._ids.get((table, text))
+        if text_id is None:
             self._conn.execute(ADD_TEXT[table], (text,))
             row = self._conn.execute(FIND_TEXT[table], (text,)).fetchone()
-            found = self._ids[table, text] = row[0]
-        return found
+            text_id = self._ids[table, text] = row[0]
+        return text_id
 
     def _client_id(self, key: str) -> int | None:
         """Return the id of a client by its API key; None without a key."""
         if not key:
             return None
-        found = self._ids.get(("client", key))
-        if found is None:
-            found = self._ids["client", key] = self._find_client(key)
-        return found
+        client_id = self._ids.get(("client", key))
+        if client_id is None:
+            client_id = self._ids["client", key] = self._find_client(key)
+        return client_id
 
     def _find_client(self, text: str) -> int:
         key = self._salt.key(text)

@@ -1,4 +1,4 @@
-"""Whatever was seen by whom, and in whatever order it comes in, each attempt counts once."""
+"""Each attempt counts once, whoever recorded it and in whatever order it is imported."""
 
 import json
 import tempfile
@@ -29,8 +29,8 @@ NOW = 1_795_500_000_000
 @st.composite
 def attempts(draw: st.DrawFn) -> list[bytes]:
     """Make attempts that fall into a few milliseconds; each has a latency of its own."""
-    many = draw(st.integers(1, 8))
-    return [attempt(draw, number) for number in range(many)]
+    count = draw(st.integers(1, 8))
+    return [attempt(draw, number) for number in range(count)]
 
 
 def attempt(draw: st.DrawFn, number: int) -> bytes:
@@ -68,7 +68,7 @@ def attempt(draw: st.DrawFn, number: int) -> bytes:
 
 @st.composite
 def histories(draw: st.DrawFn) -> tuple[list[bytes], list[tuple[str, list[int]]]]:
-    """Make attempts, and who recorded which of them, in the order in which they come in."""
+    """Make attempts, and the records of them in the order in which they arrive."""
     raws = draw(attempts())
     seen = st.lists(st.sampled_from(range(len(raws))), unique=True)
     ways = st.sampled_from(["live", *WRITERS])
@@ -99,7 +99,7 @@ def test_each_attempt_counts_once(history: tuple[list[bytes], list[tuple[str, li
                     file = folder / str(number)
                     WRITERS[way](file, [raws[at] for at in seen])
                     if seen:
-                        bring_in(conn, folder, proxy_id, file)
+                        import_file(conn, folder, proxy_id, file)
             expected = Counter(
                 best(raws[at], {way for way, seen in ways if at in seen})
                 for at in {at for _, seen in ways for at in seen}
@@ -113,7 +113,7 @@ def test_each_attempt_counts_once(history: tuple[list[bytes], list[tuple[str, li
 
 
 def best(raw: bytes, ways: set[str]) -> tuple[object, ...]:
-    """Give what the ledger must have of an attempt: the best of its records."""
+    """Return what the ledger must have of an attempt: the best of its records."""
     usage = parse(raw)
     tokens, payload = usage.tokens, usage.payload
     # Of an unclassified total keeper keeps nothing.
@@ -131,10 +131,10 @@ def collect(conn, folder: Path, proxy_id: int, batch: Batch) -> None:
     store.write(batch, map(parse, batch.records))
 
 
-def bring_in(conn, folder: Path, proxy_id: int, path: Path) -> None:
+def import_file(conn, folder: Path, proxy_id: int, path: Path) -> None:
     """Import a file as the command does."""
-    known = dict(conn.execute("select auth_index, provider from credentials"))
-    with closing(open_reader(path, lambda: known)) as file:
+    providers = dict(conn.execute("select auth_index, provider from credentials"))
+    with closing(open_reader(path, lambda: providers)) as file:
         row = {"file": path.name, "proxy_id": proxy_id, "started_at": NOW}
         import_id = run.begin(conn, file, row)
         dimensions = Dimensions(conn, proxy_id, load_salt(folder / "data"), shares_accounts=True)

@@ -32,12 +32,12 @@ RECORDED = [payload for name in RECORDINGS for payload in recorded(name)]
         pytest.param(b"[" + b"[" * 100_000, [b"[" * 100_000], id="deep"),
     ],
 )
-def test_each_record_is_given_as_it_was_written(content: bytes, expected: list[bytes]) -> None:
+def test_each_record_is_returned_as_it_was_written(content: bytes, expected: list[bytes]) -> None:
     assert split_array(content) == expected
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"null", b"<html>", b"\xff\xfe", b'"["'])
-def test_what_is_no_list_is_no_empty_queue(content: bytes) -> None:
+def test_what_is_not_an_array_is_an_error(content: bytes) -> None:
     with pytest.raises(ValueError, match="not a JSON array"):
         split_array(content)
 
@@ -55,28 +55,28 @@ JSON = st.recursive(
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(JSON), st.booleans())
-def test_any_list_is_cut_where_its_elements_end(values: list[object], ascii_only: bool) -> None:
+def test_any_array_is_split_where_its_elements_end(values: list[object], ascii_only: bool) -> None:
     written = [json.dumps(value, ensure_ascii=ascii_only) for value in values]
     expected = [
         value if isinstance(value, str) else text
         for value, text in zip(values, written, strict=True)
     ]
-    found = split_array(f"[{' , '.join(written)}]".encode())
-    assert found == [text.encode() for text in expected]
+    records = split_array(f"[{' , '.join(written)}]".encode())
+    assert records == [text.encode() for text in expected]
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.data())
-def test_an_answer_cut_off_gives_every_record_that_is_whole(data: Any) -> None:
+def test_a_truncated_answer_has_every_record_that_is_whole(data: Any) -> None:
     few = RECORDED[:5]
     content = b"[" + b",".join(few) + b"]"
-    found = split_array(content[: data.draw(st.integers(1, len(content)))])
-    whole = [record for record in found if record in few]
-    assert (whole, len(found) - len(whole) <= 1) == (few[: len(whole)], True)
+    records = split_array(content[: data.draw(st.integers(1, len(content)))])
+    whole = [record for record in records if record in few]
+    assert (whole, len(records) - len(whole) <= 1) == (few[: len(whole)], True)
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.binary())
 def test_bytes_of_any_kind_are_records_of_some_kind(content: bytes) -> None:
-    found = split_array(b"[" + content)
-    assert (found == []) == (content.strip(b" \t\r\n")[:1] in (b"", b"]"))
+    records = split_array(b"[" + content)
+    assert (records == []) == (content.strip(b" \t\r\n")[:1] in (b"", b"]"))

@@ -17,8 +17,8 @@ def test_each_popped_batch_is_wholly_stored_or_wholly_absent(home, proxy):
         popped = len(proxy.popped)
         process = home.start("ingest")
         # Somewhere in the part's 25 batches, wherever the collector then is.
-        wanted = popped + chance.randrange(1, 22)
-        eventually(lambda wanted=wanted: len(proxy.popped) >= wanted)
+        least = popped + chance.randrange(1, 22)
+        eventually(lambda least=least: len(proxy.popped) >= least)
         process.kill()
         process.communicate()
     home.run("ingest", "--once")

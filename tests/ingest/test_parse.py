@@ -1,4 +1,4 @@
-"""Any bytes become a usage that adds up, or a rejection that says why."""
+"""Any bytes become a usage that adds up, or a rejection with its reason."""
 
 import json
 from collections import ChainMap
@@ -36,7 +36,7 @@ WRONG: dict[type, list[Any]] = {
 
 
 def paths(value: Any, above: str = "") -> dict[str, Any]:
-    """Give every field of a record by its dotted path."""
+    """Return every field of a record by its dotted path."""
     if not isinstance(value, dict):
         return {}
     here = {f"{above}{name}": inner for name, inner in value.items()}
@@ -44,19 +44,19 @@ def paths(value: Any, above: str = "") -> dict[str, Any]:
 
 
 def changed(path: str, value: Any, record: dict[str, Any] = WHOLE) -> bytes:
-    """Give a record with another value at a dotted path."""
+    """Return a record with another value at a dotted path."""
     name, _, rest = path.partition(".")
     inner = json.loads(changed(rest, value, record[name])) if rest else value
     return json.dumps(record | {name: inner}).encode()
 
 
 def outcome(raw: bytes) -> str | int:
-    """Give the instant of a record that is understood, the reason of another."""
-    found = parse(raw)
-    return found.reason if isinstance(found, Rejected) else found.occurred_at
+    """Return the instant of a valid record, the reason of a rejected one."""
+    record = parse(raw)
+    return record.reason if isinstance(record, Rejected) else record.occurred_at
 
 
-def test_every_recorded_payload_is_understood() -> None:
+def test_every_recorded_payload_is_valid() -> None:
     assert [isinstance(parse(raw), Usage) for raw in RECORDED] == [True] * 370
 
 
@@ -87,7 +87,7 @@ def test_every_recorded_payload_is_understood() -> None:
         pytest.param("", "timestamp: not a time", id="empty"),
     ],
 )
-def test_a_time_is_exact_or_refused(text: str, expected: int | str) -> None:
+def test_a_time_is_exact_or_rejected(text: str, expected: int | str) -> None:
     assert outcome(changed("timestamp", text)) == expected
 
 
@@ -100,7 +100,7 @@ def test_a_time_is_exact_or_refused(text: str, expected: int | str) -> None:
         if path not in UNREAD and (value is not None or path not in MAY_BE_NULL)
     ],
 )
-def test_a_wrong_type_is_refused_by_the_name_of_its_field(path: str, value: Any) -> None:
+def test_a_wrong_type_is_rejected_by_the_name_of_its_field(path: str, value: Any) -> None:
     assert str(outcome(changed(path, value))).startswith(f"{path}: ")
 
 
@@ -129,7 +129,7 @@ def test_only_three_fields_must_be_there(name: str) -> None:
         pytest.param("tokens.total_tokens", 10**13, f"tokens.total_tokens: {TOO_LARGE}", id="many"),
     ],
 )
-def test_a_number_out_of_range_is_refused(path: str, value: Any, reason: str) -> None:
+def test_a_number_out_of_range_is_rejected(path: str, value: Any, reason: str) -> None:
     assert outcome(changed(path, value)) == reason
 
 
@@ -151,7 +151,7 @@ def test_a_number_out_of_range_is_refused(path: str, value: Any, reason: str) ->
         pytest.param(b"[{}]", f"{NO_EVENT}`array`", id="array"),
     ],
 )
-def test_what_is_no_event_is_kept_with_its_reason(raw: bytes, reason: str) -> None:
+def test_what_is_no_event_is_rejected_with_its_reason(raw: bytes, reason: str) -> None:
     assert parse(raw) == Rejected(reason, raw)
 
 
@@ -166,7 +166,7 @@ def test_each_byte_counts_for_the_identity() -> None:
 
 
 def is_sound(record: Usage | Rejected) -> bool:
-    """Tell whether the table would take a usage; a rejected record is always sound."""
+    """Return whether the table accepts a usage; a rejected record is always sound."""
     if isinstance(record, Rejected):
         return True
     counts = record.tokens

@@ -15,22 +15,22 @@ Sums = dict[object, tuple[int, ...]]
 def parts(event: dict) -> tuple[int, int, int, int, int]:
     """Work out (input, cached, output, reasoning, total) from the raw JSON, by hand."""
     if breakdown := event.get("token_breakdown"):
-        read, said = breakdown["input"], breakdown["output"]
+        input, output = breakdown["input"], breakdown["output"]
         return (
-            read["total_tokens"],
-            read["cache_read_tokens"],
-            said["total_tokens"],
-            said["reasoning_tokens"],
+            input["total_tokens"],
+            input["cache_read_tokens"],
+            output["total_tokens"],
+            output["reasoning_tokens"],
             breakdown["total_tokens"],
         )
     raw = event["tokens"]
-    read, said, cached = raw["input_tokens"], raw["output_tokens"], raw["cached_tokens"]
+    input, output, cached = raw["input_tokens"], raw["output_tokens"], raw["cached_tokens"]
     if event["provider"] == "claude":
         cached = raw.get("cache_read_tokens", cached)
-        read += cached + raw.get("cache_creation_tokens", 0)
+        input += cached + raw.get("cache_creation_tokens", 0)
     if event["provider"] in SEPARATE:
-        said += raw["reasoning_tokens"]
-    return read, cached, said, raw["reasoning_tokens"], read + said
+        output += raw["reasoning_tokens"]
+    return input, cached, output, raw["reasoning_tokens"], input + output
 
 
 def expected(payloads: list[bytes], key) -> Sums:
@@ -43,7 +43,7 @@ def expected(payloads: list[bytes], key) -> Sums:
     return {name: tuple(row) for name, row in sums.items()}
 
 
-def found(home, key: str) -> Sums:
+def stored(home, key: str) -> Sums:
     """Sum the same in the ledger."""
     rows = home.query(
         f"""
@@ -59,32 +59,32 @@ def found(home, key: str) -> Sums:
 
 
 def local_hour(event: dict) -> str:
-    """Give the local hour of an event."""
+    """Return the local hour of an event."""
     at = datetime.fromisoformat(event["timestamp"]).astimezone(SHANGHAI)
     return f"{at:%Y-%m-%d %H:00}"
 
 
-@pytest.mark.parametrize("way", ["resp", "http"])
-def test_every_recorded_event_is_stored_with_its_own_tokens(home, proxy, all_recorded, way):
+@pytest.mark.parametrize("source", ["resp", "http"])
+def test_every_recorded_event_is_stored_with_its_own_tokens(home, proxy, all_recorded, source):
     proxy.push(all_recorded)
-    home.use(proxy, LEDGER_USAGE_SOURCE=way, LEDGER_BATCH_SIZE="100")
+    home.use(proxy, LEDGER_USAGE_SOURCE=source, LEDGER_BATCH_SIZE="100")
     home.run("ingest", "--once")
 
     assert home.query(
         "select source, received, stored, duplicate, rejected from ingest_ledger"
-    ) == [(way, 370, 370, 0, 0)]
-    assert found(home, "auth_index") == expected(all_recorded, lambda e: e["auth_index"])
-    assert found(home, "model") == expected(all_recorded, lambda e: e["model"])
-    assert found(home, "client") == expected(all_recorded, lambda e: f"…{e['api_key'][-4:]}")
-    assert found(home, "request_id") == expected(all_recorded, lambda e: e["request_id"])
-    assert found(home, "substr(local_time, 1, 13) || ':00'") == expected(all_recorded, local_hour)
+    ) == [(source, 370, 370, 0, 0)]
+    assert stored(home, "auth_index") == expected(all_recorded, lambda e: e["auth_index"])
+    assert stored(home, "model") == expected(all_recorded, lambda e: e["model"])
+    assert stored(home, "client") == expected(all_recorded, lambda e: f"…{e['api_key'][-4:]}")
+    assert stored(home, "request_id") == expected(all_recorded, lambda e: e["request_id"])
+    assert stored(home, "substr(local_time, 1, 13) || ':00'") == expected(all_recorded, local_hour)
     home.run("ledger", "check")
 
 
-def test_both_ways_give_one_identity(home, proxy, all_recorded):
-    for way in ("resp", "http"):
+def test_both_sources_give_one_identity(home, proxy, all_recorded):
+    for source in ("resp", "http"):
         proxy.push(all_recorded)
-        home.use(proxy, LEDGER_USAGE_SOURCE=way)
+        home.use(proxy, LEDGER_USAGE_SOURCE=source)
         home.run("ingest", "--once")
     assert home.query("select source, stored, duplicate from ingest_ledger order by source") == [
         ("http", 0, 370),
@@ -103,7 +103,7 @@ def test_an_account_is_never_keyed_by_its_address(home, proxy, all_recorded):
     assert rows == accounts == [(4,)]
 
 
-def test_a_record_that_cannot_be_understood_is_kept_and_counted(home, proxy, all_recorded):
+def test_an_invalid_record_is_stored_and_counted(home, proxy, all_recorded):
     garbage = [b"\xff\xfe", b"[]", b'{"timestamp": "yesterday"}', b"null", b'{"refresh":true}']
     proxy.push([*garbage, all_recorded[0], all_recorded[0]])
     home.use(proxy)

@@ -24,9 +24,9 @@ from tests.support.home import KEY, collector_of, set_clock
 numbers = count()
 
 
-def events(account: Account, many: int, *, failed: bool = False) -> list[bytes]:
+def events(account: Account, number: int, *, failed: bool = False) -> list[bytes]:
     """Make distinct attempts of an account."""
-    made = {
+    fields = {
         "source": account.source("sk-demo-client-alpha"),
         "auth_index": account.auth_index,
         "provider": account.provider,
@@ -38,11 +38,12 @@ def events(account: Account, many: int, *, failed: bool = False) -> list[bytes]:
     }
     at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.{:09}Z")
     return [
-        json.dumps({"timestamp": at.format(next(numbers)), **made}).encode() for _ in range(many)
+        json.dumps({"timestamp": at.format(next(numbers)), **fields}).encode()
+        for _ in range(number)
     ]
 
 
-class Desk:
+class Rig:
     """A collector in this process that reads the counters after each empty pop."""
 
     def __init__(self, job: Collector, conn) -> None:
@@ -54,68 +55,68 @@ class Desk:
             while self.job.step():
                 pass
 
-    def found(self, columns: str = "counted, stored, missing, finding") -> list[tuple]:
-        """Give the runs of the proxy."""
+    def runs(self, columns: str = "counted, stored, missing, finding") -> list[tuple]:
+        """Return the runs of the proxy."""
         return self.conn.execute(f"select {columns} from proxy_run_counts").fetchall()
 
     def sentence(self, subject: str) -> tuple[str, str]:
-        """Give (state, sentence) of one subject of the state page."""
+        """Return (state, sentence) of one subject of the state page."""
         sql = "select state, sentence from status_notes where subject like ?"
         return self.conn.execute(sql, (f"{subject}%",)).fetchone()
 
 
 @pytest.fixture
-def desk(tmp_path, monkeypatch) -> Iterator[Callable[[FakeProxy], Desk]]:
-    """What makes a desk for a proxy."""
+def make_rig(tmp_path, monkeypatch) -> Iterator[Callable[[FakeProxy], Rig]]:
+    """A function that starts a collector for a proxy."""
     monkeypatch.setattr(idle, "POLL_SECONDS", 0.0)
-    made: list[Desk] = []
+    started: list[Rig] = []
 
-    def make(proxy: FakeProxy) -> Desk:
-        chosen = Settings(
+    def start(proxy: FakeProxy) -> Rig:
+        settings = Settings(
             cliproxy_port=proxy.port,
             management_key=KEY,
             data_dir=str(tmp_path / "data"),
             auth_dir=str(tmp_path / "auth"),
             batch_size=100,
         )
-        conn = prepare(chosen.data_folder, timezone="UTC")
-        made.append(Desk(collector_of(conn, chosen), conn))
-        return made[-1]
+        conn = prepare(settings.data_folder, timezone="UTC")
+        started.append(Rig(collector_of(conn, settings), conn))
+        return started[-1]
 
-    yield make
-    for one in made:
-        one.job.close()
-        one.conn.close()
+    yield start
+    for rig in started:
+        rig.job.close()
+        rig.conn.close()
 
 
-def test_a_ledger_that_is_locked_while_the_proxy_is_asked_is_said(desk, proxy, tmp_path):
-    at = desk(proxy)
-    at.work()
-    at.conn.execute("pragma busy_timeout = 20")
+def test_a_ledger_that_is_locked_during_a_status_poll_is_unwritable(make_rig, proxy, tmp_path):
+    rig = make_rig(proxy)
+    rig.work()
+    rig.conn.execute("pragma busy_timeout = 20")
     with closing(sqlite3.connect(tmp_path / "data" / NAME, isolation_level=None)) as locker:
         locker.execute("begin immediate")
-        # What the last reading told, then what the next one tells, cannot be kept.
+        # The last reading, then the next status, cannot be written.
         for _ in range(2):
             with pytest.raises(Unwritable, match="locked by another process"):
-                at.job.step()
+                rig.job.step()
         locker.execute("commit")
     proxy.push(events(ALICE, 40))
-    at.work()
-    assert at.found() == [(40, 40, 0, "ok")]
+    rig.work()
+    assert rig.runs() == [(40, 40, 0, "ok")]
 
 
-def test_what_the_proxy_counted_is_in_the_ledger(desk, proxy):
+def test_what_the_proxy_counted_is_in_the_ledger(make_rig, proxy):
     proxy.push(events(ALICE, 40))
-    at = desk(proxy)
-    at.work()
-    assert at.found() == [(0, 0, 0, "ok")]
+    rig = make_rig(proxy)
+    rig.work()
+    assert rig.runs() == [(0, 0, 0, "ok")]
     proxy.push(events(ALICE, 1200) + events(BOB, 3, failed=True) + events(LUMEN, 1))
-    at.work()
-    assert at.found() == [(1204, 1204, 0, "ok")]
-    state, said = at.sentence("counters of")
+    rig.work()
+    assert rig.runs() == [(1204, 1204, 0, "ok")]
+    state, sentence = rig.sentence("counters of")
     assert state == "ok"
-    assert said.endswith("the proxy counted 1,204 attempts; the ledger has 1,204")
-    rows = at.conn.execute("select account, counted, stored from proxy_counts where counted > 0")
+    assert sentence.endswith("the proxy counted 1,204 attempts; the ledger has 1,204")
+    rows = rig.conn.execute("select account, counted, stored from proxy_counts where counted > 0")
     assert sorted(rows) == [
         ("alice@example.com", 1200, 1200),
         ("bob@example.com", 3, 3),
@@ -123,105 +124,105 @@ def test_what_the_proxy_counted_is_in_the_ledger(desk, proxy):
     ]
 
 
-def test_no_upstream_key_of_the_counters_is_kept(desk, proxy, tmp_path):
-    at = desk(proxy)
+def test_no_upstream_key_of_the_counters_is_kept(make_rig, proxy, tmp_path):
+    rig = make_rig(proxy)
     proxy.push(events(LUMEN, 3))
-    at.work()
-    at.conn.execute("pragma wal_checkpoint(truncate)")
+    rig.work()
+    rig.conn.execute("pragma wal_checkpoint(truncate)")
     for file in (tmp_path / "data").iterdir():
         assert LUMEN.key.encode() not in file.read_bytes(), file.name
 
 
-def test_another_program_on_the_queue_is_named(desk, proxy):
+def test_another_program_on_the_queue_is_reported(make_rig, proxy):
     proxy.push(events(ALICE, 10))
-    at = desk(proxy)
-    at.work()
+    rig = make_rig(proxy)
+    rig.work()
     proxy.push(events(ALICE, 30))
     # Whoever pops first has them.
     assert len(proxy.queue.pop(30)) == 30
-    at.work()
-    assert at.found("finding") == [("taken",)]
-    state, said = at.sentence("counters of")
+    rig.work()
+    assert rig.runs("finding") == [("taken",)]
+    state, sentence = rig.sentence("counters of")
     assert state == "trouble"
-    assert said.startswith("another program is taking events from this queue")
+    assert sentence.startswith("another program is taking events from this queue")
 
 
-def test_a_part_of_the_events_missing_is_told(desk, proxy):
+def test_a_part_of_the_events_missing_is_reported(make_rig, proxy):
     proxy.push(events(ALICE, 10))
-    at = desk(proxy)
-    at.work()
+    rig = make_rig(proxy)
+    rig.work()
     for _ in range(5):
         proxy.push(events(ALICE, 20))
         proxy.queue.pop(5)
-        at.work()
-    assert at.found() == [(100, 75, 25, "missing")]
-    assert "25 are missing" in at.sentence("counters of")[1]
+        rig.work()
+    assert rig.runs() == [(100, 75, 25, "missing")]
+    assert "25 are missing" in rig.sentence("counters of")[1]
 
 
-def test_a_few_events_that_are_never_published_are_no_alarm(desk, proxy):
+def test_a_few_events_that_are_never_published_are_no_alarm(make_rig, proxy):
     proxy.push(events(ALICE, 10))
-    at = desk(proxy)
-    at.work()
+    rig = make_rig(proxy)
+    rig.work()
     proxy.push(events(ALICE, 200))
     proxy.queue.pop(4)
-    at.work()
-    assert at.found() == [(200, 196, 4, "ok")]
-    assert "publishes no event for some cancelled streams" in at.sentence("counters of")[1]
+    rig.work()
+    assert rig.runs() == [(200, 196, 4, "ok")]
+    assert "publishes no event for some cancelled streams" in rig.sentence("counters of")[1]
 
 
-def test_a_restart_of_the_proxy_begins_a_new_count(desk, proxy):
+def test_a_restart_of_the_proxy_begins_a_new_count(make_rig, proxy):
     proxy.push(events(ALICE, 50))
-    at = desk(proxy)
-    at.work()
+    rig = make_rig(proxy)
+    rig.work()
     proxy.push(events(ALICE, 20))
-    at.work()
+    rig.work()
     proxy.counters = Counters()
     proxy.push(events(ALICE, 7))
-    at.work()
+    rig.work()
     proxy.push(events(ALICE, 5))
-    at.work()
-    assert at.found("counted, stored, missing, current") == [(20, 20, 0, 0), (5, 5, 0, 1)]
+    rig.work()
+    assert rig.runs("counted, stored, missing, current") == [(20, 20, 0, 0), (5, 5, 0, 1)]
 
 
-def test_a_rejected_record_is_not_missing(desk, proxy):
+def test_a_rejected_record_is_not_missing(make_rig, proxy):
     proxy.push(events(ALICE, 10))
-    at = desk(proxy)
-    at.work()
+    rig = make_rig(proxy)
+    rig.work()
     bad = [event.replace(b'"gpt-5.5"', b"55") for event in events(ALICE, 8)]
     proxy.push(events(ALICE, 2) + bad)
-    at.work()
-    assert at.found("counted, stored, rejected, missing, finding") == [(10, 2, 8, 0, "ok")]
+    rig.work()
+    assert rig.runs("counted, stored, rejected, missing, finding") == [(10, 2, 8, 0, "ok")]
 
 
-def test_switched_off_statistics_are_no_theft(desk, proxy):
+def test_switched_off_statistics_are_no_loss(make_rig, proxy):
     proxy.push(events(ALICE, 10))
-    at = desk(proxy)
-    at.work()
+    rig = make_rig(proxy)
+    rig.work()
     proxy.statistics = False
     proxy.push(events(ALICE, 50))
-    at.work()
-    assert at.found("finding") == [("statistics off",)]
+    rig.work()
+    assert rig.runs("finding") == [("statistics off",)]
 
 
-def test_an_older_proxy_without_counts_leaves_no_run(desk):
+def test_an_older_proxy_without_counts_leaves_no_run(make_rig):
     with serving(FakeProxy(key=KEY, version="v6.9.40", retention=3600)) as old:
         old.push(events(ALICE, 3))
-        at = desk(old)
-        at.work()
-        assert at.found() == []
+        rig = make_rig(old)
+        rig.work()
+        assert rig.runs() == []
 
 
-def test_a_changed_key_is_asked_with_once_and_pops_go_on(desk, proxy):
+def test_a_changed_key_is_tried_once_and_pops_go_on(make_rig, proxy):
     proxy.push(events(ALICE, 3))
-    at = desk(proxy)
-    at.work()
+    rig = make_rig(proxy)
+    rig.work()
     proxy.key = "another-management-key"
     for _ in range(10):
         proxy.push(events(ALICE, 2))
-        at.work()
+        rig.work()
     assert proxy.auth_failures == 1
-    assert at.conn.execute("select count(*) from usage_events").fetchone() == (23,)
-    assert "refused the management key" in at.sentence("key for")[1]
+    assert rig.conn.execute("select count(*) from usage_events").fetchone() == (23,)
+    assert "refused the management key" in rig.sentence("key for")[1]
 
 
 def test_the_index_of_a_configured_key_is_the_proxys():
@@ -232,7 +233,7 @@ def test_the_index_of_a_configured_key_is_the_proxys():
     "answer",
     [None, [], {}, {"files": None}, {"files": [1, {"auth_index": 3, "success": 1}]}, "text"],
 )
-def test_no_answer_is_too_strange(answer):
+def test_an_unexpected_answer_has_no_counts(answer):
     assert file_attempts(answer) == {}
     assert (
         key_attempts({"lumen": answer, "x": {"|": {"success": -1, "failed": True}}}, answer) == {}

@@ -15,7 +15,7 @@ ACCOUNTING = """
 
 
 def broken(number: int, **more: object) -> bytes:
-    """Give a recorded event whose tokens cannot be read."""
+    """Return a recorded event whose tokens are invalid."""
     event = json.loads(recorded("written-from-source")[0])
     tokens = {"input_tokens": "ten", "output_tokens": number}
     return json.dumps({**event, "request_id": f"{number:08x}", "tokens": tokens, **more}).encode()
@@ -31,8 +31,8 @@ def rejecting(home, proxy):
     return home
 
 
-def understand(home) -> None:
-    """Rewrite the rejected records as an upgrade would read them."""
+def make_valid(home) -> None:
+    """Change the rejected records so that they are valid."""
     with closing(sqlite3.connect(home.data / "ledger.db")) as conn, conn:
         conn.execute(
             'update rejected_events set record = replace(record, \'"input_tokens": "hash\', '
@@ -40,44 +40,44 @@ def understand(home) -> None:
         )
 
 
-def test_a_record_that_is_still_not_understood_stays(rejecting):
-    said = rejecting.run("ingest", "replay")
-    assert "0 stored, 0 duplicate, 4 still rejected" in said
-    assert "tokens.input_tokens: expected `int`, got `str`" in said
+def test_a_record_that_is_still_invalid_stays(rejecting):
+    output = rejecting.run("ingest", "replay")
+    assert "0 stored, 0 duplicate, 4 still rejected" in output
+    assert "tokens.input_tokens: expected `int`, got `str`" in output
     assert rejecting.query(ACCOUNTING) == [("resp", 8, 3, 0, 5)]
     assert rejecting.query("select count(*) from rejected_events where replayed_at") == [(0,)]
 
 
 def test_a_replayed_record_is_stored_once_however_often_it_is_tried(rejecting):
-    understand(rejecting)
+    make_valid(rejecting)
     assert "4 stored" in rejecting.run("ingest", "replay")
     assert "0 stored, 0 duplicate, 0 still rejected" in rejecting.run("ingest", "replay")
     assert rejecting.query(ACCOUNTING) == [("replay", 4, 4, 0, 0), ("resp", 8, 3, 0, 5)]
     assert rejecting.count() == 7
     rejecting.run("ledger", "check")
-    [(state, said)] = rejecting.query(
+    [(state, output)] = rejecting.query(
         "select state, sentence from status_notes where subject = 'accounting'"
     )
-    assert (state, "4 replayed" in said) == ("trouble", True)
+    assert (state, "4 replayed" in output) == ("trouble", True)
     assert rejecting.query("select count(*) from rejected_records where replayed") == [(4,)]
 
 
 def test_a_replayed_record_has_the_client_that_it_came_with(rejecting):
-    understand(rejecting)
+    make_valid(rejecting)
     before = rejecting.query("select count(*) from known_clients")
     rejecting.run("ingest", "replay")
     assert rejecting.query("select count(*) from known_clients") == before
 
 
-def test_the_collector_does_not_mind_a_replay(rejecting, proxy):
-    understand(rejecting)
+def test_the_collector_works_after_a_replay(rejecting, proxy):
+    make_valid(rejecting)
     rejecting.run("ingest", "replay")
     proxy.push(recorded("recorded-v7.1.10"))
     rejecting.run("ingest", "--once")
     rejecting.run("ledger", "check")
 
 
-def test_the_rejected_page_and_export_name_no_secret(rejecting):
+def test_the_rejected_records_show_no_secret(rejecting):
     records = rejecting.query("select record from rejected_records")
     assert not [record for (record,) in records if "sk-" in record]
     assert parsing.parse(b"nonsense").reason == "not JSON"

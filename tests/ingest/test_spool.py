@@ -4,13 +4,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.spool import Batch, Spool, decode, encode
+from ingest.spool import LEAST_ROOM, Batch, Spool, decode, encode
 from tests.support.home import ROOT, recorded
 
 BATCH = Batch(7, "resp", 1_795_500_000_000, [b'{"a":1}\n', b"", b'"b" \xff\x00', b"{}"])
@@ -66,7 +67,7 @@ def test_a_batch_with_any_byte_changed_is_torn() -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(st.binary())
-def test_no_file_is_too_strange(content: bytes) -> None:
+def test_arbitrary_bytes_are_no_batch(content: bytes) -> None:
     assert decode(content) is None
 
 
@@ -75,6 +76,16 @@ def test_no_file_is_too_strange(content: bytes) -> None:
 def test_records_of_any_bytes_come_back(records: list[bytes], number: int) -> None:
     batch = Batch(number, "http", 0, records)
     assert decode(encode(batch)) == batch
+
+
+def test_room_is_reserved_before_anything_is_popped(tmp_path: Path) -> None:
+    with closing(Spool(tmp_path / "spool")) as opened:
+        opened.reserve()
+        status = (tmp_path / "spool").stat()
+        assert status.st_size == LEAST_ROOM
+        assert opened.read() == (None, False)
+        opened.clear()
+    assert (tmp_path / "spool").stat().st_size == 0
 
 
 FULL = """
@@ -97,16 +108,16 @@ print(spool.read() == (batch, False))
 
 
 @pytest.mark.parametrize(
-    ("limit", "said"),
+    ("limit", "output"),
     [
         pytest.param(0, "File too large (None, False)", id="nothing-fits"),
         pytest.param(1000, "the disk is full (None, True)", id="a-part-fits"),
     ],
 )
-def test_a_full_disk_says_so_and_takes_the_batch_when_it_has_room(
-    tmp_path: Path, limit: int, said: str
+def test_a_full_disk_raises_and_takes_the_batch_when_it_has_room(
+    tmp_path: Path, limit: int, output: str
 ) -> None:
     command = [sys.executable, "-c", FULL, str(tmp_path / "spool"), str(limit)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30)
-    expected = f"the spool cannot be written: {said}\nTrue\n"
+    expected = f"the spool cannot be written: {output}\nTrue\n"
     assert (done.stdout, done.stderr) == (expected, "")

@@ -1,4 +1,4 @@
-"""What other programs recorded comes in once, whole, and marked by where it is from."""
+"""Records of other programs are imported once, complete, and with their origin."""
 
 import gzip
 import json
@@ -44,23 +44,23 @@ def lines(tmp_path: Path, all_recorded: list[bytes]) -> Path:
     return file
 
 
-def bring_in(home: Home, file: Path, *more: str, status: int = 0) -> str:
+def import_file(home: Home, file: Path, *more: str, status: int = 0) -> str:
     """Run the command as a user would."""
     return home.run("ledger", "import", str(file), *more, status=status)
 
 
 def counts(home: Home) -> list[tuple[int, ...]]:
-    """Give (received, stored, duplicate, improved, rejected) of each import."""
+    """Return (received, stored, duplicate, improved, rejected) of each import."""
     return home.query(COUNTS)
 
 
-def holds(home: Home) -> None:
-    """Prove that the ledger adds up."""
+def check(home: Home) -> None:
+    """Check that the ledger adds up."""
     home.run("ledger", "check")
 
 
-def test_keepers_rows_come_in_with_keepers_numbers(home: Home) -> None:
-    said = bring_in(home, KEEPER)
+def test_keepers_rows_are_imported_with_keepers_numbers(home: Home) -> None:
+    output = import_file(home, KEEPER)
     with closing(sqlite3.connect(f"file:{KEEPER}?mode=ro", uri=True)) as conn:
         rows = conn.execute(
             "select timestamp, auth_index, model, failed, input_tokens, cache_read_tokens,"
@@ -78,34 +78,33 @@ def test_keepers_rows_come_in_with_keepers_numbers(home: Home) -> None:
     assert [(a[4:], b[4:]) for a, b in differing] == [
         ((1, 153_483, 0, 393, 0, 394), (153_484, 153_483, 0, 393, 0, 153_877))
     ]
-    assert "370  imported" in said
-    assert "usage_events 369: 394 there, 153,877 here" in said
+    assert "370  imported" in output
+    assert "usage_events 369: 394 there, 153,877 here" in output
     assert set(home.query("select origin, proxy from recent_requests")) == {
         ("keeper", "127.0.0.1:8317")
     }
-    holds(home)
+    check(home)
 
 
 def test_the_originals_rows_are_what_the_collector_would_have_stored(
     home: Home, lines: Path, tmp_path: Path
 ) -> None:
-    bring_in(home, ORIGINAL)
+    import_file(home, ORIGINAL)
     other = Home(tmp_path / "other")
     with closing(sqlite3.connect(f"file:{ORIGINAL}?mode=ro", uri=True)) as conn:
         kept = [raw.encode() for (raw,) in conn.execute("select raw_json from usage_events")]
-        told = conn.execute("select count(*), sum(failed) from usage_events")
-        sums = told.fetchall()
+        sums = conn.execute("select count(*), sum(failed) from usage_events").fetchall()
     write_lines(lines, kept)
-    bring_in(other, lines)
+    import_file(other, lines)
     assert home.query(EVERYTHING) == other.query(EVERYTHING)
     sql = "select count(*), sum(failed) from usage_events"
     assert home.query(sql) == sums
-    holds(home)
+    check(home)
 
 
-def test_an_export_comes_in_with_its_clients_and_the_cache_of_claude(home: Home) -> None:
-    said = bring_in(home, EXPORT)
-    assert "detail 3: 1,000 there, 6,000 here" in said
+def test_an_export_is_imported_with_its_clients_and_the_cache_of_claude(home: Home) -> None:
+    output = import_file(home, EXPORT)
+    assert "detail 3: 1,000 there, 6,000 here" in output
     found = home.query(
         "select timestamp, account, provider, model, client, endpoint, failed, latency_ms,"
         " input_tokens, cached_tokens, output_tokens, total_tokens, origin"
@@ -125,19 +124,19 @@ def test_an_export_comes_in_with_its_clients_and_the_cache_of_claude(home: Home)
             *("(none)", "POST /v1/messages", 0, None, 5900, 5000, 100, 6000, "export"),
         ),
     ]
-    holds(home)
+    check(home)
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-def test_a_second_time_brings_nothing(home: Home, name: str) -> None:
-    bring_in(home, SAMPLES[name])
+def test_a_second_import_adds_nothing(home: Home, name: str) -> None:
+    import_file(home, SAMPLES[name])
     before = home.query(EVERYTHING)
-    said = bring_in(home, SAMPLES[name])
+    output = import_file(home, SAMPLES[name])
     assert home.query(EVERYTHING) == before
     first, second = counts(home)
     assert second == (first[0], 0, first[0], 0, 0)
-    assert f"{first[0]}  already in the ledger" in said
-    holds(home)
+    assert f"{first[0]}  already in the ledger" in output
+    check(home)
 
 
 @pytest.mark.parametrize("first", ["keeper", "original", "export", "events"])
@@ -153,7 +152,7 @@ def test_all_four_make_one_ledger_in_any_order(
     for number, order in enumerate((rest, rest[::-1])):
         ledger = Home(tmp_path / str(number))
         for name in (first, *order):
-            bring_in(ledger, files[name])
+            import_file(ledger, files[name])
         found = ledger.query(EVERYTHING)
         assert len(found) == 370
         assert found == (reference := reference or found)
@@ -161,7 +160,7 @@ def test_all_four_make_one_ledger_in_any_order(
             "events",
             "original",
         }
-        holds(ledger)
+        check(ledger)
 
 
 def test_live_rows_are_not_counted_again_and_an_import_fills_what_they_lack(
@@ -171,7 +170,7 @@ def test_live_rows_are_not_counted_again_and_an_import_fills_what_they_lack(
     proxy.push(all_recorded[::2])
     home.run("ingest", "--once")
     assert home.count() == 185
-    bring_in(home, KEEPER)
+    import_file(home, KEEPER)
     assert counts(home) == [(370, 185, 185, 0, 0)]
     # The rest comes from the queue after all: the proxy's own records replace keeper's.
     proxy.push(all_recorded[1::2])
@@ -179,9 +178,9 @@ def test_live_rows_are_not_counted_again_and_an_import_fills_what_they_lack(
     assert home.count() == 370
     assert home.query("select distinct origin from recent_requests") == [("live",)]
     assert home.query("select sum(stored), sum(duplicate) from ingest_ledger") == [(185, 185)]
-    bring_in(home, lines)
+    import_file(home, lines)
     assert counts(home)[1] == (370, 0, 370, 0, 0)
-    holds(home)
+    check(home)
 
 
 def test_attempts_of_one_millisecond_are_as_many_as_the_fuller_record_has(
@@ -195,30 +194,30 @@ def test_attempts_of_one_millisecond_are_as_many_as_the_fuller_record_has(
     ]
     file = tmp_path / "two.jsonl"
     write_lines(file, raws[:2])
-    bring_in(home, file)
+    import_file(home, file)
     write_keeper(tmp_path / "keeper.db", raws[2:])
-    bring_in(home, tmp_path / "keeper.db")
+    import_file(home, tmp_path / "keeper.db")
     assert counts(home)[1] == (3, 1, 2, 0, 0)
-    bring_in(home, tmp_path / "keeper.db")
+    import_file(home, tmp_path / "keeper.db")
     assert home.count() == 3
-    holds(home)
+    check(home)
 
 
-def test_what_waits_in_keepers_inbox_comes_in_too(home: Home, tmp_path: Path) -> None:
+def test_payloads_in_keepers_inbox_are_imported_too(home: Home, tmp_path: Path) -> None:
     raws = recorded("recorded-v7.1.10")
     write_keeper(tmp_path / "keeper.db", raws[:-2], waiting=raws[-3:])
-    bring_in(home, tmp_path / "keeper.db")
+    import_file(home, tmp_path / "keeper.db")
     assert counts(home) == [(len(raws) + 1, len(raws), 1, 0, 0)]
-    holds(home)
+    check(home)
 
 
-def many_in_keeper(file: Path, many: int) -> None:
+def write_many_to_keeper(file: Path, count: int) -> None:
     """Write a file that takes a while to come in."""
     raws = recorded("recorded-v7.2.140")
-    events = (json.loads(raws[number % len(raws)]) for number in range(many))
+    events = (json.loads(raws[number % len(raws)]) for number in range(count))
     moments = (
         f"2026-10-{1 + n % 28:02}T{n % 24:02}:{n // 60 % 60:02}:{n % 60:02}.{n % 1000:03}Z"
-        for n in range(many)
+        for n in range(count)
     )
     write_keeper(
         file,
@@ -229,35 +228,35 @@ def many_in_keeper(file: Path, many: int) -> None:
     )
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_an_import_that_was_interrupted_goes_on(home: Home, tmp_path: Path, how: int) -> None:
-    many_in_keeper(tmp_path / "keeper.db", 30_000)
+@pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGINT])
+def test_an_interrupted_import_continues(home: Home, tmp_path: Path, signal_number: int) -> None:
+    write_many_to_keeper(tmp_path / "keeper.db", 30_000)
     home.run("ledger", "init")
     process = home.start("ledger", "import", str(tmp_path / "keeper.db"))
     eventually(lambda: home.count() > 0)
-    os.kill(process.pid, how)
-    said, _ = process.communicate(timeout=30)
+    os.kill(process.pid, signal_number)
+    output, _ = process.communicate(timeout=30)
     assert process.returncode != 0
-    if how == signal.SIGINT:
-        assert "Stopped. Imported events stay" in said
-        assert "Traceback" not in said
+    if signal_number == signal.SIGINT:
+        assert "Stopped. Imported events stay" in output
+        assert "Traceback" not in output
     there = home.count()
     assert 0 < there < 30_000
-    holds(home)
-    bring_in(home, tmp_path / "keeper.db")
+    check(home)
+    import_file(home, tmp_path / "keeper.db")
     assert home.count() == 30_000
     assert counts(home)[-1] == (30_000, 30_000 - there, there, 0, 0)
     first, second = home.query("select finished_at from imports order by id")
     assert first == (None,)
     assert second != (None,)
-    holds(home)
+    check(home)
 
 
 def test_the_collector_goes_on_beside_an_import(
     home: Home, proxy: FakeProxy, tmp_path: Path
 ) -> None:
     home.use(proxy)
-    many_in_keeper(tmp_path / "keeper.db", 30_000)
+    write_many_to_keeper(tmp_path / "keeper.db", 30_000)
     home.start("ingest")
     eventually(lambda: home.count("proxies"))
     eventually(lambda: home.query("select 1 from proxies where last_pop_at is not null"))
@@ -270,12 +269,12 @@ def test_the_collector_goes_on_beside_an_import(
     assert process.wait(60) == 0
     assert home.count() == 30_000 + len(raws)
     assert home.query("select cause from gaps") == []
-    holds(home)
+    check(home)
 
 
 def test_no_key_of_a_client_survives(home: Home, lines: Path) -> None:
     for file in (KEEPER, ORIGINAL, EXPORT, lines):
-        bring_in(home, file)
+        import_file(home, file)
     planted = {json.loads(raw)["api_key"] for raw in lines.read_bytes().splitlines()} - {""}
     assert planted
     for file in home.data.rglob("*"):
@@ -283,20 +282,20 @@ def test_no_key_of_a_client_survives(home: Home, lines: Path) -> None:
         assert [key for key in planted if key.encode() in content] == [], file
 
 
-def test_events_from_before_the_kept_ones_are_refused(home: Home) -> None:
+def test_events_older_than_the_retention_are_rejected(home: Home) -> None:
     home.run("ledger", "init")
     with closing(sqlite3.connect(home.data / "ledger.db")) as conn:
         week = instant("2026-11-19T00:00:00Z")
         conn.execute("update rollup_state set raw_complete_from = ?", (week,))
         conn.commit()
-    said = bring_in(home, KEEPER)
+    output = import_file(home, KEEPER)
     received, stored, _, _, rejected = counts(home)[0]
     assert (
         stored == home.query("select count(*) from usage_events where occurred_at >= ?", week)[0][0]
     )
     assert rejected > 0
     assert received == stored + rejected
-    assert f"{rejected}  timestamp: older than the events that keep_events_days keeps" in said
+    assert f"{rejected}  timestamp: older than the events that keep_events_days keeps" in output
 
 
 @pytest.mark.parametrize(
@@ -317,54 +316,54 @@ def test_events_from_before_the_kept_ones_are_refused(home: Home) -> None:
         pytest.param(b"SQLite format 3\0" + b"x" * 200, "file cannot be read", id="no-database"),
     ],
 )
-def test_a_file_that_is_none_of_them_is_one_sentence(
+def test_an_unknown_file_is_one_sentence(
     home: Home, tmp_path: Path, content: bytes, sentence: str
 ) -> None:
     (tmp_path / "file").write_bytes(content)
-    said = bring_in(home, tmp_path / "file", status=1)
-    assert sentence in said
-    assert "Traceback" not in said
+    output = import_file(home, tmp_path / "file", status=1)
+    assert sentence in output
+    assert "Traceback" not in output
     assert home.count() == 0
 
 
 def test_a_missing_file_and_a_ledger_are_one_sentence(home: Home, tmp_path: Path) -> None:
-    assert "There is no file" in bring_in(home, tmp_path / "nothing.db", status=1)
-    said = bring_in(home, home.data / "ledger.db", status=1)
-    assert "is a ledger of cliproxy-ledger itself" in said
+    assert "There is no file" in import_file(home, tmp_path / "nothing.db", status=1)
+    output = import_file(home, home.data / "ledger.db", status=1)
+    assert "is a ledger of cliproxy-ledger itself" in output
 
 
 def test_a_record_that_is_no_event_is_named_by_its_place(home: Home, tmp_path: Path) -> None:
     good = recorded("recorded-v7.1.10")[:2]
     bad = json.dumps({**json.loads(good[0]), "timestamp": "yesterday"}).encode()
     write_lines(tmp_path / "file", [good[0], b"{", bad, good[1], bad])
-    said = bring_in(home, tmp_path / "file")
+    output = import_file(home, tmp_path / "file")
     assert counts(home) == [(5, 2, 0, 0, 3)]
-    assert "2  timestamp: not a time (line 3, line 5)" in said
-    assert "1  not JSON (line 2)" in said
-    holds(home)
+    assert "2  timestamp: not a time (line 3, line 5)" in output
+    assert "1  not JSON (line 2)" in output
+    check(home)
 
 
-def test_what_comes_before_the_damage_of_a_file_is_in(home: Home, tmp_path: Path) -> None:
-    many_in_keeper(tmp_path / "keeper.db", 20_000)
+def test_events_before_the_damage_of_a_file_are_imported(home: Home, tmp_path: Path) -> None:
+    write_many_to_keeper(tmp_path / "keeper.db", 20_000)
     size = (tmp_path / "keeper.db").stat().st_size
     with (tmp_path / "keeper.db").open("r+b") as file:
         file.seek(size // 4096 // 2 * 4096)
         file.write(b"\xff" * 4096 * 8)
-    said = bring_in(home, tmp_path / "keeper.db", status=1)
-    assert "Stopped: keeper.db is damaged or busy" in said
-    assert "Traceback" not in said
+    output = import_file(home, tmp_path / "keeper.db", status=1)
+    assert "Stopped: keeper.db is damaged or busy" in output
+    assert "Traceback" not in output
     assert 0 <= home.count() < 20_000
-    holds(home)
+    check(home)
 
 
 def test_packed_lines_and_an_array_are_read_as_well(
     home: Home, tmp_path: Path, lines: Path
 ) -> None:
     (tmp_path / "events.gz").write_bytes(gzip.compress(lines.read_bytes()))
-    bring_in(home, tmp_path / "events.gz")
+    import_file(home, tmp_path / "events.gz")
     raws = lines.read_bytes().splitlines()
     (tmp_path / "events.json").write_bytes(b"[\n" + b",\n".join(raws) + b"\n]\n")
-    bring_in(home, tmp_path / "events.json")
+    import_file(home, tmp_path / "events.json")
     assert counts(home) == [(370, 370, 0, 0, 0), (370, 0, 370, 0, 0)]
 
 
@@ -377,13 +376,13 @@ def test_a_file_in_a_folder_that_cannot_be_written_is_read(home: Home, tmp_path:
         conn.execute("pragma journal_mode = wal")
     folder.chmod(0o500)
     try:
-        bring_in(home, file)
+        import_file(home, file)
     finally:
         folder.chmod(0o700)
     assert home.count() == 370
 
 
-def test_rows_that_are_in_the_log_alone_come_in_or_are_asked_for(home: Home) -> None:
+def test_rows_in_the_log_alone_are_imported_or_the_user_is_told(home: Home) -> None:
     with TemporaryDirectory() as name:
         file = Path(name) / "keeper.db"
         shutil.copy(KEEPER, file)
@@ -399,7 +398,7 @@ def test_rows_that_are_in_the_log_alone_come_in_or_are_asked_for(home: Home) -> 
                 shutil.copy(part, copy)
         with unwritable(copy), pytest.raises(Unreadable, match="copy both into a folder of yours"):
             open_database(copy / "keeper.db")
-        bring_in(home, copy / "keeper.db")
+        import_file(home, copy / "keeper.db")
     assert home.count() == there < rows
 
 
@@ -410,11 +409,11 @@ def test_a_byte_order_mark_costs_nothing(
     raws = lines.read_bytes()
     text = b"[" + b",".join(raws.splitlines()) + b"]" if is_array else raws
     (tmp_path / "marked").write_bytes(b"\xef\xbb\xbf" + text)
-    bring_in(home, tmp_path / "marked")
+    import_file(home, tmp_path / "marked")
     assert counts(home) == [(370, 370, 0, 0, 0)]
 
 
-def test_what_keeper_notes_in_place_of_a_key_makes_no_client(home: Home, tmp_path: Path) -> None:
+def test_what_keeper_records_in_place_of_a_key_is_no_client(home: Home, tmp_path: Path) -> None:
     file = tmp_path / "keeper.db"
     write_keeper(file, recorded("recorded-v7.2.140"))
     noted = ["", "unknown", "codex", "own-provider", "POST /v1/chat/completions"]
@@ -423,41 +422,41 @@ def test_what_keeper_notes_in_place_of_a_key_makes_no_client(home: Home, tmp_pat
         for number, text in enumerate(noted, 1):
             conn.execute("update usage_events set api_group_key = ? where id = ?", (text, number))
         conn.execute("update usage_events set provider = 'own-provider' where id = 4")
-    bring_in(home, file)
+    import_file(home, file)
     assert home.query("select count(*), count(client_id) from usage_events") == [(6, 1)]
     assert home.count("known_clients") == 1
 
 
 def test_events_of_another_proxy_are_kept_apart(home: Home) -> None:
-    bring_in(home, KEEPER, "--proxy", "the old one")
+    import_file(home, KEEPER, "--proxy", "the old one")
     assert home.query("select distinct proxy from recent_requests") == [("the old one",)]
     sql = "select configured from proxies where name = 'the old one'"
     assert home.query(sql) == [(0,)]
     assert home.query("select sentence from status_notes where state = 'trouble'") == []
 
 
-def test_among_several_proxies_one_has_to_be_named(home: Home) -> None:
+def test_with_several_proxies_one_has_to_be_named(home: Home) -> None:
     pool = [
         {"name": name, "address": f"127.0.0.1:{port}", "management_key": "test-management-key"}
         for name, port in (("home", 8317), ("work", 8318))
     ]
     home.env["LEDGER_PROXIES"] = json.dumps(pool)
     del home.env["CLIPROXY_MANAGEMENT_KEY"]
-    said = bring_in(home, EXPORT, status=1)
-    assert "name the one of these events with --proxy 'home' or 'work'." in said
+    output = import_file(home, EXPORT, status=1)
+    assert "name the one of these events with --proxy 'home' or 'work'." in output
     assert home.count() == 0
-    bring_in(home, EXPORT, "--proxy", "work")
+    import_file(home, EXPORT, "--proxy", "work")
     assert home.query("select distinct proxy from recent_requests") == [("work",)]
 
 
 def test_new_credentials_of_an_address_share_its_account(home: Home, tmp_path: Path) -> None:
     write_lines(tmp_path / "new.jsonl", recorded("recorded-v7.2.140"))
-    bring_in(home, tmp_path / "new.jsonl")
+    import_file(home, tmp_path / "new.jsonl")
     accounts = home.query("select count(*) from known_accounts")
     old = [json.loads(raw) | {"auth_index": "f" * 16} for raw in recorded("recorded-v7.2.140")]
     old = [event for event in old if event["source"] == "dave.limited@example.com"]
     old = [event | {"timestamp": event["timestamp"].replace("2026-11", "2026-10")} for event in old]
     write_lines(tmp_path / "old.jsonl", [json.dumps(event).encode() for event in old])
-    bring_in(home, tmp_path / "old.jsonl")
+    import_file(home, tmp_path / "old.jsonl")
     assert counts(home)[1][1] == len(old) > 0
     assert home.query("select count(*) from known_accounts") == accounts

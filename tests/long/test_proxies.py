@@ -38,21 +38,21 @@ def pair(home):
 
 
 def hashes(home) -> dict[str, Counter]:
-    """Give the hashes of the stored events by proxy."""
+    """Return the hashes of the stored events by proxy."""
     rows = home.query("""
       select proxies.name, event_hash
       from usage_events
       join credentials on credentials.id = usage_events.credential_id
       join proxies on proxies.id = credentials.proxy_id
     """)
-    found: dict[str, Counter] = {}
+    by_proxy: dict[str, Counter] = {}
     for name, hash_ in rows:
-        found.setdefault(name, Counter())[hash_] += 1
-    return found
+        by_proxy.setdefault(name, Counter())[hash_] += 1
+    return by_proxy
 
 
 def of(events: list[bytes]) -> Counter:
-    """Give the hashes of events, each once."""
+    """Return the hashes of events, each once."""
     return Counter(map(digest, events))
 
 
@@ -66,8 +66,8 @@ def test_two_proxies_are_collected_together_and_add_up_apart(home, pair, all_rec
     assert home.query(SUMS) == [("home", 1200, 12_000), ("office", 1800, 18_000)]
     assert home.count() == 3000
     home.run("ledger", "check")
-    told = home.query("select worker, role, proxy, state from worker_states order by worker")
-    assert told == [
+    states = home.query("select worker, role, proxy, state from worker_states order by worker")
+    assert states == [
         ("ingest home", "ingest", "home", "stopped"),
         ("ingest office", "ingest", "office", "stopped"),
     ]
@@ -211,8 +211,8 @@ def test_sigterm_ends_every_collector_cleanly(home, pair):
     pair["office"].push(burst(40_000)[20_000:])
     eventually(lambda: home.count() > 500)
     worker.terminate()
-    said, _ = worker.communicate(timeout=10)
-    assert worker.returncode == 0, said
+    output, _ = worker.communicate(timeout=10)
+    assert worker.returncode == 0, output
     assert [home.spool(number).read_bytes() for number in (1, 2)] == [b"", b""]
     assert home.query("select distinct state from heartbeats") == [("stopped",)]
     home.run("ingest", "--once")
@@ -222,21 +222,21 @@ def test_sigterm_ends_every_collector_cleanly(home, pair):
 
 def test_the_log_names_the_proxy_where_there_are_several(home, pair):
     pair["office"].stop()
-    said = home.run("ingest", "--once", status=1)
-    assert re.search(r"^[\d:]+ WARNING office: waiting: the proxy at .* is not there", said, re.M)
-    assert re.search(r"^[\d:]+ INFO home: working$", said, re.M)
+    output = home.run("ingest", "--once", status=1)
+    assert re.search(r"^[\d:]+ WARNING office: waiting: the proxy at .* is not there", output, re.M)
+    assert re.search(r"^[\d:]+ INFO home: working$", output, re.M)
     use(home, {"home": pair["home"]})
     assert re.search(r"^[\d:]+ INFO working$", home.run("ingest", "--once"), re.M)
 
 
-def test_one_in_trouble_makes_once_fail_but_the_other_is_emptied(home, pair):
+def test_once_fails_when_one_proxy_is_away_but_empties_the_other(home, pair):
     pair["office"].stop()
     pair["home"].push(burst(700))
     home.run("ingest", "--once", status=1)
     assert stored(home) == {"home": (700, 700), "office": (0, 0)}
 
 
-def test_from_the_single_setting_to_a_list_and_back_history_goes_on(home, pair):
+def test_history_continues_from_the_single_setting_to_a_list_and_back(home, pair):
     events = burst(50)
     single = home.env | {"CLIPROXY_MANAGEMENT_KEY": KEY, "LEDGER_PROXIES": ""}
     single["CLIPROXY_PORT"] = str(pair["home"].port)
@@ -275,7 +275,7 @@ def test_a_name_keeps_its_history_when_its_address_changes(home, pair):
     ]
 
 
-def test_a_proxy_taken_out_of_the_settings_alarms_no_more_and_keeps_its_history(home, pair):
+def test_a_removed_proxy_alarms_no_more_and_keeps_its_history(home, pair):
     events = burst(60)
     worker = begin(home)
     pair["office"].push(events[:20])
@@ -296,9 +296,9 @@ def test_a_proxy_taken_out_of_the_settings_alarms_no_more_and_keeps_its_history(
     assert stored(home)["office"] == (40, 40)
     assert not home.spool(2).exists()
     assert ("office", "proxy away", 0) in gaps(home)
-    told = {subject: state for subject, (state, _) in state(home).items() if "office" in subject}
-    assert told == {"collection from office": "ok"}
-    assert [of for of, (how, _) in state(home).items() if how == "trouble"] == []
+    shown = {subject: state for subject, (state, _) in state(home).items() if "office" in subject}
+    assert shown == {"collection from office": "ok"}
+    assert [subject for subject, (kind, _) in state(home).items() if kind == "trouble"] == []
     home.run("ledger", "check")
 
     # Back again, the gap goes on where it began.
@@ -342,7 +342,7 @@ def test_the_spool_of_an_earlier_version_is_stored_for_its_proxy(home, pair):
     ]
 
 
-def test_another_ledger_in_the_place_is_begun_with_by_every_collector(home, pair, tmp_path):
+def test_every_collector_restarts_when_the_ledger_is_replaced(home, pair, tmp_path):
     worker = begin(home)
     pair["home"].push(burst(10))
     eventually(lambda: home.count() == 10)
@@ -364,9 +364,9 @@ def test_another_ledger_in_the_place_is_begun_with_by_every_collector(home, pair
     eventually(lambda: stored(home) == {"home": (10, 10), "office": (10, 10)})
     assert worker.poll() is None
     worker.terminate()
-    said, _ = worker.communicate()
-    assert said.count("starting again with it") == 1
-    assert worker.returncode == 0, said
+    output, _ = worker.communicate()
+    assert output.count("starting again with it") == 1
+    assert worker.returncode == 0, output
 
 
 WRONG: list[tuple[str, Callable[[list], object], str]] = [
@@ -397,15 +397,15 @@ WRONG: list[tuple[str, Callable[[list], object], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("change", "said"), [pytest.param(*rest, id=n) for n, *rest in WRONG])
-def test_a_wrong_list_of_proxies_is_refused_in_a_sentence(home, change, said):
+@pytest.mark.parametrize(("change", "sentence"), [pytest.param(*rest, id=n) for n, *rest in WRONG])
+def test_a_wrong_list_of_proxies_is_refused_in_a_sentence(home, change, sentence):
     listed = [entry("home", 1), entry("office", 2)]
     change(listed)
     home.env.pop("CLIPROXY_MANAGEMENT_KEY")
     home.env["LEDGER_PROXIES"] = json.dumps(listed)
-    told = home.run("runtime.preflight", status=1)
-    assert said in told
-    assert (told.count("\n"), told[-2:], KEY in told) == (1, ".\n", False)
+    output = home.run("runtime.preflight", status=1)
+    assert sentence in output
+    assert (output.count("\n"), output[-2:], KEY in output) == (1, ".\n", False)
 
 
 def test_a_key_may_come_from_a_variable_that_must_be_set(home, pair):
@@ -417,8 +417,8 @@ def test_a_key_may_come_from_a_variable_that_must_be_set(home, pair):
     )
     home.env |= {"CLIPROXY_MANAGEMENT_KEY": KEY}
     for module in ("runtime.preflight", "ingest", "quota"):
-        said = home.run(module, status=1)
-        assert said == (
+        output = home.run(module, status=1)
+        assert output == (
             "No management key for the proxy office: the variable that its "
             "management_key_variable names is not set.\n"
         )
@@ -429,9 +429,9 @@ def test_a_key_may_come_from_a_variable_that_must_be_set(home, pair):
 
 def test_the_single_key_beside_a_list_that_may_lack_it_is_refused(home, pair):
     home.env["CLIPROXY_MANAGEMENT_KEY"] = KEY
-    said = home.run("ingest", "--once", status=1)
-    assert said.startswith("Both management_key and proxies are set: proxies is the whole list")
-    assert said.count("\n") == 1
+    output = home.run("ingest", "--once", status=1)
+    assert output.startswith("Both management_key and proxies are set: proxies is the whole list")
+    assert output.count("\n") == 1
 
 
 def test_the_data_folder_lies_in_no_proxys_auth_dir(home, pair):
@@ -440,7 +440,7 @@ def test_the_data_folder_lies_in_no_proxys_auth_dir(home, pair):
     assert "not lie inside a proxy's auth_dir" in home.run("runtime.preflight", status=1)
 
 
-def test_the_keys_of_a_list_are_shown_to_nobody(home, pair):
+def test_the_keys_of_a_list_are_masked(home, pair):
     shown = "from ledger import settings; s = settings.load(); print(s, s.pool, [s.proxies])"
     done = subprocess.run(
         [sys.executable, "-c", shown], cwd=ROOT, env=home.env, capture_output=True, text=True

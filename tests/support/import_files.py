@@ -18,10 +18,10 @@ KEEPER, ORIGINAL, EXPORT = (
 
 
 def schema_of(file: Path, *tables: str) -> str:
-    """Give the statements that made a file's tables."""
+    """Return the statements that created a file's tables."""
     with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as conn:
-        found = conn.execute("select name, sql from sqlite_schema where sql is not null")
-        return ";\n".join(sql for name, sql in found.fetchall() if name in tables)
+        rows = conn.execute("select name, sql from sqlite_schema where sql is not null")
+        return ";\n".join(sql for name, sql in rows.fetchall() if name in tables)
 
 
 def write_keeper(file: Path, raws: Iterable[bytes], *, waiting: Iterable[bytes] = ()) -> None:

@@ -1,4 +1,4 @@
-"""What tests of several proxies share: fake proxies by name, and settings that list them."""
+"""Several fake proxies by name, the settings that list them, and the ledger's rows by proxy."""
 
 import json
 import subprocess
@@ -29,13 +29,13 @@ def fake_proxies(*names: str, **more: Any) -> Iterator[dict[str, FakeProxy]]:
 
 
 def entry(name: str, port: int, **more: str) -> dict[str, str]:
-    """Give an entry of the setting `proxies`."""
+    """Return an entry of the setting `proxies`."""
     key = {} if "management_key_variable" in more else {"management_key": KEY}
     return {"name": name, "address": f"127.0.0.1:{port}", **key, **more}
 
 
 def use(home: Home, proxies: dict[str, FakeProxy], **more: str) -> None:
-    """Let the settings name these proxies, and no others."""
+    """Set the setting `proxies` to these proxies."""
     home.env.pop("CLIPROXY_MANAGEMENT_KEY", None)
     listed = [entry(name, proxy.port) for name, proxy in proxies.items()]
     home.env |= {"LEDGER_PROXIES": json.dumps(listed), **more}
@@ -50,16 +50,16 @@ def begin(home: Home) -> subprocess.Popen[str]:
 
 
 def stored(home: Home) -> dict[str, tuple[int, int]]:
-    """Give (received, stored) of each proxy by name."""
+    """Return (received, stored) of each proxy by name."""
     return {name: (received, kept) for name, received, kept in home.query(STORED)}
 
 
 def gaps(home: Home) -> list[tuple[str, str, bool]]:
-    """Give (proxy, cause, whether it goes on) of each gap."""
+    """Return (proxy, cause, whether it is open) of each gap."""
     return home.query("select proxy, cause, open from collection_gaps order by started_at, proxy")
 
 
 def state(home: Home) -> dict[str, tuple[str, str]]:
-    """Give (state, sentence) by subject, as the state page shows them."""
+    """Return (state, sentence) by subject, as the state page shows them."""
     rows = home.query("select subject, state, sentence from status_notes")
     return {subject: (state, sentence) for subject, state, sentence in rows}

@@ -7,7 +7,7 @@ from tests.support.home import KEY, eventually
 
 
 def state(home) -> dict[str, tuple[str, str]]:
-    """Give (state, sentence) by subject, as the state page shows them."""
+    """Return (state, sentence) by subject, as the state page shows them."""
     rows = home.query("select subject, state, sentence from status_notes")
     return {subject: (state, sentence) for subject, state, sentence in rows}
 
@@ -19,8 +19,8 @@ def test_a_wrong_key_is_tried_once_over_three_restarts(home, proxy):
     assert (proxy.auth_attempts, proxy.auth_failures) == (1, 1)
     subject = f"key for 127.0.0.1:{proxy.port}"
     assert "refused the management key" in state(home)[subject][1]
-    [(told,)] = home.query("select detail from heartbeats where worker = 'ingest'")
-    assert "refused the management key" in told
+    [(detail,)] = home.query("select detail from heartbeats where worker = 'ingest'")
+    assert "refused the management key" in detail
 
 
 def test_a_corrected_key_is_tried_at_once(home, proxy, all_recorded):
@@ -37,13 +37,13 @@ def test_collection_starts_by_itself_when_the_proxy_comes(home, all_recorded):
         proxy.stop()
         home.use(proxy)
         home.start("ingest")
-        [(told,)] = eventually(
+        [(detail,)] = eventually(
             lambda: (
                 home.count("heartbeats")
                 and home.query("select detail from heartbeats where state = 'waiting'")
             )
         )
-        assert "is not there" in told
+        assert "is not there" in detail
         proxy.start()
         proxy.push(all_recorded)
         eventually(lambda: home.count() == 370)
@@ -82,7 +82,7 @@ def test_a_restart_leaves_a_gap_from_the_last_good_pop(home, proxy, all_recorded
     ]
 
 
-def test_a_gap_longer_than_the_queue_keeps_events_says_so(home, all_recorded):
+def test_a_gap_longer_than_the_queue_keeps_events_is_marked(home, all_recorded):
     with serving(FakeProxy(key=KEY, retention=1)) as proxy:
         home.use(proxy)
         proxy.push(all_recorded)
@@ -94,13 +94,13 @@ def test_a_gap_longer_than_the_queue_keeps_events_says_so(home, all_recorded):
     assert state(home)["gaps"][0] == "trouble"
 
 
-def test_statistics_switched_off_are_told(home, proxy):
+def test_statistics_switched_off_are_reported(home, proxy):
     proxy.statistics = False
     home.use(proxy)
     home.run("ingest", "--once")
-    told = state(home)[f"proxy 127.0.0.1:{proxy.port}"]
-    assert told[0] == "trouble"
-    assert "usage-statistics-enabled: true" in told[1]
+    shown = state(home)[f"proxy 127.0.0.1:{proxy.port}"]
+    assert shown[0] == "trouble"
+    assert "usage-statistics-enabled: true" in shown[1]
 
 
 def test_a_proxy_without_resp_is_collected_over_http(home, all_recorded):
@@ -111,23 +111,23 @@ def test_a_proxy_without_resp_is_collected_over_http(home, all_recorded):
     assert home.query("select source, stored from ingest_ledger") == [("http", 370)]
 
 
-def test_management_switched_off_is_told_and_waited_for(home):
+def test_management_switched_off_is_reported(home):
     with serving(FakeProxy(key=None)) as proxy:
         home.use(proxy)
-        said = home.run("ingest", "--once", status=1)
-    assert "remote-management.secret-key" in said
+        output = home.run("ingest", "--once", status=1)
+    assert "remote-management.secret-key" in output
 
 
-def test_the_report_has_the_shape_that_scripts_know(home, proxy, all_recorded):
+def test_the_report_has_the_fields_that_scripts_expect(home, proxy, all_recorded):
     home.use(proxy)
     proxy.push(all_recorded)
     home.run("ingest", "--once")
     home.stop_clock()
-    told = json.loads(home.run("ledger.report", "90d", "--format", "json"))
+    report = json.loads(home.run("ledger.report", "90d", "--format", "json"))
     counts = ["requests", "total_tokens", "input_tokens", "output_tokens", "reasoning_tokens"]
-    assert list(told) == ["range", "summary", "accounts", "models", "hours"]
-    assert sorted(told["summary"]) == sorted([*counts, "cached_tokens", "failed"])
-    assert sorted(told["accounts"][0]) == sorted(["account", *counts, "failed"])
-    assert list(told["models"][0]) == ["model", "requests", "total_tokens", "failed"]
-    assert list(told["hours"][0]) == ["hour", "requests", "total_tokens", "failed"]
-    assert told["summary"]["requests"] == sum(row["requests"] for row in told["accounts"])
+    assert list(report) == ["range", "summary", "accounts", "models", "hours"]
+    assert sorted(report["summary"]) == sorted([*counts, "cached_tokens", "failed"])
+    assert sorted(report["accounts"][0]) == sorted(["account", *counts, "failed"])
+    assert list(report["models"][0]) == ["model", "requests", "total_tokens", "failed"]
+    assert list(report["hours"][0]) == ["hour", "requests", "total_tokens", "failed"]
+    assert report["summary"]["requests"] == sum(row["requests"] for row in report["accounts"])

@@ -1,4 +1,4 @@
-"""What is kept of failures and of rejected records holds no secret, and enough to go on with."""
+"""A rejected record is stored without secrets, and can be replayed."""
 
 import json
 import re
@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.failures import Failure
 from ingest.parse import Rejected, Usage, parse
 from ingest.rejected import redact_record
 from ledger.keys import Salt
@@ -19,45 +18,8 @@ SALT = Salt(b"0" * 32)
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"
 
 
-LIMIT = {"type": "rate_limit_error", "message": "slow down"}
-GEMINI = [{"error": {"code": 429, "status": "RESOURCE_EXHAUSTED", "message": "no"}}]
-RELAYED = {"error": {"code": "relay", "message": json.dumps({"error": LIMIT})}}
-OWN_KEYS = {"error": {"code": "sk-ant-1234", "message": "key hunter2 of hunter3"}}
-
-
-@pytest.mark.parametrize(
-    ("body", "code", "message"),
-    [
-        pytest.param({"error": LIMIT}, "rate_limit_error", "slow down", id="openai"),
-        pytest.param({"type": "x", "error": LIMIT}, "rate_limit_error", "slow down", id="claude"),
-        pytest.param(GEMINI, "RESOURCE_EXHAUSTED", "no", id="gemini"),
-        pytest.param(RELAYED, "rate_limit_error", "slow down", id="relayed"),
-        pytest.param(OWN_KEYS, None, "key <secret> of <secret>", id="own-keys"),
-        pytest.param({"detail": "Not found"}, None, "Not found", id="detail"),
-        pytest.param({"error": "gone"}, None, "gone", id="text-in-json"),
-        pytest.param({"error": {"code": "x", "message": None}}, "x", None, id="code-alone"),
-        pytest.param("<p><Title>Bad &amp;\ngone</title>a@b.cc", None, "Bad & gone", id="html"),
-        pytest.param("{not json", None, "{not json", id="broken"),
-        pytest.param("[" * 100_000, None, "[" * 200, id="deep"),
-        pytest.param("", None, None, id="empty"),
-        pytest.param([], None, "[]", id="empty-list"),
-    ],
-)
-def test_a_failure_is_its_code_and_one_line(
-    body: Any, code: str | None, message: str | None
-) -> None:
-    event = json.loads(RECORDED[0]) | {"failed": True, "api_key": "hunter2", "source": "hunter3"}
-    event["fail"] = {
-        "status_code": 429,
-        "body": body if isinstance(body, str) else json.dumps(body),
-    }
-    understood = parse(json.dumps(event).encode())
-    assert isinstance(understood, Usage)
-    assert understood.failure == Failure(429, code, message)
-
-
 def shape(value: Any) -> Any:
-    """Give what is left of a value without its texts and field names."""
+    """Return a value without its texts and field names."""
     if isinstance(value, dict):
         return [shape(inner) for inner in value.values()]
     if isinstance(value, list):
@@ -66,7 +28,7 @@ def shape(value: Any) -> Any:
 
 
 def places(value: Any) -> list[tuple[Any, Any]]:
-    """Give (container, key) of every text and of every field in a record."""
+    """Return (container, key) of every text and of every field in a record."""
     if not isinstance(value, dict | list):
         return []
     items = list(value.items() if isinstance(value, dict) else enumerate(value))
@@ -90,7 +52,7 @@ SECRETS = st.one_of(
 
 @settings(max_examples=200, deadline=None)
 @given(st.sampled_from(RECORDED), SECRETS, st.sampled_from(["{}", "{} x", "see {}"]), st.data())
-def test_a_planted_secret_is_kept_nowhere(raw: bytes, secret: str, around: str, data: Any) -> None:
+def test_a_planted_secret_is_not_stored(raw: bytes, secret: str, around: str, data: Any) -> None:
     record = json.loads(raw) | {"timestamp": "never"}
     container, key = data.draw(st.sampled_from([p for p in places(record) if p[1] != "source"]))
     if isinstance(container, dict) and data.draw(st.booleans()):
@@ -107,7 +69,7 @@ def test_a_planted_secret_is_kept_nowhere(raw: bytes, secret: str, around: str, 
 @pytest.mark.parametrize(
     "raw", [b'{"a":NaN}', b'{"a":1e999}', b"\xff", b"[" * 100_000, b""], ids=len
 )
-def test_what_is_no_json_is_kept_as_an_excerpt(raw: bytes) -> None:
+def test_what_is_not_json_is_stored_as_an_excerpt(raw: bytes) -> None:
     form, kept = redact_record(raw, SALT.replaced)
     assert (form, len(kept) <= 300) == ("excerpt", True)
 
@@ -127,12 +89,12 @@ def test_an_excerpt_shows_no_text_of_an_unknown_kind(raw: bytes) -> None:
     assert (form, kept[:25], "hunter2" in kept) == ("excerpt", '{"timestamp":"2026-08-22"', False)
 
 
-def test_a_lone_surrogate_keeps_a_record_whole() -> None:
+def test_a_record_with_a_lone_surrogate_is_stored_whole() -> None:
     assert redact_record(b'{"model":"\\ud800"}', SALT.replaced)[0] == "json"
 
 
 @pytest.mark.parametrize("broken", ["timestamp", "tokens", "latency_ms", "failed"])
-def test_a_mended_record_is_the_same_usage_of_the_same_client(broken: str) -> None:
+def test_a_corrected_record_is_the_same_usage_of_the_same_client(broken: str) -> None:
     for raw in RECORDED:
         whole = json.loads(raw)
         damaged = json.dumps(whole | {broken: ["?"]}).encode()
@@ -144,3 +106,9 @@ def test_a_mended_record_is_the_same_usage_of_the_same_client(broken: str) -> No
         assert again[1:4] == first[1:4]
         assert SALT.key(again.payload.api_key) == SALT.key(first.payload.api_key)
         assert again.payload.model == first.payload.model
+
+
+def test_a_record_that_is_too_long_leaves_an_excerpt() -> None:
+    form, kept = redact_record(b'{"a": "' + b"x" * 300_000 + b'"}', lambda text: "hash")
+    assert form == "excerpt"
+    assert len(kept) <= 300

@@ -1,0 +1,68 @@
+"""A ledger file in use: the size of its log, its identity, its locks."""
+
+import os
+import sqlite3
+from contextlib import closing
+
+import pytest
+
+from ledger import Unwritable, prepare, wal
+from ledger.locks import LockHeld, hold
+from ledger.presence import Presence, Replaced
+from ledger.wal import Wal
+
+
+def test_a_large_log_is_emptied_and_a_small_one_left_alone(tmp_path, monkeypatch):
+    with closing(prepare(tmp_path, timezone="UTC")) as conn:
+        log = Wal(conn, tmp_path / "ledger.db")
+        conn.execute("create table ballast (x)")
+        conn.executemany("insert into ballast values (randomblob(4000))", [()] * 50)
+        before = log.size()
+        log.trim()
+        assert log.size() == before > 0
+        monkeypatch.setattr(wal, "MOST_BYTES", 1)
+        log.trim()
+        assert log.size() == 0
+
+
+def test_a_log_that_a_reader_holds_is_tried_again_later(tmp_path, monkeypatch):
+    monkeypatch.setattr(wal, "MOST_BYTES", 1)
+    with (
+        closing(prepare(tmp_path, timezone="UTC")) as conn,
+        closing(sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)) as reader,
+    ):
+        conn.execute("pragma busy_timeout = 50")
+        reader.execute("begin")
+        reader.execute("select count(*) from proxies").fetchone()
+        conn.execute("insert into proxies (name) values ('x')")
+        log = Wal(conn, tmp_path / "ledger.db")
+        log.trim()
+        assert log.size() > 0
+        reader.execute("commit")
+        log.trim()
+        assert log.size() == 0
+
+
+def test_a_file_that_is_gone_is_waited_for_and_another_one_is_noticed(tmp_path):
+    file = tmp_path / "ledger.db"
+    file.touch()
+    presence = Presence(file)
+    presence.check()
+    file.rename(tmp_path / "aside")
+    with pytest.raises(Unwritable, match="deleted while in use"):
+        presence.check()
+    file.touch()
+    with pytest.raises(Replaced):
+        presence.check()
+    (tmp_path / "aside").rename(file)
+    presence.check()
+
+
+def test_another_process_may_share_the_dashboards_lock_but_not_a_workers(tmp_path):
+
+    first, second = (hold(tmp_path, "web", shared=True) for _ in range(2))
+    taken = hold(tmp_path, "ingest")
+    with pytest.raises(LockHeld, match="ingest"):
+        hold(tmp_path, "ingest")
+    for descriptor in (first, second, taken):
+        os.close(descriptor)
