@@ -276,7 +276,7 @@ def test_the_environment_names_them_as_json(named):
         assert values_of(named, "account") == {"ann@example.com", "bob@example.com", "Eve"}
 
 
-def test_quotas_are_told_by_name_and_by_label_again_without_it():
+def test_quotas_show_the_name_and_without_it_the_label():
     with closing(quota_ledger(NOW)) as conn:
         account_id = add_account(conn, state="ok", observed_at=NOW, allowed=1)
         add_windows(conn, account_id, [gating_window("5h", 40.0)])

@@ -67,7 +67,7 @@ def test_days_are_compared_with_as_many_days_before(site):
 
 
 @pytest.mark.parametrize("window", RANGES)
-def test_all_that_adds_up_adds_up(site, window):
+def test_the_parts_have_equal_sums(site, window):
     for by in ("model", "account"):
         sections = {
             name: rows(section)

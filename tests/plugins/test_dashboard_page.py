@@ -306,7 +306,7 @@ def test_axe_finds_nothing_serious_and_nothing_overflows(browser, site, look, re
         picture(page, request.node.callspec.id)
 
 
-def test_a_query_page_is_at_home_and_leads_back(browser, site):
+def test_a_query_page_looks_like_the_dashboard_and_links_back(browser, site):
     with opened(browser, site) as page:
         page.locator("[data-measure=requests] .value").click()
         page.wait_for_selector("h1:has-text('Summary')")

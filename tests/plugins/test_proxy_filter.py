@@ -294,7 +294,7 @@ def test_exports_and_reports_know_the_proxy(site):
     }
 
 
-def test_one_proxy_is_no_choice(browser, home, proxy):
+def test_a_single_proxy_has_no_filter(browser, home, proxy):
     home.use(proxy)
     now = time.time()
     proxy.push(list(Traffic(seed=3, anchor=now).history(now - 3600, now, count=20)))

@@ -80,7 +80,7 @@ def test_path_tricks_reach_no_file_and_no_closed_page(site):
 
 
 def raw(site: httpx.Client, request: str) -> str:
-    """Send bytes and give what comes back."""
+    """Send bytes and return the answer."""
     with socket.create_connection(("127.0.0.1", site.base_url.port), timeout=10) as line:
         line.sendall(request.encode())
         parts = []
@@ -166,7 +166,9 @@ def test_the_ledger_cannot_be_downloaded(site):
 
 
 def test_every_answer_has_the_headers(site):
-    for path in ("/", "/ledger", "/ledger/state", "/ledger/state.json", "/missing", "/api/status"):
+    paths = ["/", "/ledger", "/ledger/state", "/ledger/state.json", "/missing", "/api/status"]
+    # The guard itself answers for a closed page.
+    for path in [*paths, "/-/settings"]:
         headers = site.get(path).headers
         assert headers["x-content-type-options"] == "nosniff", path
         assert headers["x-frame-options"] == "DENY", path
