@@ -30,8 +30,8 @@ $(DEV): $(READY) requirements-dev.lock
 	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-dev.lock
 	@touch $@
 
-run: $(READY) ## Collect from the proxy, watch quotas and serve the dashboard
-	@$(PY) -m runtime.preflight && exec $(PY) -m runtime.run_all
+run: $(READY) ## Collect events, watch quotas, send alerts and serve the dashboard
+	@exec $(PY) -m cli run
 
 demo: $(READY) ## Try it: a fake proxy with 30 days of traffic, no key needed
 	@LEDGER_PARENT_PID= exec $(PY) -m demo
@@ -46,7 +46,7 @@ alerts: $(READY) ## Run only the alerts worker
 	@exec $(PY) -m alerts
 
 alert-test: $(READY) ## Send a test message to every address of alert_urls
-	@$(PY) -m alerts.testing
+	@$(PY) -m cli alert-test
 
 serve: $(READY) ## Run only the dashboard
 	@exec $(PY) -m runtime.serve
@@ -54,31 +54,31 @@ serve: $(READY) ## Run only the dashboard
 install-service: $(READY) ## Run everything as services of your user (systemd or launchd); repeat after an upgrade
 	@$(PY) -m deploy.service install
 
-uninstall-service: $(READY) ## Stop and remove these services; data stays
+uninstall-service: $(READY) ## Stop and remove these services; the data stays
 	@$(PY) -m deploy.service uninstall
 
 init: $(READY) ## Create or upgrade the ledger
 	@$(PY) -m ledger init
 
-check: $(READY) ## Prove that the ledger adds up
+check: $(READY) ## Check that the ledger is intact and its sums agree
 	@$(PY) -m ledger check
 
 report: $(READY) ## Print a report: RANGE=today|1h|5h|24h|7d|30d|90d BY=account|model|client|proxy|day FORMAT=table|json|csv|markdown, or MONTH=2026-11 PRICE=200
-	@$(PY) -m ledger.report $(if $(MONTH)$(PRICE),month $(MONTH),$(RANGE)) --format $(FORMAT) $(if $(BY),--by $(BY)) $(if $(PRICE),--price $(PRICE)) $(if $(SHARE),--share $(SHARE))
+	@$(PY) -m ledger report $(if $(MONTH)$(PRICE),month $(MONTH),$(RANGE)) --format $(FORMAT) $(if $(BY),--by $(BY)) $(if $(PRICE),--price $(PRICE)) $(if $(SHARE),--share $(SHARE))
 
-status: $(READY) ## Say in one line what today took, which account is best and what is wrong
+status: $(READY) ## Print in one line today's use, the account to use and what is wrong
 	@$(PY) -m ledger status
 
 docs: $(READY) ## Write docs/settings.md, and docs/tables.md with every table, view and column
-	@$(PY) -m runtime.reference
+	@$(PY) -m ledger docs
 
 preview: $(DEV) ## Take a screenshot of the dashboard with made-up traffic: docs/preview.png
 	@$(PY) -m demo.preview
 
-backup: $(READY) ## Copy the ledger while it is in use, prove the copy, keep the newest 7
+backup: $(READY) ## Copy the ledger while it is in use, check the copy, keep the newest 7
 	@$(PY) -m ledger backup
 
-restore: $(READY) ## Bring a backup back while nothing runs: FILE=data/backups/ledger-….db
+restore: $(READY) ## Put a backup in the ledger's place while nothing runs: FILE=data/backups/ledger-….db
 	@test -n "$(FILE)" || { echo "Name a backup: make restore FILE=data/backups/ledger-....db" >&2; ls data/backups/*.db 2>/dev/null; exit 1; }
 	@$(PY) -m ledger restore "$(FILE)"
 

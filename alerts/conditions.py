@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ledger import connect_read_only
-from ledger.errors import translated
-from ledger.file import NAME as LEDGER
+from ledger.database import FILE_NAME as LEDGER
+from ledger.database import split_statements, translate_errors
 from ledger.settings import ALERT_RULES
-from ledger.statements import statements
 
 SEVERITIES = ("severe", "warning", "notice")
 CONDITIONS = """
@@ -48,14 +47,14 @@ class Condition(NamedTuple):
 
 def current(conn: sqlite3.Connection) -> list[Condition]:
     """Return every condition of the built-in rules that holds. Raises `Unavailable`."""
-    with translated():
+    with translate_errors():
         rows = conn.execute(CONDITIONS).fetchall()
     return [Condition._make((*row[:6], bool(row[6]), False)) for row in rows]
 
 
 def clock(conn: sqlite3.Connection) -> int:
     """Return the instant (ms) that the views use as now. Raises `Unavailable`."""
-    with translated():
+    with translate_errors():
         now: int = conn.execute("select now from clock").fetchone()[0]
         return now
 
@@ -65,7 +64,7 @@ def unknown_names(conn: sqlite3.Connection) -> list[str]:
 
     Raises `Unavailable`.
     """
-    with translated():
+    with translate_errors():
         rows = conn.execute(UNKNOWN_NAMES).fetchall()
     return [
         f"the budget {budget} counts nothing: the ledger has no {name}" for budget, name in rows
@@ -93,8 +92,8 @@ class CustomRules:
         self.problem = None
         try:
             script = self._file.read_text("utf-8")
-            with translated(), closing(self._open()) as conn:
-                return [row for query in statements(script) for row in run(conn, query)]
+            with translate_errors(), closing(self._open()) as conn:
+                return [row for query in split_statements(script) for row in run(conn, query)]
         except FileNotFoundError:
             if self._old_file.exists():
                 self.problem = f"{OLD_CUSTOM_RULES} is not read: rename it to {CUSTOM_RULES}"

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 from alerts.conditions import SEVERITIES
 from alerts.sender import Message, Result
 from ledger import transaction
-from ledger.errors import translated
+from ledger.database import translate_errors
 from ledger.keys import load_salt
 
 NAME = "cliproxy-ledger"
@@ -142,7 +142,7 @@ def service(url: str) -> str:
 
 def due(conn: sqlite3.Connection, at: int, *, is_quiet: bool) -> Mapping[int, list[DueAlert]]:
     """Return the alerts due at an instant (ms) by receiver. Raises `Unavailable`."""
-    with translated():
+    with translate_errors():
         rows = conn.execute(DUE, {"at": at, "quiet": is_quiet}).fetchall()
     return {
         receiver: [DueAlert(row[1], tuple(row[2].split(",")), *row[3:]) for row in group]
@@ -174,7 +174,7 @@ def write_results(
 
 def receiver_problems(conn: sqlite3.Connection) -> list[str]:
     """Return a note for each receiver whose last message failed. Raises `Unavailable`."""
-    with translated():
+    with translate_errors():
         rows = conn.execute(FAILING).fetchall()
     return [
         f"cannot send to {service} ({error}), {failures} tries: see make alert-test"

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from alerts.conditions import Condition
 from ledger import transaction
-from ledger.errors import translated
+from ledger.database import translate_errors
 from ledger.settings import AlertRule, Budget
 
 # A condition must be gone this long before its episode ends: a value that fluctuates around its
@@ -139,7 +139,7 @@ def is_over(episode: Episode, at: int) -> bool:
 
 def read_open(conn: sqlite3.Connection) -> list[Episode]:
     """Read every open episode. Raises `Unavailable`."""
-    with translated():
+    with translate_errors():
         rows = conn.execute(OPEN).fetchall()
     return [
         Episode(

@@ -11,7 +11,7 @@ from typing import IO, NamedTuple
 
 import msgspec
 
-from runtime.errors import Unavailable
+from ledger import Unavailable
 
 SECONDS = 30.0
 # The reasons of a failure, beside an HTTP status; never the text of a service.

@@ -1,4 +1,4 @@
-"""`python -m alerts.testing`: send a test message to every address, and print the results."""
+"""`python -m cli alert-test`: send a test message to every address, and print the results."""
 
 import sys
 from collections.abc import Mapping
@@ -53,7 +53,3 @@ def main() -> None:
     for number, url in enumerate(urls):
         print(sentence(number, url, results[number]))
     sys.exit(any(result.error for result in results.values()))
-
-
-if __name__ == "__main__":
-    main()

@@ -11,7 +11,8 @@ from alerts import conditions, delivery, episodes
 from alerts.conditions import CustomRules
 from alerts.delivery import DueAlert
 from alerts.sender import Result, Sender
-from runtime.errors import Refused, Unavailable
+from ledger import Unavailable
+from runtime.refusals import Refused
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ class AlertsWorker:
             self._check_due = time.monotonic() + self._parts.every_seconds
         return changes + self._send()
 
-    def remark(self) -> str | None:
+    def status_note(self) -> str | None:
         """Return what prevents an alert from being found or sent."""
         return "; ".join(self._notes) or None
 

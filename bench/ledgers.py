@@ -20,8 +20,9 @@ from ingest.parse import parse
 from ingest.proxies import ProxyRow
 from ingest.spool import Batch
 from ingest.store import Store
-from ledger import connect, prepare
-from ledger.file import NAME
+from ledger import connect
+from ledger.data_folder import prepare
+from ledger.database import FILE_NAME
 from ledger.keys import load_salt
 from ledger.prices import Prices
 from ledger.settings import ROOT
@@ -155,7 +156,7 @@ def copied(home: Path, *, proxy: str | None = None) -> Iterator[Path]:
     shutil.copytree(home, copy)
     try:
         if proxy:
-            with closing(connect(copy / NAME)) as conn:
+            with closing(connect(copy / FILE_NAME)) as conn:
                 conn.execute("update proxies set name = ?", (proxy,))
         yield copy
     finally:
@@ -164,4 +165,6 @@ def copied(home: Path, *, proxy: str | None = None) -> Iterator[Path]:
 
 def open_read_only(home: Path) -> sqlite3.Connection:
     """Open a ledger for reading, as the dashboard does."""
-    return sqlite3.connect(f"file:{home / NAME}?mode=ro", uri=True, isolation_level=None, timeout=9)
+    return sqlite3.connect(
+        f"file:{home / FILE_NAME}?mode=ro", uri=True, isolation_level=None, timeout=9
+    )

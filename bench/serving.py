@@ -25,7 +25,7 @@ from bench.report import (
     percentile,
     progress,
 )
-from ledger.file import NAME
+from ledger.database import FILE_NAME
 from ledger.settings import ROOT
 
 MEMORY_LIMIT, SCRAPE_LIMIT, STATUS_LIMIT = 260, 50, 200
@@ -117,7 +117,7 @@ class Watch:
     """Watches the memory of processes, by name, and a ledger's write-ahead log."""
 
     def __init__(self, folder: Path, process_ids: dict[str, int]) -> None:
-        self._wal = folder / f"{NAME}-wal"
+        self._wal = folder / f"{FILE_NAME}-wal"
         self._process_ids = process_ids
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)

@@ -18,7 +18,7 @@ from ingest.parse import parse
 from ingest.proxies import ProxyRow
 from ingest.spool import Batch
 from ingest.store import ADD_EVENT, Store
-from ledger.file import NAME
+from ledger.database import FILE_NAME
 from ledger.prices import Prices
 from runtime.heartbeat import now
 
@@ -169,7 +169,7 @@ def queue_rate(
 
 def measure_disk(home: Path, plan: Plan) -> Part:
     """Measure the file after a checkpoint, and each table and index in it."""
-    size = (home / NAME).stat().st_size
+    size = (home / FILE_NAME).stat().st_size
     sizes = table_sizes(home)
     rows = [[name, number(each / plan.events)] for name, each in sizes[:LARGEST]]
     if sizes:

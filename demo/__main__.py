@@ -19,7 +19,7 @@ from demo.accounts import KEY, SEED
 from demo.fake_proxy import HOST, FakeProxy, serving
 from demo.proxy_state import DEFAULT_RETENTION
 from demo.traffic import BUSIEST, Traffic
-from runtime.serve import end_with_starter
+from runtime.serve import end_with_parent
 
 STREAM_SECONDS = 1.0
 # After the machine slept, older events are left out.
@@ -59,7 +59,7 @@ def run_proxy(options: argparse.Namespace) -> None:
         keeps_log=False,
     )
     stop = _stop_on_signals()
-    end_with_starter()
+    end_with_parent()
     with ExitStack() as stack:
         try:
             stack.enter_context(serving(proxy))
@@ -85,7 +85,7 @@ def stream(proxy: FakeProxy, traffic: Traffic, stop: Event) -> None:
 def wait(options: argparse.Namespace) -> None:
     """Wait until the port accepts connections; raises SystemExit after `--seconds`."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    end_with_starter()
+    end_with_parent()
     deadline = time.monotonic() + options.seconds
     while time.monotonic() < deadline:
         with suppress(OSError), socket.create_connection((HOST, options.port)):

@@ -22,8 +22,9 @@ from demo.fake_proxy import FakeProxy, serving
 from demo.providers import ANSWERS
 from demo.quotas import Quotas
 from demo.traffic import Traffic
-from ledger import connect_read_only, prepare, transaction
-from ledger.file import NAME
+from ledger import connect_read_only, transaction
+from ledger.data_folder import prepare
+from ledger.database import FILE_NAME
 from ledger.settings import ROOT, Settings, load
 from quota.account_sync import link_credentials, store_listing
 from quota.identity import from_listing
@@ -82,7 +83,7 @@ def use_demo_environment() -> None:
 
 def refuse_real_ledger(folder: Path) -> None:
     """Raise SystemExit when the folder holds a ledger that is not the demo's."""
-    file = folder / NAME
+    file = folder / FILE_NAME
     if not file.exists():
         return
     with closing(connect_read_only(file)) as conn:

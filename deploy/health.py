@@ -2,14 +2,13 @@
 
 import http.client
 import sqlite3
-import sys
 from contextlib import closing
 from ipaddress import ip_address
 from pathlib import Path
 from typing import NamedTuple
 
 from ledger import connect_read_only, settings
-from ledger.file import NAME
+from ledger.database import FILE_NAME
 from ledger.settings import Settings
 
 PATIENCE_SECONDS = 5.0
@@ -40,7 +39,7 @@ class State(NamedTuple):
 def state(folder: Path, worker: str) -> State | None:
     """Read the last report of a worker; None when there is none, or the ledger cannot be read."""
     try:
-        with closing(connect_read_only(folder / NAME)) as conn:
+        with closing(connect_read_only(folder / FILE_NAME)) as conn:
             row = conn.execute(STATE, {"worker": worker}).fetchone()
     except sqlite3.Error:
         return None
@@ -81,13 +80,14 @@ def problem(settings: Settings, service: str) -> str | None:
     return None if report.is_healthy else f"{service} is {report.state}."
 
 
-def main() -> None:
-    """Check the service of the command line."""
-    if len(sys.argv) != 2:
-        raise SystemExit(__doc__)
-    if sentence := problem(settings.load(), sys.argv[1]):
+def check(service: str) -> None:
+    """Raise `SystemExit` with a sentence when a service is not healthy."""
+    if sentence := problem(settings.load(), service):
         raise SystemExit(sentence)
 
 
 if __name__ == "__main__":
-    main()
+    # The command line stands above all modules.
+    from cli.services import health
+
+    health(prog_name="python -m deploy.health")

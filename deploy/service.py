@@ -3,7 +3,6 @@
 Nothing needs root: systemd or launchd run them as the user who installs them.
 """
 
-import argparse
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +13,7 @@ from deploy.launchd import Launchd
 from deploy.manager import SERVICES, Manager, place, write
 from deploy.systemd import Systemd
 from ledger import Unavailable, locks
-from ledger.file import make_private
+from ledger.data_folder import make_private
 from ledger.settings import (
     ListedProxy,
     Settings,
@@ -194,18 +193,14 @@ def locations(manager: Manager, settings: Settings) -> Iterator[str]:
         yield hint
 
 
-COMMANDS = {"install": install, "uninstall": uninstall, "status": status}
-
-
-def main() -> None:
-    """Run the command of the command line."""
-    parser = argparse.ArgumentParser(prog="python -m deploy.service", description=__doc__)
-    parser.add_argument("command", choices=COMMANDS)
+def choose_manager(name: str | None) -> Manager:
+    """Return the named manager of services, else that of the operating system."""
     default = "launchd" if sys.platform == "darwin" else "systemd"
-    parser.add_argument("--manager", choices=MANAGERS, default=default)
-    options = parser.parse_args()
-    COMMANDS[options.command](MANAGERS[options.manager]())
+    return MANAGERS[name or default]()
 
 
 if __name__ == "__main__":
-    main()
+    # The command line stands above all modules.
+    from cli.services import service
+
+    service(prog_name="python -m deploy.service")

@@ -12,11 +12,9 @@ from ingest.source import PopInterrupted, Source
 from ingest.spool import Batch, Spool
 from ingest.store import Store
 from ledger import Unavailable, Unwritable
-from ledger.presence import Presence
-from ledger.wal import Wal
-from runtime.errors import Refused
+from ledger.database import FileIdentity, Wal
 from runtime.heartbeat import now
-from runtime.refusals import Refusals
+from runtime.refusals import Refusals, Refused
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +43,7 @@ class Parts(NamedTuple):
     store: Store
     proxy: ProxyRow
     refusals: Refusals
-    presence: Presence
+    presence: FileIdentity
     wal: Wal
     status_poll: StatusPoll
     retention: Retention
@@ -106,7 +104,7 @@ class Collector:
         self._parts.retention.after_empty_pop()
         return 0
 
-    def remark(self) -> str | None:
+    def status_note(self) -> str | None:
         """Return None: the state page shows the proxy's own settings."""
         return None
 
@@ -136,10 +134,10 @@ class Collector:
         try:
             records = self._parts.source.pop(count)
         except Refused as error:
-            self._parts.refusals.keep(error, told="ingest")
+            self._parts.refusals.store(error, worker="ingest")
             raise
         if not was_open:
-            self._parts.refusals.lift()
+            self._parts.refusals.delete()
         if records:
             self._count = self._next_count(count, records)
             name = self._parts.source.name

@@ -8,10 +8,9 @@ from typing import NamedTuple
 from ingest.management import Management
 from ingest.proxies import ProxyRow
 from ingest.reconcile import Reading, Reconciliation
-from ledger import Unwritable, retention
-from runtime.errors import Refused, Unavailable
+from ledger import Unavailable, Unwritable, retention
 from runtime.heartbeat import now
-from runtime.refusals import Refusals
+from runtime.refusals import Refusals, Refused
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +55,7 @@ class StatusPoll:
             log.debug("no status: %s", error)
         except Refused as error:
             # Each further try would count towards a ban; a connection that is open may go on.
-            self._target.refusals.keep(error, told="ingest")
+            self._target.refusals.store(error, worker="ingest")
             self._due = time.monotonic() + max(0.0, (error.retry_at - now()) / 1000)
             log.warning("%s", error)
 
@@ -88,7 +87,7 @@ class Retention:
         """Delete some events, or return some space to the disk once all are deleted."""
         if self._keep_days and time.monotonic() >= self._due:
             self._due = time.monotonic() + CUTOFF_SECONDS
-            retention.cut(self._conn, keep_days=self._keep_days, now=now())
+            retention.move_cutoff(self._conn, keep_days=self._keep_days, now=now())
             self._is_done = False
-        if not self._is_done and not retention.delete_some(self._conn):
-            self._is_done = not retention.give_back(self._conn)
+        if not self._is_done and not retention.prune_some(self._conn):
+            self._is_done = not retention.release_pages(self._conn)

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import httpx
 
-from runtime.errors import Unavailable
-from runtime.refusals import refusal
+from ledger import Unavailable
+from runtime.refusals import parse_refusal
 
 TIMEOUT_SECONDS = 4.0
 # The `auth_index` of a configured key is a hash of its kind, its base URL and the key. These
@@ -80,7 +80,7 @@ class Management:
     def _error(self, response: httpx.Response) -> Exception:
         """Return the exception for a response that is no success."""
         status, text = response.status_code, response.text[:200]
-        if status in (401, 403) and (refused := refusal(text, self._peer)):
+        if status in (401, 403) and (refused := parse_refusal(text, self._peer)):
             return refused
         if status in (401, 403):
             return Unavailable(f"{self._peer} says: {json_field(response, 'error') or status}")

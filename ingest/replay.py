@@ -14,7 +14,8 @@ from typing import NamedTuple
 from ingest.parse import Rejected, Usage, parse
 from ingest.spool import Batch
 from ingest.store import TOO_OLD, Store
-from ledger import NewerLedger, Unavailable, prepare, retention, settings
+from ledger import NewerLedger, Unavailable, retention, settings
+from ledger.data_folder import prepare
 from ledger.keys import load_salt
 from ledger.prices import Prices
 from runtime.heartbeat import now

@@ -15,9 +15,9 @@ from redis.retry import Retry
 
 from ingest.management import Management, NoResponse
 from ingest.parse import split_array
+from ledger import Unavailable
 from ledger.settings import Proxy
-from runtime.errors import Refused, Unavailable
-from runtime.refusals import refusal
+from runtime.refusals import Refused, parse_refusal
 
 # Older proxies accept any key name; from v7.1.44 on it must be this one.
 QUEUE = "usage"
@@ -136,7 +136,7 @@ class RespSource:
         """Return the exception for an error reply."""
         if "use mTLS" in message or "home mode" in message:
             return RespNotServed(f"{self._peer} says: {message[:200]}")
-        if refused := refusal(message, self._peer):
+        if refused := parse_refusal(message, self._peer):
             return refused
         return Unavailable(f"{self._peer} says: {message[:200]}")
 

@@ -124,7 +124,7 @@ class EventWriter:
         if not usages:
             return EventCounts(0, 0, 0)
         received, times = len(usages), [usage.occurred_at for usage in usages]
-        zones.cover(self._conn, min(times), max(times))
+        zones.extend(self._conn, min(times), max(times))
         replaced: list[Stored] = []
         ids = [self._dimensions.ids(usage.payload) for usage in usages]
         if self._may_be_stored(min(times)):
@@ -300,5 +300,5 @@ class Store:
         return usages, rejected
 
     def _rejected_row(self, batch: Batch, record: Rejected) -> tuple[object, ...]:
-        form, content = redact_record(record.raw, self._salt.replaced)
+        form, content = redact_record(record.raw, self._salt.placeholder)
         return (self._proxy_id, batch.popped_at, record.reason, form, content)

@@ -1,15 +1,21 @@
-"""The ledger: one SQLite file that every process meets in."""
+"""The ledger: one SQLite file that every process reads and writes."""
 
-from ledger.errors import NewerLedger, Unavailable, Unwritable
-from ledger.file import connect, connect_read_only, prepare
-from ledger.writing import transaction
+from ledger.database import (
+    Damaged,
+    NewerLedger,
+    Unavailable,
+    Unwritable,
+    connect,
+    connect_read_only,
+    transaction,
+)
 
 __all__ = [
+    "Damaged",
     "NewerLedger",
     "Unavailable",
     "Unwritable",
     "connect",
     "connect_read_only",
-    "prepare",
     "transaction",
 ]

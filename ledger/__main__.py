@@ -1,18 +1,16 @@
-"""`python -m ledger COMMAND`: what can be done with the ledger from a terminal."""
+"""`python -m ledger COMMAND`: work on the ledger file."""
 
 import sys
 
-
-def main() -> None:
-    """Run the command named on the command line; prompts wait for the status, so it loads least."""
+if __name__ == "__main__":
     if sys.argv[1:2] == ["status"]:
+        # A prompt waits for the status. msgspec would import this package if it could, and with it
+        # `inspect`: together they take as long as all the rest.
+        sys.modules["typing_extensions"] = None  # type: ignore[assignment]
         from ledger import status
 
         raise SystemExit(status.main(sys.argv[2:]))
-    from ledger import commands
 
-    commands.main()
+    from cli.ledger import ledger
 
-
-if __name__ == "__main__":
-    main()
+    ledger(prog_name="python -m ledger")

@@ -1,58 +1,49 @@
-"""The user's own names for accounts and client keys, as a small table that views look into."""
+"""The user's own names for accounts and client keys, as a small table that views join."""
 
 import sqlite3
 from pathlib import Path
 from typing import NamedTuple
 
 from ledger.keys import Salt, load_salt
-
-LONGEST = 60
-RULE = f"give names of 1 to {LONGEST} printable characters, each to a label or a key"
-
-Row = tuple[str, str, str]
+from ledger.settings import Aliases
 
 
-class Aliases(NamedTuple):
-    """Names by the labels that they take the place of; a client may be named by its whole key."""
+class AliasRow(NamedTuple):
+    """A row of the table; `kind` is account or client."""
 
-    accounts: dict[str, str]
-    clients: dict[str, str]
-
-
-def are_names(given: dict[str, str]) -> bool:
-    """Tell whether a mapping names something, and each by what can be shown in a line."""
-    return all(label.strip() and is_name(alias) for label, alias in given.items())
+    kind: str
+    name: str
+    alias: str
 
 
-def is_name(text: str) -> bool:
-    """Tell whether a text can stand in place of a label."""
-    return 0 < len(text) <= LONGEST and text.isprintable() and text == text.strip()
-
-
-def rows(aliases: Aliases, folder: Path) -> list[Row]:
-    """Give the table's rows: each key as its hash with the salt of the data folder."""
-    found = [("account", label, alias) for label, alias in aliases.accounts.items()]
+def table_rows(aliases: Aliases, folder: Path) -> list[AliasRow]:
+    """Return the table's rows: each client key as its hash with the salt of the data folder."""
+    rows = [AliasRow("account", label, alias) for label, alias in aliases.accounts.items()]
     if aliases.clients:
         salt = load_salt(folder)
-        found += [("client", client(text, salt), name) for text, name in aliases.clients.items()]
-    return found
+        rows += [
+            AliasRow("client", client_name(text, salt), alias)
+            for text, alias in aliases.clients.items()
+        ]
+    return rows
 
 
-def client(text: str, salt: Salt) -> str:
-    """Give what the table has of a client: its label as it is, its key as a hash."""
+def client_name(text: str, salt: Salt) -> str:
+    """Return how the table names a client: its label as it is, its key as a hash."""
     if text.startswith(("…", "...")):
         return f"…{text.removeprefix('...').removeprefix('…')}"
     return salt.key(text).hash.hex().upper()
 
 
-def keep(conn: sqlite3.Connection, wanted: list[Row]) -> None:
+def update(conn: sqlite3.Connection, rows: list[AliasRow]) -> None:
     """Rewrite the table when it differs, inside the caller's transaction."""
-    # The last one wins where two ways to write a label are one.
-    names = {(kind, name): alias for kind, name, alias in wanted}
-    if names == {row[:2]: row[2] for row in conn.execute("select kind, name, alias from aliases")}:
+    # The last one wins where two spellings are of one label.
+    names = {(row.kind, row.name): row.alias for row in rows}
+    stored = conn.execute("select kind, name, alias from aliases")
+    if names == {(kind, name): alias for kind, name, alias in stored}:
         return
     conn.execute("delete from aliases")
     conn.executemany(
         "insert into aliases (kind, name, alias) values (?, ?, ?)",
-        [(*at, alias) for at, alias in names.items()],
+        [(kind, name, alias) for (kind, name), alias in names.items()],
     )

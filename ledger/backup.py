@@ -1,7 +1,7 @@
-"""Copy the ledger while it is in use, prove the copy, keep the newest ones.
+"""Copy the ledger while it is in use, and put a copy in its place.
 
-The copy is of one moment: a reader's snapshot, which never holds up a writer. Beside each copy lies
-the salt, without which the ledger would take every client for a new one.
+A copy is of one moment: a reader's snapshot, which never blocks a writer. Beside each copy is the
+salt, without which the ledger would treat every client as a new one.
 """
 
 import contextlib
@@ -14,40 +14,45 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from ledger import schema
-from ledger.errors import Unavailable, translated
-from ledger.file import NAME, connect_read_only, make_private
+from ledger.data_folder import copy_private, make_private, sync
+from ledger.database import (
+    FILE_NAME,
+    Damaged,
+    Unavailable,
+    connect_read_only,
+    translate_errors,
+)
+from ledger.integrity import require_intact
 from ledger.keys import SALT_NAME
+from ledger.locks import exclusive
 
 FOLDER = "backups"
 PAGES_AT_ONCE, REST_SECONDS = 256, 0.002
 BACKUP = re.compile(r"ledger-\d{8}T\d{6}Z\.db")
+LEDGER_FILES = (FILE_NAME, f"{FILE_NAME}-wal", f"{FILE_NAME}-shm")
 
-Told = Callable[[int, int], None]
-
-
-class Damaged(Exception):
-    """A file is no sound ledger; the text says why."""
+# Receives how many pages are done, of how many.
+Progress = Callable[[int, int], None]
 
 
-def backup(data: Path, target: Path, *, keep: int, told: Told) -> Path:
+def backup(data: Path, target: Path, *, keep: int, progress: Progress) -> Path:
     """Copy the ledger of `data` into the folder `target`, keeping the newest `keep` copies there.
 
-    Raises `Unavailable` when it cannot be written, `Damaged` when the copy does not prove sound.
+    Raises `Unavailable` when it cannot be written, `Damaged` when the copy is not intact.
     """
     make_private(target)
     name = time.strftime("ledger-%Y%m%dT%H%M%SZ.db", time.gmtime())
     draft, file = target / f"{name}.partial", target / name
     try:
-        # A copy that was broken off earlier may lie there.
+        # An interrupted backup may have left a partial copy.
         for old in target.glob("ledger-*.partial*"):
             old.unlink()
         os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-        with translated():
-            copy(data / NAME, draft, told)
-        prove(draft)
-        private_copy(data / SALT_NAME, file.with_suffix(".salt"))
-        keep_safe(draft)
+        with translate_errors():
+            copy_database(data / FILE_NAME, draft, progress)
+        require_intact(draft)
+        copy_private(data / SALT_NAME, file.with_suffix(".salt"))
+        sync(draft)
         draft.rename(file)
     except OSError as error:
         raise Unavailable(f"the backup cannot be written: {error.strerror}") from error
@@ -55,59 +60,25 @@ def backup(data: Path, target: Path, *, keep: int, told: Told) -> Path:
     return file
 
 
-def copy(source: Path, target: Path, told: Told) -> None:
-    """Copy one moment of an open ledger, some pages at a time, into a file that needs no log."""
+def copy_database(source: Path, target: Path, progress: Progress) -> None:
+    """Copy one moment of an open ledger, some pages at a time, into a file without a log."""
 
-    def progress(status: int, remaining: int, pages: int) -> None:
-        told(pages - remaining, pages)
+    def report(status: int, remaining: int, pages: int) -> None:
+        progress(pages - remaining, pages)
         time.sleep(REST_SECONDS)
 
     with closing(connect_read_only(source)) as read, closing(sqlite3.connect(target)) as written:
-        # Inside a transaction the copy is of one snapshot; else every commit would start it anew.
+        # A transaction makes it a copy of one snapshot; else every commit would restart it.
         read.execute("begin")
         read.execute("select 1 from sqlite_schema").fetchone()
-        read.backup(written, pages=PAGES_AT_ONCE, progress=progress)
+        read.backup(written, pages=PAGES_AT_ONCE, progress=report)
         read.execute("commit")
         written.execute("pragma journal_mode = delete").fetchone()
 
 
-def prove(file: Path) -> None:
-    """Raise `Damaged` unless a file is an intact ledger that this program can read."""
-    try:
-        with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as conn:
-            found = [row[0] for row in conn.execute("pragma integrity_check(5)")]
-            version = schema.version(conn)
-            conn.execute("select count(*) from ingest_ledger").fetchone()
-    except sqlite3.DatabaseError as error:
-        raise Damaged(f"{file.name} is no ledger: {error}") from error
-    if found != ["ok"]:
-        raise Damaged(f"{file.name} is damaged: {'; '.join(found)}")
-    if not 0 < version <= schema.steps()[-1][0]:
-        raise Damaged(f"{file.name} was written by a newer cliproxy-ledger")
-
-
-def private_copy(source: Path, target: Path) -> None:
-    """Copy a small file, readable by its owner alone, if it is there."""
-    if source.exists():
-        with open(os.open(target, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "wb") as opened:
-            os.fchmod(opened.fileno(), 0o600)
-            shutil.copyfileobj(source.open("rb"), opened)
-        keep_safe(target)
-
-
-def keep_safe(file: Path) -> None:
-    """Wait until a file is on the disk."""
-    descriptor = os.open(file, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def backups(folder: Path) -> list[Path]:
-    """Give the copies in a folder, newest first."""
-    found = (entry for entry in folder.iterdir() if BACKUP.fullmatch(entry.name))
-    return sorted(found, reverse=True)
+    """Return the copies in a folder, newest first."""
+    return sorted((file for file in folder.iterdir() if BACKUP.fullmatch(file.name)), reverse=True)
 
 
 def rotate(folder: Path, keep: int) -> None:
@@ -116,3 +87,43 @@ def rotate(folder: Path, keep: int) -> None:
         for file in (old, old.with_suffix(".salt")):
             with contextlib.suppress(FileNotFoundError):
                 file.unlink()
+
+
+def restore(file: Path, data: Path) -> Path | None:
+    """Restore the backup `file` into the folder `data`; returns where the old ledger is now.
+
+    Raises `Damaged` when the backup is not intact, `LockHeld` while a worker runs, `Unavailable`
+    when the folder cannot be written.
+    """
+    if not file.is_file():
+        raise Damaged(f"there is no file {file}")
+    require_intact(file)
+    make_private(data)
+    try:
+        with exclusive(data):
+            draft = data / f"{FILE_NAME}.restoring"
+            descriptor = os.open(draft, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
+            with open(descriptor, "wb") as opened, file.open("rb") as source:
+                shutil.copyfileobj(source, opened)
+            require_intact(draft)
+            sync(draft)
+            old = move_aside(data)
+            draft.rename(data / FILE_NAME)
+            copy_private(file.with_suffix(".salt"), data / SALT_NAME)
+            sync(data)
+            return old
+    except OSError as error:
+        raise Unavailable(f"the backup cannot be restored: {error.strerror}") from error
+
+
+def move_aside(data: Path) -> Path | None:
+    """Move the ledger of a folder and its log, with a copy of its salt, into a new folder in it."""
+    if not (data / FILE_NAME).exists():
+        return None
+    aside = data / time.strftime("before-restore-%Y%m%dT%H%M%SZ", time.gmtime())
+    aside.mkdir(mode=0o700)
+    copy_private(data / SALT_NAME, aside / SALT_NAME)
+    for name in LEDGER_FILES:
+        if (data / name).exists():
+            (data / name).rename(aside / name)
+    return aside / FILE_NAME

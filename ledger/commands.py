@@ -1,116 +1,164 @@
-"""The commands of `python -m ledger`: create the file, prove that it adds up, work it out anew."""
+"""The commands of `python -m ledger` that work on the ledger of the settings."""
 
-import argparse
 import sqlite3
+import tempfile
 import time
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from datetime import date
 from pathlib import Path
 
-from ledger import NewerLedger, Unavailable, connect_read_only, rollups, safekeeping, settings
-from ledger.check import problems
-from ledger.file import NAME
-from ledger.terminal import existing, opened, progress
+from tqdm import tqdm
 
-ABOUT = "Create the ledger file, prove that it adds up, work it out anew."
-OUTSIDE = "{day} is outside the days that the ledger knows."
+from ledger import backup as backups
+from ledger import integrity, retention, rollups
+from ledger.data_folder import prepare
+from ledger.database import FILE_NAME, connect_read_only
+from ledger.locks import exclusive
+from ledger.settings import ROOT, Settings, read
 
-
-def init(_: argparse.Namespace) -> None:
-    """Create or upgrade the ledger and print where it is."""
-    opened().close()
-    print(settings.read().data_folder / NAME)
+KEPT_BACKUPS = 7
+LONG_AFTER = 1 << 62
 
 
-def check(_: argparse.Namespace) -> None:
-    """Print each question with its answer; end with status 1 when one fails."""
-    with closing(connect_read_only(existing())) as conn:
-        wrong = 0
-        for question, problem in problems(conn):
-            print(
-                f"{'WRONG' if problem else 'ok':5}  {question}{': ' + problem if problem else ''}"
-            )
-            wrong += bool(problem)
-    if wrong:
-        raise SystemExit(1)
+def open_ledger(settings: Settings) -> sqlite3.Connection:
+    """Create or upgrade the ledger and open it."""
+    return prepare(settings.data_folder, timezone=settings.zone_name, names=settings.aliases)
 
 
-def rebuild(_: argparse.Namespace) -> None:
-    """Work out every rollup anew; workers may run, and the state page says so meanwhile."""
-    existing()
-    with closing(opened()) as conn, progress("rollups") as told:
+def existing_file(settings: Settings) -> Path:
+    """Return the ledger's file; raises `SystemExit` with a sentence when there is none."""
+    file = settings.data_folder / FILE_NAME
+    if not file.exists():
+        raise SystemExit(f"There is no ledger at {file}; `make init` creates one.")
+    return file
+
+
+@contextmanager
+def progress_bar(label: str, unit: str = "events") -> Iterator[Callable[[int, int], None]]:
+    """Show a progress bar; the function that it returns takes (done, total)."""
+    with tqdm(desc=label, unit=f" {unit}", unit_scale=True) as bar:
+
+        def update(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield update
+
+
+def init() -> None:
+    """Create or upgrade the ledger and print its path."""
+    settings = read()
+    open_ledger(settings).close()
+    print(settings.data_folder / FILE_NAME)
+
+
+def check() -> bool:
+    """Print every check of the ledger with its result; returns whether all passed."""
+    with closing(connect_read_only(existing_file(read()))) as conn:
+        checks = []
+        for check in integrity.check_all(conn):
+            checks.append(check)
+            problem = f": {check.problem}" if check.problem else ""
+            print(f"{'WRONG' if problem else 'ok':5}  {check.statement}{problem}")
+    return not any(check.problem for check in checks)
+
+
+def rebuild() -> None:
+    """Compute every rollup again from the raw events; workers may run meanwhile."""
+    settings = read()
+    existing_file(settings)
+    with closing(open_ledger(settings)) as conn, progress_bar("rollups") as update:
         rollups.forget(conn, time.time_ns() // 1_000_000)
-        rollups.catch_up(conn, told)
+        rollups.catch_up(conn, update)
 
 
-def reprice(chosen: argparse.Namespace) -> None:
-    """Work out the cost of stored events anew, of all or of whole local days."""
+def reprice(first: date | None, last: date | None) -> None:
+    """Compute the cost of stored events again, of all or of whole local days."""
     from ledger.prices import Prices  # Slow to load, and the other commands do without.
     from ledger.reprice import reprice
 
-    existing()
-    with closing(opened()) as conn, progress("costs") as told:
-        start, end = bounds(conn, chosen.first, chosen.last)
-        changed = reprice(conn, Prices(settings.read().prices), start=start, end=end, told=told)
+    settings = read()
+    existing_file(settings)
+    with closing(open_ledger(settings)) as conn, progress_bar("costs") as update:
+        start = day_boundary(conn, first, "starts_at") if first else 0
+        end = day_boundary(conn, last, "ends_at") if last else LONG_AFTER
+        changed = reprice(conn, Prices(settings.prices), start=start, end=end, told=update)
     print(f"{changed:,} costs changed.")
 
 
-def bounds(conn: sqlite3.Connection, first: date | None, last: date | None) -> tuple[int, int]:
-    """Give the instants (ms) between which local days lie; without days, all of time."""
-    start = day_at(conn, first, "starts_at") if first else 0
-    return start, day_at(conn, last, "ends_at") if last else 1 << 62
-
-
-def day_at(conn: sqlite3.Connection, day: date, column: str) -> int:
-    """Give the beginning or the end of a local day."""
+def day_boundary(conn: sqlite3.Connection, day: date, column: str) -> int:
+    """Return the instant (ms) in a column of a local day."""
     sql = f"select {column} from local_days where day = ?"
     row = conn.execute(sql, (day.isoformat(),)).fetchone()
     if row is None:
-        raise SystemExit(OUTSIDE.format(day=day))
+        raise SystemExit(f"{day} is outside the days that the ledger knows.")
     return row[0]
 
 
-def bring_in(chosen: argparse.Namespace) -> None:
-    """Bring in what another program recorded: see docs/migration.md."""
-    # The one command that needs what the collector knows of events.
-    from ingest.importers import command
-
-    command.main(chosen.file, proxy_name=chosen.proxy, all_differences=chosen.differences)
-
-
-def parser() -> argparse.ArgumentParser:
-    """Describe the command line."""
-    whole = argparse.ArgumentParser(prog="python -m ledger", description=ABOUT)
-    commands = whole.add_subparsers(title="commands", required=True)
-    for function in (init, check, rebuild, reprice, *safekeeping.COMMANDS):
-        command = commands.add_parser(function.__name__, help=function.__doc__)
-        command.set_defaults(run=function)
-        if function is reprice:
-            for name, flag in (("first", "--from"), ("last", "--to")):
-                command.add_argument(flag, dest=name, type=date.fromisoformat, metavar="DAY")
-        safekeeping.describe(function, command)
-    describe_import(commands.add_parser("import", help=bring_in.__doc__))
-    # Run by `ledger.__main__` before anything here is loaded.
-    commands.add_parser("status", help="Say in one line how things are.")
-    return whole
+def backup(folder: Path | None, keep: int) -> None:
+    """Copy the ledger while it is in use, check the copy, and keep the newest copies."""
+    data = existing_file(read()).parent
+    with progress_bar("backup", "pages") as update:
+        file = backups.backup(
+            data, folder or data / backups.FOLDER, keep=max(keep, 1), progress=update
+        )
+    print(f"{file} is intact ({file.stat().st_size / 1e6:,.1f} MB).")
 
 
-def describe_import(command: argparse.ArgumentParser) -> None:
-    """Add the arguments of `import`, a name that no function can have."""
-    command.set_defaults(run=bring_in)
-    command.add_argument("file", type=Path)
-    command.add_argument("--proxy", metavar="NAME", help="the proxy that the events are of")
-    command.add_argument(
-        "--differences", action="store_true", help="list the events whose totals differ"
-    )
+def restore(file: Path) -> None:
+    """Put a backup in the ledger's place, while no worker runs; the old ledger is kept."""
+    old = backups.restore(file.absolute(), read().data_folder)
+    print(f"{file} is the ledger now.")
+    if old:
+        print(f"The old ledger is at {old}.")
 
 
-def main() -> None:
-    """Run the command named on the command line."""
-    chosen = parser().parse_args()
-    try:
-        chosen.run(chosen)
-    except (Unavailable, NewerLedger, safekeeping.Damaged) as error:
-        raise SystemExit(str(error)) from error
-    except sqlite3.DatabaseError as error:
-        raise SystemExit(f"The ledger cannot be read: {error}.") from error
+def retain() -> None:
+    """Delete the events that are older than `keep_events_days`, and release their space."""
+    settings = read()
+    data = existing_file(settings).parent
+    with closing(open_ledger(settings)) as conn:
+        days, now = settings.keep_events_days, time.time_ns() // 1_000_000
+        deleted = retention.prune(conn, keep_days=days, now=now)
+        print(f"{deleted:,} events deleted; every sum is kept.")
+        if not retention.can_release_pages(conn):
+            with exclusive(data):
+                retention.rewrite_file(conn)
+
+
+def print_report(window: str, *, by: str | None, style: str) -> None:
+    """Print the use of a window."""
+    import sqlite_utils  # Slow to load, as what a report imports, and only reports need them.
+
+    from ledger import report
+
+    with closing(connect_read_only(existing_file(read()))) as conn:
+        report.print_report(sqlite_utils.Database(conn), window, by=by, style=style)
+
+
+def print_bill(month: str, *, price: float | None, share: str, style: str) -> None:
+    """Print the bill of a month; the price is that of the settings by default."""
+    import sqlite_utils
+
+    from ledger import report
+
+    settings = read()
+    dollars = settings.subscription_price if price is None else price
+    with closing(connect_read_only(existing_file(settings))) as conn:
+        database = sqlite_utils.Database(conn)
+        report.print_bill(database, month, dollars=dollars, share=share, style=style)
+
+
+def write_docs() -> None:
+    """Write the pages that are generated: docs/settings.md and docs/tables.md."""
+    from ledger import reference, settings_reference
+
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        closing(prepare(Path(folder), timezone="UTC")) as conn,
+    ):
+        tables = reference.page(conn)
+    for name, content in (("settings.md", settings_reference.page()), ("tables.md", tables)):
+        (ROOT / "docs" / name).write_text(content, "utf-8")
+        print(f"docs/{name}")

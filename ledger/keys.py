@@ -41,7 +41,7 @@ class Salt:
         digest = hashlib.blake2b(content, digest_size=16, key=self._value).digest()
         return Key(digest, text[-4:] if len(text) >= SHORTEST_WITH_TAIL else "")
 
-    def replaced(self, text: str) -> str:
+    def placeholder(self, text: str) -> str:
         """Give the text that stands for a secret in a kept record."""
         key = self.key(text)
         return f"hash:{key.hash.hex()}:{key.tail}"

@@ -1,4 +1,4 @@
-"""The canned queries of `metadata.yml`, for whoever asks them without Datasette."""
+"""The canned queries of `metadata.yml`, for programs that run them without Datasette."""
 
 import re
 from functools import cache
@@ -26,13 +26,18 @@ class Query(NamedTuple):
 
 @cache
 def queries() -> dict[str, Query]:
-    """Read every canned query by its name."""
+    """Return every canned query by its name."""
     metadata = yaml.safe_load((ROOT / "metadata.yml").read_text("utf-8"))
-    found = metadata["databases"]["ledger"]["queries"]
-    return {name: Query(query["title"], query["sql"]) for name, query in found.items()}
+    entries = metadata["databases"]["ledger"]["queries"]
+    return {name: Query(query["title"], query["sql"]) for name, query in entries.items()}
 
 
-def ask(database: sqlite_utils.Database, name: str, **given: str) -> list[dict[str, Any]]:
-    """Run a canned query; parameters that are not given are empty, as Datasette has them."""
+def ask(database: sqlite_utils.Database, name: str, **parameters: str) -> list[dict[str, Any]]:
+    """Run a canned query; missing parameters are empty, as in Datasette."""
     query = queries()[name]
-    return list(database.query(query.sql, {**dict.fromkeys(query.parameters, ""), **given}))
+    return list(database.query(query.sql, {**dict.fromkeys(query.parameters, ""), **parameters}))
+
+
+def window_names(database: sqlite_utils.Database) -> list[str]:
+    """Return the names of the windows, which only the view `windows` defines."""
+    return [row["window"] for row in database.query("select window from windows")]

@@ -1,23 +1,16 @@
-"""`python -m ledger.report RANGE`: what was used, as a table, Markdown, JSON or CSV.
+"""Reports as a table, Markdown, JSON or CSV: the use of a window, and the bill of a month."""
 
-`month 2026-11` is the bill of a month instead.
-"""
-
-import argparse
 import csv
 import json
 import sys
-from contextlib import closing
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import sqlite_utils
+from tabulate import tabulate
 
-from ledger import connect_read_only, months, settings
-from ledger.file import NAME
-from ledger.layout import laid_out
-from ledger.queries import ask, queries
+from ledger.queries import ask, queries, window_names
 
-RANGES = ("today", "1h", "5h", "24h", "7d", "30d", "90d")
 SECTIONS = ("summary", "accounts", "models", "clients")
 QUERIES = {
     "account": "accounts",
@@ -26,6 +19,7 @@ QUERIES = {
     "proxy": "by_proxy",
     "day": "days",
 }
+SHARES = ("cost", "tokens")
 MODELS_SHOWN = 12
 COUNTS = ("requests", "total_tokens", "input_tokens", "output_tokens", "reasoning_tokens")
 COLUMNS = (
@@ -46,67 +40,103 @@ COLUMNS = (
     "cost_dollars",
     "unpriced",
 )
-# The original script's JSON: its users' own scripts read these names.
-SHAPE = {
+BILL_COLUMNS = (
+    "client",
+    "requests",
+    "failed",
+    "input_tokens",
+    "cached_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+    "total_tokens",
+    "unpriced",
+    "cost_dollars",
+    "share_percent",
+    "share_dollars",
+)
+# The JSON of the original script, whose users' own scripts read these names.
+ORIGINAL_FIELDS = {
     "summary": (*COUNTS, "cached_tokens", "failed"),
     "accounts": ("account", *COUNTS, "failed"),
     "models": ("model", "requests", "total_tokens", "failed"),
     "hours": ("hour", "requests", "total_tokens", "failed"),
 }
+NOTE = """
+  select month, note
+  from month_notes
+  where month = coalesce(nullif(:month, ''), (
+    select month from months cross join clock where starts_at <= now and now < ends_at
+  ))
+"""
 
-Rows = list[dict[str, Any]]
+Row = dict[str, Any]
+Rows = list[Row]
 
 
-def as_original(database: sqlite_utils.Database, window: str) -> dict[str, Any]:
-    """Give the summary of a window in the original script's shape."""
-    parts = {name: picked(ask(database, name, window=window), SHAPE[name]) for name in SHAPE}
+def original_summary(database: sqlite_utils.Database, window: str) -> Row:
+    """Return the summary of a window in the original script's JSON."""
+    parts = {
+        name: pick_columns(ask(database, name, window=window), columns)
+        for name, columns in ORIGINAL_FIELDS.items()
+    }
     parts["models"] = parts["models"][:MODELS_SHOWN]
     return {"range": window, **parts, "summary": parts["summary"][0]}
 
 
-def picked(rows: Rows, names: tuple[str, ...]) -> Rows:
-    """Keep the named columns of each row."""
-    return [{name: row[name] for name in names} for row in rows]
+def pick_columns(rows: Rows, columns: Sequence[str]) -> Rows:
+    """Return the named columns of each row."""
+    return [{name: row[name] for name in columns} for row in rows]
 
 
-def asked(database: sqlite_utils.Database, name: str, window: str) -> Rows:
-    """Ask a canned query of a window, and keep what is worth reading."""
-    rows = ask(database, name, window=window)
-    return [{key: row[key] for key in row if key in COLUMNS} for row in rows]
+def print_report(
+    database: sqlite_utils.Database, window: str, *, by: str | None, style: str
+) -> None:
+    """Print the use of a window, in total and by account, model and client, or `by` one of them.
+
+    Raises `SystemExit` with a sentence when there is no such window.
+    """
+    names = window_names(database)
+    if window not in names:
+        raise SystemExit(f"{window} is not a window; there are {', '.join(names)}.")
+    STYLES[style](database, window, by)
 
 
 def print_json(database: sqlite_utils.Database, window: str, by: str | None) -> None:
     """Print the original script's JSON, or the rows of one query."""
-    found = ask(database, QUERIES[by], window=window) if by else as_original(database, window)
-    print(json.dumps(found, ensure_ascii=False, indent=2))
+    content = (
+        ask(database, QUERIES[by], window=window) if by else original_summary(database, window)
+    )
+    print_as_json(content)
 
 
 def print_table(database: sqlite_utils.Database, window: str, by: str | None) -> None:
-    """Print a readable table for each section, or for one."""
+    """Print a readable table for each section, or for one query."""
     for name in [QUERIES[by]] if by else SECTIONS:
-        rows = asked(database, name, window)
+        rows = ask_columns(database, name, window)
         print(f"\n{queries()[name].title}, {window}")
-        print(laid_out(rows, "simple") if rows else "  nothing")
+        print(format_table(rows, "simple") if rows else "  nothing")
 
 
 def print_markdown(database: sqlite_utils.Database, window: str, by: str | None) -> None:
-    """Print the same as Markdown."""
+    """Print a Markdown table for each section, or for one query."""
     for name in [QUERIES[by]] if by else SECTIONS:
-        rows = asked(database, name, window)
+        rows = ask_columns(database, name, window)
         print(f"\n### {queries()[name].title}, {window}\n")
-        print(laid_out(rows, "github") if rows else "nothing")
+        print(format_table(rows, "github") if rows else "nothing")
 
 
 def print_csv(database: sqlite_utils.Database, window: str, by: str | None) -> None:
-    """Print the accounts, or what was asked for, as CSV."""
-    rows = ask(database, QUERIES[by or "account"], window=window)
-    if rows:
-        writer = csv.DictWriter(sys.stdout, rows[0].keys(), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    """Print the rows of one query as CSV, by default the accounts."""
+    print_as_csv(ask(database, QUERIES[by or "account"], window=window))
 
 
-FORMATS = {
+def ask_columns(database: sqlite_utils.Database, name: str, window: str) -> Rows:
+    """Run a canned query for a window; returns the columns that a report shows."""
+    rows = ask(database, name, window=window)
+    return [{key: row[key] for key in row if key in COLUMNS} for row in rows]
+
+
+STYLES: dict[str, Callable[[sqlite_utils.Database, str, str | None], None]] = {
     "table": print_table,
     "json": print_json,
     "csv": print_csv,
@@ -114,33 +144,75 @@ FORMATS = {
 }
 
 
-def require_one_kind(parser: argparse.ArgumentParser, chosen: argparse.Namespace) -> None:
-    """End with a sentence when what is asked of a month is asked of a window, or the other way."""
-    if chosen.range == "month" and chosen.by:
-        parser.error("a month is shown by client; --by is for windows")
-    if chosen.range != "month" and (chosen.month, chosen.price, chosen.share) != (None,) * 3:
-        parser.error("a month, --price and --share belong to: month 2026-11")
+def print_bill(
+    database: sqlite_utils.Database, month: str, *, dollars: float, share: str, style: str
+) -> None:
+    """Print what each client used in a month, and its share of a price in dollars.
+
+    The month is YYYY-MM, or empty for the current one. Raises `SystemExit` with a sentence when
+    the ledger has no such month.
+    """
+    note = next(iter(database.query(NOTE, {"month": month})), None)
+    if note is None:
+        raise SystemExit(f"{month or 'Now'} is outside the months that the ledger knows.")
+    rows = ask(database, "month_report", month=note["month"], price=str(dollars), by=share)
+    shared = f"${dollars:,.2f} shared" if dollars else "shares"
+    title = f"Month {note['month']}, {shared} by {share}"
+    if style == "json":
+        print_as_json(rows)
+    elif style == "csv":
+        print_as_csv(rows)
+    elif style == "markdown":
+        print(f"\n### {title}\n\n{bill_table(rows, 'github')}")
+    else:
+        print(f"\n{title}\n{bill_table(rows, 'simple')}")
+    if note["note"] and style in ("table", "markdown"):
+        print(f"\n{note['note'][0].upper()}{note['note'][1:]}.")
 
 
-def main() -> None:
-    """Print the report named on the command line."""
-    parser = argparse.ArgumentParser(prog="python -m ledger.report", description=__doc__)
-    parser.add_argument("range", choices=(*RANGES, "month"))
-    parser.add_argument("--by", choices=QUERIES)
-    parser.add_argument("--format", choices=FORMATS, default="table")
-    months.describe(parser.add_argument_group("of a month"))
-    chosen = parser.parse_args()
-    require_one_kind(parser, chosen)
-    file = settings.read().data_folder / NAME
-    if not file.exists():
-        raise SystemExit(f"There is no ledger at {file}; `make init` creates one.")
-    with closing(connect_read_only(file)) as conn:
-        database = sqlite_utils.Database(conn)
-        if chosen.range == "month":
-            months.report(database, chosen)
-        else:
-            FORMATS[chosen.format](database, chosen.range, chosen.by)
+def bill_table(rows: Rows, table_format: str) -> str:
+    """Return the rows of a bill with their sums below, without columns that are all null."""
+    if not rows:
+        return "nothing"
+    columns = [name for name in BILL_COLUMNS if any(row[name] is not None for row in rows)]
+    total = {name: sum(row[name] or 0 for row in rows) for name in columns[1:]}
+    return format_table([*pick_columns(rows, columns), {"client": "total", **total}], table_format)
 
 
-if __name__ == "__main__":
-    main()
+def print_as_json(content: Row | Rows) -> None:
+    """Print a mapping or rows as JSON."""
+    print(json.dumps(content, ensure_ascii=False, indent=2))
+
+
+def print_as_csv(rows: Rows) -> None:
+    """Print rows as CSV, and nothing when there are none."""
+    if rows:
+        writer = csv.DictWriter(sys.stdout, rows[0].keys(), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def format_table(rows: Sequence[Mapping[str, Any]], table_format: str) -> str:
+    """Return rows as a table in a format of tabulate, numbers with separators."""
+    text_columns = [
+        number
+        for number, name in enumerate(rows[0])
+        if any(isinstance(row[name], str) for row in rows)
+    ]
+    return tabulate(
+        [escape_pipes(row) for row in rows] if table_format == "github" else rows,
+        tablefmt=table_format,
+        headers="keys",
+        intfmt=",",
+        floatfmt=",.2f",
+        # A client may be called 007, which is not a number.
+        disable_numparse=text_columns,
+    )
+
+
+def escape_pipes(row: Mapping[str, Any]) -> Row:
+    """Return a row whose texts cannot end a cell of a Markdown table."""
+    return {
+        name: value.replace("|", r"\|") if isinstance(value, str) else value
+        for name, value in row.items()
+    }

@@ -4,8 +4,8 @@ import sqlite3
 from collections.abc import Callable, Iterator
 
 from ledger import retention, rollups
+from ledger.database import transaction
 from ledger.prices import Counts, Prices, Spent, price_id
-from ledger.writing import transaction
 
 AT_ONCE = 20_000
 FIND = """

@@ -1,20 +1,19 @@
-"""Delete raw events of long ago, in small transactions; rollups and histograms stay for ever.
+"""Delete old raw events in small transactions; rollups and histograms are kept for ever.
 
-Only whole weeks go, the longest bucket, so that every bucket is either wholly raw or wholly not.
+Only whole weeks, the longest bucket, are deleted: the raw events of a bucket are complete or gone.
 """
 
 import sqlite3
 
-from ledger.errors import translated
-from ledger.writing import transaction
+from ledger.database import transaction, translate_errors
 
 DAY_MS, WEEK_MS = 86_400_000, 604_800_000
-AT_ONCE = 2000
+EVENTS_AT_ONCE = 2000
 PAGES_AT_ONCE = 500
 IS_BEHIND = """
   select last_event_id < (select coalesce(max(id), 0) from usage_events) from rollup_state
 """
-# The ids of deleted events may be given again: what is rolled up must end with the newest left.
+# SQLite may assign the ids of deleted events again: the rolled-up range ends with the newest left.
 DELETE = """
   delete from usage_events
   where id in (
@@ -34,28 +33,29 @@ AUTO_VACUUM_INCREMENTAL = 2
 
 
 def complete_from(conn: sqlite3.Connection) -> int:
-    """Give the instant (ms) from which on raw events are kept; 0 when none was ever deleted."""
+    """Return the instant (ms) since which raw events are complete; 0 when none was deleted."""
     return conn.execute("select raw_complete_from from rollup_state").fetchone()[0]
 
 
-def cut(conn: sqlite3.Connection, *, keep_days: int, now: int) -> int:
-    """Let everything before the last whole weeks be known from rollups alone; 0 days keep all.
+def move_cutoff(conn: sqlite3.Connection, *, keep_days: int, now: int) -> int:
+    """Move the cutoff to the week that is `keep_days` old; 0 days keep everything.
 
-    Returns the instant (ms) from which on raw events are kept.
+    Returns the cutoff: the instant (ms) since which raw events are complete. It never moves back,
+    and stays while events are not in the rollups yet.
     """
     with transaction(conn):
-        kept_from = complete_from(conn)
-        wanted = (now - keep_days * DAY_MS) // WEEK_MS * WEEK_MS
+        current = complete_from(conn)
+        cutoff = (now - keep_days * DAY_MS) // WEEK_MS * WEEK_MS
         (is_behind,) = conn.execute(IS_BEHIND).fetchone()
-        if keep_days <= 0 or is_behind or wanted <= kept_from:
-            return kept_from
-        conn.execute("update rollup_state set raw_complete_from = ?", (wanted,))
-    return wanted
+        if keep_days <= 0 or is_behind or cutoff <= current:
+            return current
+        conn.execute("update rollup_state set raw_complete_from = ?", (cutoff,))
+    return cutoff
 
 
-def delete_some(conn: sqlite3.Connection, most: int = AT_ONCE) -> int:
-    """Delete some of the events that are not to be kept; give how many, 0 when none is left."""
-    if not has_unkept(conn):
+def prune_some(conn: sqlite3.Connection, most: int = EVENTS_AT_ONCE) -> int:
+    """Delete some events before the cutoff; returns their number, 0 when none is left."""
+    if not has_prunable(conn):
         return 0
     with transaction(conn):
         deleted = conn.execute(DELETE, {"most": most}).rowcount
@@ -63,8 +63,8 @@ def delete_some(conn: sqlite3.Connection, most: int = AT_ONCE) -> int:
     return deleted
 
 
-def has_unkept(conn: sqlite3.Connection) -> bool:
-    """Tell whether an event is left that is not to be kept."""
+def has_prunable(conn: sqlite3.Connection) -> bool:
+    """Return whether an event is left before the cutoff."""
     sql = """
       select 1 from usage_events
       where occurred_at < (select raw_complete_from from rollup_state)
@@ -73,16 +73,35 @@ def has_unkept(conn: sqlite3.Connection) -> bool:
     return conn.execute(sql).fetchone() is not None
 
 
-def gives_back(conn: sqlite3.Connection) -> bool:
-    """Tell whether the file can shrink step by step."""
+def can_release_pages(conn: sqlite3.Connection) -> bool:
+    """Return whether the file can shrink step by step."""
     return conn.execute("pragma auto_vacuum").fetchone()[0] == AUTO_VACUUM_INCREMENTAL
 
 
-def give_back(conn: sqlite3.Connection, pages: int = PAGES_AT_ONCE) -> int:
-    """Give free pages at the end of the file back to the disk; give how many are left in it."""
-    if gives_back(conn):
-        with translated():
+def release_pages(conn: sqlite3.Connection, pages: int = PAGES_AT_ONCE) -> int:
+    """Return free pages at the end of the file to the disk; returns how many are left in it."""
+    if can_release_pages(conn):
+        with translate_errors():
             # `execute` would stop after the first page.
             conn.executescript(f"pragma incremental_vacuum({pages:d})")
         return conn.execute("pragma freelist_count").fetchone()[0]
     return 0
+
+
+def prune(conn: sqlite3.Connection, *, keep_days: int, now: int) -> int:
+    """Delete every event older than `keep_days`, in whole weeks; returns their number."""
+    move_cutoff(conn, keep_days=keep_days, now=now)
+    deleted = 0
+    while some := prune_some(conn):
+        deleted += some
+    while release_pages(conn):
+        pass
+    return deleted
+
+
+def rewrite_file(conn: sqlite3.Connection) -> None:
+    """Rewrite a file that cannot shrink step by step, while no worker uses it."""
+    conn.execute("pragma journal_mode = delete").fetchone()
+    conn.execute("pragma auto_vacuum = incremental")
+    conn.execute("vacuum")
+    conn.execute("pragma journal_mode = wal").fetchone()

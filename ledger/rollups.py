@@ -9,8 +9,7 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-from ledger.statements import statements
-from ledger.writing import transaction
+from ledger.database import split_statements, transaction
 
 HERE = Path(__file__).parent
 FRESH = """
@@ -60,7 +59,7 @@ BEHIND = """
 @cache
 def script(name: str) -> list[str]:
     """Give the statements of a file beside this one."""
-    return list(statements((HERE / name).read_text("utf-8")))
+    return list(split_statements((HERE / name).read_text("utf-8")))
 
 
 def roll(conn: sqlite3.Connection) -> None:

@@ -6,18 +6,14 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, get_args
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo
 
 import msgspec
 from msgspec import Meta
 
-from ledger import aliases
-from ledger.aliases import Aliases
 from ledger.own_prices import Price
 
 ROOT = Path(__file__).parents[1]
@@ -79,6 +75,13 @@ class Budget(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         return self.name or f"{subject}, {unit} a {self.per}"
 
 
+class Aliases(NamedTuple):
+    """Names by the labels that they replace; a client may be named by its whole key."""
+
+    accounts: dict[str, str]
+    clients: dict[str, str]
+
+
 class AlertRule(NamedTuple):
     """An alert rule as the ledger stores it."""
 
@@ -101,8 +104,7 @@ class ListedProxy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         return masked_repr(self, ["management_key"])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Proxy:
+class Proxy(msgspec.Struct, frozen=True, kw_only=True):
     """A proxy as workers use it.
 
     `host` may have a scheme. `key` is empty when it is not set. Without `auth_folder` no
@@ -112,8 +114,12 @@ class Proxy:
     name: str
     host: str
     port: int
-    key: str = field(repr=False)
+    key: str
     auth_folder: Path | None
+
+    def __repr__(self) -> str:
+        """Return the proxy as text, with the key masked."""
+        return masked_repr(self, ["key"])
 
     @property
     def url(self) -> str:
@@ -507,7 +513,7 @@ def requirements(settings: Settings) -> Iterator[Requirement]:
     is_known = not settings.timezone or is_zone(settings.timezone)
     yield Requirement("timezone", is_known, "be an IANA name such as Europe/Berlin")
     for name in ("account_aliases", "client_aliases"):
-        yield Requirement(name, aliases.are_names(getattr(settings, name)), aliases.RULE)
+        yield Requirement(name, are_aliases(getattr(settings, name)), ALIAS_RULE)
     days = settings.keep_events_days
     yield Requirement("keep_events_days", days == 0 or days >= 7, "be 0, for ever, or at least 7")
     for name in ("auth_dir", "data_dir"):
@@ -552,10 +558,25 @@ def is_path(text: str) -> bool:
 
 def is_zone(name: str) -> bool:
     """Return whether a time zone exists."""
+    from zoneinfo import ZoneInfo  # Slow to load, and not needed when no zone is set.
+
     try:
         return bool(ZoneInfo(name))
     except (KeyError, ValueError, OSError):
         return False
+
+
+ALIAS_RULE = f"give names of 1 to {LONGEST_NAME} printable characters, each to a label or a key"
+
+
+def are_aliases(names: Mapping[str, str]) -> bool:
+    """Return whether a mapping names something, each by a text that fits in a line."""
+    return all(label.strip() and is_name(alias) for label, alias in names.items())
+
+
+def is_name(text: str) -> bool:
+    """Return whether a text can be shown as a name."""
+    return 0 < len(text) <= LONGEST_NAME and text.isprintable() and text == text.strip()
 
 
 def are_distinct(texts: Iterable[str]) -> bool:
@@ -575,7 +596,7 @@ def proxy_requirements(entries: Sequence[ListedProxy]) -> Iterator[Requirement]:
     """Return the requirements of the list of proxies."""
     for number, entry in enumerate(entries):
         setting = f"proxies[{number}]"
-        yield Requirement(f"{setting}.name", is_proxy_name(entry.name), NAME_RULE)
+        yield Requirement(f"{setting}.name", is_name(entry.name), NAME_RULE)
         yield Requirement(f"{setting}.address", is_address(entry.address), ADDRESS_RULE)
         key, variable = entry.management_key, entry.management_key_variable
         yield Requirement(setting, bool(key) != bool(variable), KEY_RULE)
@@ -587,11 +608,6 @@ def proxy_requirements(entries: Sequence[ListedProxy]) -> Iterator[Requirement]:
     yield Requirement("proxies", are_distinct(names), "give each proxy a name of its own")
     addresses = (listed_proxy(entry).address.casefold() for entry in entries)
     yield Requirement("proxies", are_distinct(addresses), "name each address only once")
-
-
-def is_proxy_name(text: str) -> bool:
-    """Return whether a text can be the name of a proxy."""
-    return text.isprintable() and text == text.strip() and 0 < len(text) <= LONGEST_NAME
 
 
 def is_address(text: str) -> bool:

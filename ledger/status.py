@@ -1,17 +1,19 @@
-"""`python -m ledger status`: how things are, in one line for a prompt or a status bar."""
+"""The status of everything in one line, for a prompt or a status bar.
+
+A prompt waits for it: nothing is imported here that takes long.
+"""
 
 import argparse
 import json
 import sqlite3
 from contextlib import closing
+from datetime import datetime, timedelta
 from typing import Any
 
-from ledger import Unavailable, connect_read_only, settings
-from ledger.errors import translated
-from ledger.file import NAME
-from ledger.status_line import line, words
+from ledger import settings
+from ledger.database import FILE_NAME, Unavailable, connect_read_only, translate_errors
 
-PATIENCE_MS = 1000
+BUSY_MS = 1000
 TODAY = """
   select
     coalesce(sum(requests), 0)                                            as requests,
@@ -60,7 +62,7 @@ NEXT_RESET = """
   order by resets_at, account
   limit 1
 """
-WRONG = "select subject, sentence from problems"
+PROBLEMS = "select subject, sentence from problems"
 ALERTS = """
   select
     rule,
@@ -77,85 +79,178 @@ LOCAL = """
   )) / 1000, 'unixepoch')
 """
 
+LONGEST_SENTENCE, SHORTEST_SENTENCE = 60, 30
+WEEK = timedelta(days=6)
+UNITS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
+
 Row = dict[str, Any]
 
 
-def found(conn: sqlite3.Connection) -> Row:
-    """Read everything from one state of the ledger; instants are ms (UTC), with local time."""
-    conn.execute("begin")
-    (now,) = conn.execute("select now from clock").fetchone()
-    status: Row = {
-        "now": now,
-        "today": rows(conn, TODAY)[0],
-        "best": next(iter(rows(conn, BEST)), None),
-        "next_reset": next(iter(rows(conn, NEXT_RESET)), None),
-        "wrong": rows(conn, WRONG),
-        "alerts": rows(conn, ALERTS),
-    }
-    for part in filter(None, (status, status["best"], status["next_reset"])):
-        for name in ("now", "resets_at", "next_usable_at"):
-            if name in part:
-                at = {"at": part[name]}
-                (part[f"{name.removesuffix('_at')}_local"],) = conn.execute(LOCAL, at).fetchone()
-    conn.rollback()
-    return status
+def main(options: list[str]) -> int:
+    """Print the status; returns the exit status for the options of the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m ledger status",
+        description="Print today's use, the account to use and what is wrong, in one line.",
+    )
+    style = parser.add_mutually_exclusive_group()
+    style.add_argument("--json", action="store_true", help="print everything, as JSON")
+    style.add_argument("--format", metavar="TEXT", help="such as '{tokens} {cost} {best} {left}'")
+    parser.add_argument("--check", action="store_true", help="exit with 1 when something is wrong")
+    parsed = parser.parse_args(options)
+    is_well = print_status(as_json=parsed.json, template=parsed.format)
+    return int(is_well is None or (parsed.check and not is_well))
 
 
-def rows(conn: sqlite3.Connection, sql: str) -> list[Row]:
-    """Give a question's rows as mappings."""
-    cursor = conn.execute(sql)
-    names = [column[0] for column in cursor.description]
-    return [dict(zip(names, row, strict=True)) for row in cursor]
+def print_status(*, as_json: bool = False, template: str | None = None) -> bool | None:
+    """Print the status: as a line, as JSON, or as a template with the words of the line.
+
+    Returns whether nothing is wrong; None when the status cannot be read, which is printed too,
+    since a status bar shows only the output. Raises `SystemExit` for a malformed template.
+    """
+    try:
+        status = read_status()
+    except (Unavailable, SystemExit) as error:
+        print(json.dumps({"error": str(error)}) if as_json else f"! {error}")
+        return None
+    if as_json:
+        print(json.dumps(status, ensure_ascii=False, indent=2))
+    else:
+        print(status_line(status) if template is None else fill_template(template, status))
+    return not (status["wrong"] or status["alerts"])
 
 
-def read() -> Row:
-    """Read the ledger of the settings, waiting for a second at the most.
+def read_status() -> Row:
+    """Read the status from the ledger of the settings, waiting for a second at most.
 
     Raises `Unavailable` with a sentence when it cannot be read.
     """
-    file = settings.read().data_folder / NAME
+    file = settings.read().data_folder / FILE_NAME
     if not file.exists():
         raise Unavailable(f"there is no ledger at {file}; `make init` creates one")
     try:
-        with translated(), closing(connect_read_only(file)) as conn:
-            conn.execute(f"pragma busy_timeout = {PATIENCE_MS:d}")
-            return found(conn)
+        with translate_errors(), closing(connect_read_only(file)) as conn:
+            conn.execute(f"pragma busy_timeout = {BUSY_MS:d}")
+            return query_status(conn)
     except sqlite3.DatabaseError as error:
         sentence = f"the ledger cannot be read ({error}); an older one is upgraded by `make init`"
         raise Unavailable(sentence) from error
 
 
-def arguments(given: list[str]) -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(prog="python -m ledger status", description=__doc__)
-    shape = parser.add_mutually_exclusive_group()
-    shape.add_argument("--json", action="store_true", help="everything, as JSON")
-    shape.add_argument("--format", metavar="TEXT", help="such as '{tokens} {cost} {best} {left}'")
-    parser.add_argument("--check", action="store_true", help="status 1 when something is wrong")
-    return parser.parse_args(given)
+def query_status(conn: sqlite3.Connection) -> Row:
+    """Query the status at one moment; instants are ms (UTC), each with its local time."""
+    conn.execute("begin")
+    (now,) = conn.execute("select now from clock").fetchone()
+    status: Row = {
+        "now": now,
+        "today": query_rows(conn, TODAY)[0],
+        "best": next(iter(query_rows(conn, BEST)), None),
+        "next_reset": next(iter(query_rows(conn, NEXT_RESET)), None),
+        "wrong": query_rows(conn, PROBLEMS),
+        "alerts": query_rows(conn, ALERTS),
+    }
+    for part in filter(None, (status, status["best"], status["next_reset"])):
+        for name in ("now", "resets_at", "next_usable_at"):
+            if name in part:
+                (local,) = conn.execute(LOCAL, {"at": part[name]}).fetchone()
+                part[f"{name.removesuffix('_at')}_local"] = local
+    conn.rollback()
+    return status
 
 
-def main(given: list[str]) -> int:
-    """Print the status; give 1 when there is none, or something is wrong and that was asked."""
-    chosen = arguments(given)
+def query_rows(conn: sqlite3.Connection, sql: str) -> list[Row]:
+    """Return the rows of a query as mappings."""
+    cursor = conn.execute(sql)
+    names = [column[0] for column in cursor.description]
+    return [dict(zip(names, row, strict=True)) for row in cursor]
+
+
+def fill_template(template: str, status: Row) -> str:
+    """Return a template with the words of the status line in place of their names in braces."""
+    words = status_words(status)
     try:
-        status = read()
-    except (Unavailable, SystemExit) as error:
-        # A status bar shows what is printed, and nothing else.
-        print(json.dumps({"error": str(error)}) if chosen.json else f"! {error}")
-        return 1
-    print(shown(status, chosen))
-    return int(chosen.check and bool(status["wrong"] or status["alerts"]))
-
-
-def shown(status: Row, chosen: argparse.Namespace) -> str:
-    """Write the status in the form that was asked for."""
-    if chosen.json:
-        return json.dumps(status, ensure_ascii=False, indent=2)
-    if chosen.format is None:
-        return line(status)
-    try:
-        return chosen.format.format_map(words(status))
+        return template.format_map(words)
     except (KeyError, ValueError, IndexError, AttributeError, TypeError):
-        names = ", ".join(words(status))
-        raise SystemExit(f"The format is malformed; it may name, in braces: {names}.") from None
+        raise SystemExit(
+            f"The format is malformed; it may name, in braces: {', '.join(words)}."
+        ) from None
+
+
+def status_words(status: Row) -> dict[str, str]:
+    """Return each word of the status line by its name in a template."""
+    today, best, reset = status["today"], status["best"] or {}, status["next_reset"] or {}
+    usable, left, now = best.get("usable") == 1, best.get("left_percent"), status["now_local"]
+    return {
+        "requests": short_number(today["requests"]),
+        "failed": short_number(today["failed"]),
+        "tokens": short_number(today["total_tokens"]),
+        # Attempts without a price are missing from the sum.
+        "cost": f"${today['cost_dollars']:,.2f}{'+' if today['unpriced'] else ''}",
+        "best": best["account"] if usable else "",
+        "left": f"{left:.0f} %" if usable and left is not None else "",
+        "resets": short_time(best.get("resets_local") if usable else None, now),
+        "usable_at": short_time(best.get("next_usable_local"), now),
+        "next_reset": short_time(reset.get("resets_local"), now),
+        "next_reset_account": reset.get("account", ""),
+        "state": problem_words(status),
+    }
+
+
+def status_line(status: Row) -> str:
+    """Return the line: the use of today, the account to use, and what is wrong."""
+    words = status_words(status)
+    use = f"{words['tokens']} tok {words['cost']}"
+    parts = [use, account_advice(status["best"], words), words["state"]]
+    return " · ".join(filter(None, parts))
+
+
+def account_advice(best: Row | None, words: dict[str, str]) -> str:
+    """Return which account to use; nothing when the ledger has none."""
+    if best is None:
+        return ""
+    if words["best"]:
+        resets = f"(resets {words['resets']})" if words["resets"] else ""
+        return " ".join(filter(None, ["best", words["best"], words["left"], resets]))
+    if best["unknown_accounts"]:
+        return "no account known to be usable"
+    until = f" until {words['usable_at']} ({best['account']})" if words["usable_at"] else ""
+    return f"no account usable{until}"
+
+
+def problem_words(status: Row) -> str:
+    """Return the first problem, else the first alert, with the number of further ones; else ok."""
+    problems = [f"{row['subject']}: {row['sentence']}" for row in status["wrong"]]
+    sentences = problems or [f"alert: {row['sentence']}" for row in status["alerts"]]
+    if not sentences:
+        return "ok"
+    others = len(sentences) - 1
+    return f"! {shorten(sentences[0])}{f' (+{others})' if others else ''}"
+
+
+def shorten(sentence: str) -> str:
+    """Cut a long sentence before its advice, if enough is left, else at the longest length."""
+    if len(sentence) <= LONGEST_SENTENCE:
+        return sentence
+    advice_at = sentence[:LONGEST_SENTENCE].rfind(": ")
+    if advice_at > SHORTEST_SENTENCE:
+        return sentence[:advice_at]
+    return f"{sentence[: LONGEST_SENTENCE - 1]}…"
+
+
+def short_number(count: int) -> str:
+    """Return a number in at most five characters."""
+    for size, unit in UNITS:
+        # A number that would be rounded up to 1000 is shown in the next unit.
+        if count >= size * 0.9995:
+            value = count / size
+            return f"{value:.1f}{unit}" if value < 99.95 else f"{value:.0f}{unit}"
+    return str(count)
+
+
+def short_time(local: str | None, now: str) -> str:
+    """Return a local time, with its day unless that is today."""
+    if local is None:
+        return ""
+    time, current = datetime.fromisoformat(local), datetime.fromisoformat(now)
+    if time.date() == current.date():
+        return f"{time:%H:%M}"
+    return f"{time:%a %H:%M}" if time - current < WEEK else f"{time:%d %b}"

@@ -1,4 +1,4 @@
-"""Local days and offsets of the configured time zone, as small tables that views can join."""
+"""Local days and UTC offsets of the configured time zone, as small tables that views join."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -13,39 +13,39 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)
 
 
-def keep(conn: sqlite3.Connection, zone_name: str) -> None:
-    """Rewrite both tables when the zone changed or their end comes near."""
+def update(conn: sqlite3.Connection, zone_name: str) -> None:
+    """Rewrite both tables when the zone changed or their end is near."""
     today = datetime.now(UTC).date()
-    first, last = kept_range(conn) or (FIRST_DAY, today)
-    if kept_zone(conn) == zone_name and last >= today + timedelta(days=DAYS_TO_SPARE):
+    first, last = stored_range(conn) or (FIRST_DAY, today)
+    if stored_zone(conn) == zone_name and last >= today + timedelta(days=DAYS_TO_SPARE):
         return
-    write(conn, zone_name, first=first, last=max(last, today + timedelta(days=DAYS_AHEAD)))
+    rewrite(conn, zone_name, first=first, last=max(last, today + timedelta(days=DAYS_AHEAD)))
 
 
-def cover(conn: sqlite3.Connection, earliest_at: int, latest_at: int) -> None:
-    """Extend both tables to instants (ms, UTC) outside of them, as a wrong clock sends them."""
-    first, last = kept_range(conn) or (FIRST_DAY, FIRST_DAY)
+def extend(conn: sqlite3.Connection, earliest_at: int, latest_at: int) -> None:
+    """Extend both tables to instants (ms, UTC) outside of them, which wrong clocks send."""
+    first, last = stored_range(conn) or (FIRST_DAY, FIRST_DAY)
     earliest, latest = utc_day(earliest_at), utc_day(latest_at)
     if earliest > first and latest < last:
         return
     margin = timedelta(days=2)
-    wider = {"first": min(first, earliest - margin), "last": max(last, latest + margin)}
-    write(conn, kept_zone(conn) or "UTC", **wider)
+    first, last = min(first, earliest - margin), max(last, latest + margin)
+    rewrite(conn, stored_zone(conn) or "UTC", first=first, last=last)
 
 
-def kept_zone(conn: sqlite3.Connection) -> str | None:
-    """Tell the IANA name of the zone that the tables were written for."""
+def stored_zone(conn: sqlite3.Connection) -> str | None:
+    """Return the IANA name of the zone that the tables were written for."""
     row = conn.execute("select value from settings where name = 'timezone'").fetchone()
     return row and row[0]
 
 
-def kept_range(conn: sqlite3.Connection) -> tuple[date, date] | None:
-    """Tell the first and the last day of the tables."""
+def stored_range(conn: sqlite3.Connection) -> tuple[date, date] | None:
+    """Return the first and the last day of the tables."""
     first, last = conn.execute("select min(day), max(day) from local_days").fetchone()
     return (date.fromisoformat(first), date.fromisoformat(last)) if first else None
 
 
-def write(conn: sqlite3.Connection, zone_name: str, *, first: date, last: date) -> None:
+def rewrite(conn: sqlite3.Connection, zone_name: str, *, first: date, last: date) -> None:
     """Replace both tables by the days from `first` to `last`."""
     zone = ZoneInfo(zone_name)
     days = list(local_days(zone, first, last))
@@ -62,7 +62,7 @@ def write(conn: sqlite3.Connection, zone_name: str, *, first: date, last: date) 
 
 
 def local_days(zone: ZoneInfo, first: date, last: date) -> Iterator[tuple[str, int, int]]:
-    """Give (day, starts_at, ends_at) for each local day; a day that a zone skipped is left out."""
+    """Return (day, starts_at, ends_at) of each local day, without days that the zone skipped."""
     days = [first + timedelta(days=n) for n in range((last - first).days + 2)]
     for (day, starts_at), (_, ends_at) in pairwise((day, midnight(zone, day)) for day in days):
         if ends_at > starts_at:
@@ -70,13 +70,13 @@ def local_days(zone: ZoneInfo, first: date, last: date) -> Iterator[tuple[str, i
 
 
 def midnight(zone: ZoneInfo, day: date) -> int:
-    """Give the instant (ms) at which a local day begins, also where midnight does not exist."""
-    # Eastern Canada set clocks back at 00:01 until 2010: the hour that came twice is the new day's.
+    """Return the instant (ms) at which a local day begins, also where midnight does not exist."""
+    # Eastern Canada set clocks back at 00:01 until 2010: the repeated hour is of the new day.
     return milliseconds(datetime(day.year, day.month, day.day, tzinfo=zone))
 
 
 def offsets(zone: ZoneInfo, starts_at: int, ends_at: int) -> Iterator[tuple[int, int, int]]:
-    """Give (starts_at, ends_at, offset_ms) for each stretch between two changes of the offset."""
+    """Return (starts_at, ends_at, offset_ms) of each period between two changes of the offset."""
     # No zone has changed its offset twice within a day.
     step, begun, at = 24 * 3_600_000, starts_at, starts_at
     current = offset(zone, begun)
@@ -92,7 +92,7 @@ def offsets(zone: ZoneInfo, starts_at: int, ends_at: int) -> Iterator[tuple[int,
 
 
 def first_change(zone: ZoneInfo, before: int, after: int) -> int:
-    """Find the instant (ms) at which the offset changes between two instants."""
+    """Return the instant (ms) at which the offset changes between two instants."""
     old = offset(zone, before)
     while after - before > 1:
         middle = (before + after) // 2
@@ -101,16 +101,16 @@ def first_change(zone: ZoneInfo, before: int, after: int) -> int:
 
 
 def offset(zone: ZoneInfo, at: int) -> int:
-    """Give the zone's offset from UTC (ms) at an instant."""
+    """Return the zone's offset from UTC (ms) at an instant."""
     local = (EPOCH + timedelta(milliseconds=at)).astimezone(zone)
     return (local.utcoffset() or timedelta()) // MILLISECOND
 
 
 def utc_day(at: int) -> date:
-    """Give the UTC day of an instant (ms)."""
+    """Return the UTC day of an instant (ms)."""
     return datetime.fromtimestamp(at / 1000, UTC).date()
 
 
 def milliseconds(moment: datetime) -> int:
-    """Give an aware datetime as milliseconds since 1970, UTC."""
+    """Return an aware datetime as milliseconds since 1970, UTC."""
     return (moment - EPOCH) // MILLISECOND

@@ -9,8 +9,8 @@ import msgspec
 import sqlite_utils
 from datasette import Response, hookimpl
 
-from ledger.queries import ask
-from ledger.report import RANGES, as_original, picked
+from ledger.queries import ask, window_names
+from ledger.report import original_summary, pick_columns
 from plugins.refresh_quota import refresh_and_wait
 from plugins.security import require_permission
 
@@ -69,8 +69,8 @@ def health(conn: sqlite3.Connection, parameters: Parameters) -> Json:
 
 def summary(conn: sqlite3.Connection, parameters: Parameters) -> Json:
     """Return the sums of a window; an unknown one is today."""
-    window = parameters.get("range", "")
-    return as_original(sqlite_utils.Database(conn), window if window in RANGES else "today")
+    window, database = parameters.get("range", ""), sqlite_utils.Database(conn)
+    return original_summary(database, window if window in window_names(database) else "today")
 
 
 def quota(conn: sqlite3.Connection, parameters: Parameters) -> Json:
@@ -84,7 +84,11 @@ def requests(conn: sqlite3.Connection, parameters: Parameters) -> Json:
     limit = int(text[:9]) if text.isdecimal() else DEFAULT_REQUESTS
     bounded = str(max(1, min(limit, MOST_REQUESTS)))
     rows = ask(sqlite_utils.Database(conn), "requests", limit=bounded)
-    return {"requests": picked([{**row, "source": row["account"]} for row in rows], REQUEST_FIELDS)}
+    return {
+        "requests": pick_columns(
+            [{**row, "source": row["account"]} for row in rows], REQUEST_FIELDS
+        )
+    }
 
 
 ANSWERS: dict[str, Callable[[sqlite3.Connection, Parameters], Json]] = {

@@ -7,7 +7,7 @@ from contextlib import closing
 from typing import TextIO
 
 from ledger import connect
-from ledger.file import NAME
+from ledger.database import FILE_NAME
 from ledger.settings import Settings
 from quota.refresh_requests import add_request, is_answered
 from runtime.heartbeat import now
@@ -40,7 +40,7 @@ def print_quotas(conn: sqlite3.Connection, out: TextIO) -> None:
 
 def refresh_by_running_worker(settings: Settings, out: TextIO) -> None:
     """Let the worker that is running refresh every account, then print all quotas."""
-    with closing(connect(settings.data_folder / NAME)) as conn:
+    with closing(connect(settings.data_folder / FILE_NAME)) as conn:
         request_id = add_request(conn, now=now())
         until = time.monotonic() + WAIT_SECONDS
         while time.monotonic() < until and not is_answered(conn, request_id):

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Callable
 from typing import NamedTuple
 
-from ledger import transaction
+from ledger import Unavailable, transaction
 from quota.account_list import AccountList, store_expired
 from quota.history import prune
 from quota.http import Stopped
@@ -23,8 +23,8 @@ from quota.refresh_requests import (
 from quota.schedule import is_due, is_too_soon
 from quota.signals import take_signals
 from quota.sources import CredentialChanged, Source
-from runtime.errors import Refused, Unavailable
 from runtime.heartbeat import now
+from runtime.refusals import Refused
 
 PRUNE_EVERY_MS = 6 * 3_600_000
 # How long an account with a changed or an expired credential is not polled.
@@ -88,7 +88,7 @@ class ProxyPoller:
         self._answer_requests()
         return done
 
-    def remark(self) -> str | None:
+    def status_note(self) -> str | None:
         """Return a sentence with the number of accounts that cannot be read."""
         return self._accounts.status_note()
 
@@ -208,7 +208,7 @@ class SignalReader:
             answer_requests(self._conn, {request.id: "quota_source is off"}, now=now())
         return take_signals(self._conn)
 
-    def remark(self) -> str | None:
+    def status_note(self) -> str | None:
         """Return None: there is nothing to report."""
         return None
 

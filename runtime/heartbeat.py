@@ -1,4 +1,4 @@
-"""What a worker says of itself, as one row."""
+"""The state of a worker, as one row that it writes every few seconds."""
 
 import json
 import logging
@@ -12,7 +12,7 @@ from ledger import Unavailable, transaction
 log = logging.getLogger(__name__)
 
 EVERY_SECONDS = 5.0
-BEAT = """
+WRITE = """
   insert into heartbeats (worker, role, proxy_id, pid, started_at, beat_at, state, detail)
   values (:worker, :role, :proxy_id, :pid, :started_at, :beat_at, :state, :detail)
   on conflict (worker) do update set
@@ -24,19 +24,19 @@ BEAT = """
     state = excluded.state,
     detail = excluded.detail
 """
-FORGET = """
+DELETE_OTHERS = """
   delete from heartbeats
   where role = :role and worker not in (select value from json_each(:names))
 """
 
 
 def now() -> int:
-    """Give the current instant in ms, UTC."""
+    """Return the current instant in ms, UTC."""
     return time.time_ns() // 1_000_000
 
 
 class Heartbeat:
-    """Writes the row at each change of state and every few seconds; logs changes once."""
+    """Writes the row at each change of state and every few seconds; logs each change once."""
 
     def __init__(
         self,
@@ -47,37 +47,37 @@ class Heartbeat:
         proxy_id: int | None = None,
     ) -> None:
         self._conn = conn
-        self._who = {"worker": worker, "role": role or worker, "proxy_id": proxy_id}
+        self._identity = {"worker": worker, "role": role or worker, "proxy_id": proxy_id}
         self._started_at = now()
-        self._said: tuple[str, str | None] | None = None
+        self._state: tuple[str, str | None] | None = None
         self._due = 0.0
 
     def beat(self, state: str, detail: str | None = None) -> None:
-        """Say how things are; a row that cannot be written now is written later."""
-        said, self._said = self._said, (state, detail)
-        if said == self._said and time.monotonic() < self._due:
+        """Set the state and write it when due, later if the ledger cannot be written now."""
+        previous, self._state = self._state, (state, detail)
+        if previous == self._state and time.monotonic() < self._due:
             return
-        if said is None or said[1] != detail or state == "stopped":
-            log.log(*wording(state, detail))
+        if previous is None or previous[1] != detail or state == "stopped":
+            log.log(log_level(state), "%s", f"{state}: {detail}" if detail else state)
         try:
             with transaction(self._conn):
-                self._conn.execute(BEAT, self._row(state, detail))
+                self._conn.execute(WRITE, self._row(state, detail))
             self._due = time.monotonic() + EVERY_SECONDS
         except (Unavailable, sqlite3.Error) as error:
             log.debug("heartbeat not written: %s", error)
 
-    def again(self) -> None:
-        """Say that things are as they were said to be."""
-        if self._said:
-            self.beat(*self._said)
+    def repeat(self) -> None:
+        """Write the same state again when due."""
+        if self._state:
+            self.beat(*self._state)
 
     def stop(self) -> None:
-        """Say that this is a clean end; what was wrong before it stays readable."""
-        self.beat("stopped", self._said and self._said[1])
+        """Set the state of a clean end; the last detail stays readable."""
+        self.beat("stopped", self._state and self._state[1])
 
     def _row(self, state: str, detail: str | None) -> dict[str, object]:
         return {
-            **self._who,
+            **self._identity,
             "pid": os.getpid(),
             "started_at": self._started_at,
             "beat_at": now(),
@@ -86,13 +86,12 @@ class Heartbeat:
         }
 
 
-def forget_others(conn: sqlite3.Connection, role: str, names: Iterable[str]) -> None:
-    """Forget what workers of a role said that are no longer started under that name."""
+def delete_other_heartbeats(conn: sqlite3.Connection, role: str, names: Iterable[str]) -> None:
+    """Delete the rows of a role's tasks that no longer exist under their name."""
     with transaction(conn):
-        conn.execute(FORGET, {"role": role, "names": json.dumps(list(names))})
+        conn.execute(DELETE_OTHERS, {"role": role, "names": json.dumps(list(names))})
 
 
-def wording(state: str, detail: str | None) -> tuple[int, str, str]:
-    """Give the log line for a change of state: level, format and text."""
-    level = logging.WARNING if state in ("waiting", "refused") else logging.INFO
-    return level, "%s", f"{state}: {detail}" if detail else state
+def log_level(state: str) -> int:
+    """Return the level at which a change to a state is logged."""
+    return logging.WARNING if state in ("waiting", "refused") else logging.INFO

@@ -1,37 +1,38 @@
-"""The one loop of a worker: it alone knows time, back-off and when to beat."""
+"""The one loop of a worker: it alone knows time, back-off and when to write the heartbeat."""
 
 import logging
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
-from ledger.presence import Presence
-from runtime.errors import Refused, Unavailable
+from ledger import Unavailable
+from ledger.database import FileIdentity
 from runtime.heartbeat import EVERY_SECONDS, Heartbeat, now
+from runtime.refusals import Refused
 from runtime.stop import Stop
 
 log = logging.getLogger(__name__)
 
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
-Made = TypeVar("Made")
+Result = TypeVar("Result")
 
 
 class Job(Protocol):
-    """What a worker does."""
+    """The work of a worker, in steps."""
 
     def step(self) -> int:
-        """Do one piece of work; tell how much was done, 0 meaning that there is nothing to do.
+        """Do one piece of work; returns how much was done, 0 when there is nothing to do.
 
         Raises `Unavailable` or `Refused`.
         """
 
-    def remark(self) -> str | None:
-        """Say in a sentence what is not as it should be while the work goes on."""
+    def status_note(self) -> str | None:
+        """Return a sentence about a problem while the work goes on."""
 
     def failed(self, error: Unavailable | Refused) -> None:
-        """Take note that the last step could not be done."""
+        """Handle the failure of the last step."""
 
     def close(self) -> None:
-        """Let go of files and connections."""
+        """Close files and connections."""
 
 
 def run(
@@ -41,60 +42,62 @@ def run(
     heartbeat: Heartbeat,
     rest: float,
     once: bool = False,
-    presence: Presence | None = None,
+    identity: FileIdentity | None = None,
 ) -> int:
     """Repeat the job's step until it is time to stop; rest for `rest` seconds when it did nothing.
 
     With `once`, end at the first step that does nothing or fails. Returns an exit status. Raises
-    `Replaced` when the ledger file, whose `presence` is looked at, has become another.
+    `Replaced` when the ledger file, whose `identity` is checked, has become another.
     """
     wait = FIRST_WAIT
     heartbeat.beat("working")
-    while not stop.look():
+    while not stop.check():
         try:
-            if presence:
-                presence.check()
+            if identity:
+                identity.check()
             done = job.step()
         except (Unavailable, Refused) as error:
             job.failed(error)
             heartbeat.beat("refused" if isinstance(error, Refused) else "waiting", str(error))
             if once:
                 return 1
-            stop.rest(pause(error, wait))
+            stop.rest(seconds_to_wait(error, wait))
             wait = min(wait * 2, LONGEST_WAIT)
             continue
         wait = FIRST_WAIT
-        heartbeat.beat("working", job.remark())
+        heartbeat.beat("working", job.status_note())
         if not done and once:
             break
         if not done:
-            rest_alive(rest, stop, heartbeat)
+            rest_with_heartbeat(rest, stop, heartbeat)
     return 0
 
 
-def rest_alive(seconds: float, stop: Stop, heartbeat: Heartbeat) -> None:
-    """Rest, however long, and go on giving signs of life."""
-    while seconds > 0 and not stop.look():
+def rest_with_heartbeat(seconds: float, stop: Stop, heartbeat: Heartbeat) -> None:
+    """Rest, however long, and write the heartbeat meanwhile."""
+    while seconds > 0 and not stop.check():
         stop.rest(min(seconds, EVERY_SECONDS))
         seconds -= EVERY_SECONDS
-        heartbeat.again()
+        heartbeat.repeat()
 
 
-def pause(error: Unavailable | Refused, wait: float) -> float:
-    """Tell how many seconds to wait before the next try."""
+def seconds_to_wait(error: Unavailable | Refused, wait: float) -> float:
+    """Return how many seconds to wait before the next step."""
     if isinstance(error, Refused):
-        # Wake up now and then: another process may have lifted the refusal.
+        # Try a step now and then: another process may have deleted the refusal.
         return min(max((error.retry_at - now()) / 1000, FIRST_WAIT), LONGEST_WAIT)
     return wait
 
 
-def patiently(make: Callable[[], Made], *, name: str, stop: Stop, once: bool) -> Made | None:
-    """Make what a loop needs, waiting for what is away; None when it is time to stop.
+def retry_until_ready(
+    make: Callable[[], Result], *, name: str, stop: Stop, once: bool
+) -> Result | None:
+    """Return what `make` returns, retrying while it raises `Unavailable`; None at a stop.
 
-    With `once`, nothing is waited for: a sentence ends the worker of that name.
+    With `once` there is no retry: the worker of that name ends with a sentence.
     """
     wait = FIRST_WAIT
-    while not stop.look():
+    while not stop.check():
         try:
             return make()
         except Unavailable as error:

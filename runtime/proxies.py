@@ -1,15 +1,15 @@
-"""The proxy as every worker knows it: where it is, and which row of the ledger it has."""
+"""The proxies of the settings, each with its row in the ledger."""
 
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from ledger import transaction
 
-ADD = "insert into proxies (name, address) values (:name, :address)"
+INSERT = "insert into proxies (name, address) values (:name, :address)"
 BY_NAME = "select id from proxies where name = :name"
-# A proxy that had no name of its own, or another one, goes on under the new one.
+# A proxy that had no name of its own, or another one, keeps its row under the new name.
 BY_ADDRESS = """
   select id
   from proxies
@@ -18,49 +18,48 @@ BY_ADDRESS = """
   order by last_pop_at desc nulls last, id
   limit 1
 """
-KEEP = """
+UPDATE = """
   update proxies set name = :name, address = :address
   where id = :id and (name, address) is not (:name, :address)
 """
 
 
-class Placed(Protocol):
+class NamedProxy(Protocol):
     """A proxy of the settings."""
 
     @property
     def name(self) -> str:
-        """What its user calls it."""
+        """The name that its user has given it."""
 
     @property
     def address(self) -> str:
-        """Where it is, without scheme."""
+        """Its address, without scheme."""
 
 
 def find(conn: sqlite3.Connection, name: str) -> int:
-    """Give the id of the proxy that is named by its address (`host:port`), adding a new one."""
+    """Return the id of the proxy that is named by its address (`host:port`), adding a new one."""
     with transaction(conn):
         row = conn.execute(BY_NAME, {"name": name}).fetchone()
-        return row[0] if row else conn.execute(ADD, {"name": name, "address": name}).lastrowid or 0
-
-
-def find_all(conn: sqlite3.Connection, pool: Sequence[Placed]) -> list[int]:
-    """Give the id of each proxy of the settings: the row of its name, else of its address.
-
-    A row's name and address are brought up to date; a proxy that is new gets a row.
-    """
-    names = json.dumps([proxy.name for proxy in pool])
-    found = []
-    with transaction(conn):
-        for proxy in pool:
-            at = {"name": proxy.name, "address": proxy.address, "names": names}
-            found.append(placed(conn, at))
-    return found
-
-
-def placed(conn: sqlite3.Connection, at: Mapping[str, str]) -> int:
-    """Give the id of one proxy inside the caller's transaction."""
-    for sql in (BY_NAME, BY_ADDRESS):
-        if row := conn.execute(sql, at).fetchone():
-            conn.execute(KEEP, {**at, "id": row[0]})
+        if row:
             return row[0]
-    return conn.execute(ADD, at).lastrowid or 0
+        return conn.execute(INSERT, {"name": name, "address": name}).lastrowid or 0
+
+
+def find_all(conn: sqlite3.Connection, proxies: Sequence[NamedProxy]) -> list[int]:
+    """Return the id of each proxy of the settings: the row of its name, else of its address.
+
+    A row's name and address are updated; a new proxy is added.
+    """
+    names = [proxy.name for proxy in proxies]
+    with transaction(conn):
+        return [find_or_add(conn, proxy, names) for proxy in proxies]
+
+
+def find_or_add(conn: sqlite3.Connection, proxy: NamedProxy, names: list[str]) -> int:
+    """Return the id of one proxy inside the caller's transaction."""
+    values = {"name": proxy.name, "address": proxy.address, "names": json.dumps(names)}
+    for sql in (BY_NAME, BY_ADDRESS):
+        if row := conn.execute(sql, values).fetchone():
+            conn.execute(UPDATE, {**values, "id": row[0]})
+            return row[0]
+    return conn.execute(INSERT, values).lastrowid or 0

@@ -1,4 +1,4 @@
-"""`python -m runtime.run_all [PROCFILE]`: run all that a Procfile names, until one of it ends."""
+"""`python -m runtime.run_all [PROCFILE]`: run the processes of a Procfile until one ends."""
 
 import os
 import signal
@@ -6,16 +6,30 @@ import sys
 
 from honcho.command import main as honcho
 
-from ledger.settings import ROOT
+from ledger.settings import ROOT, load, require_key
+from runtime.serve import require_password, require_port
 
 
-def main() -> None:
-    """Be the process manager, whose end is the end of every worker."""
+def preflight() -> None:
+    """Check everything that keeps a process from starting, before any of them is started.
+
+    Raises `SystemExit` with a sentence.
+    """
+    settings = load()
+    require_key(settings)
+    require_password(settings)
+    require_port(settings)
+    address = f"http://{settings.dashboard_host}:{settings.dashboard_port}/"
+    print(f"The dashboard will be at {address}", flush=True)
+
+
+def run(procfile: str = "Procfile") -> None:
+    """Become the process manager, whose end is the end of every process that it starts."""
     os.environ["LEDGER_PARENT_PID"] = str(os.getpid())
-    # Else the end of whoever reads what is said, as `| head` does, would leave honcho deaf.
+    # Without this, honcho would go on without a reader of its output, such as `| head`.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    honcho(["-f", *(sys.argv[1:] or ["Procfile"]), "-d", str(ROOT), "start"])
+    honcho(["-f", procfile, "-d", str(ROOT), "start"])
 
 
 if __name__ == "__main__":
-    main()
+    run(*sys.argv[1:])

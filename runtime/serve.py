@@ -1,4 +1,4 @@
-"""`python -m runtime.serve`: create the ledger if need be, then serve it with Datasette."""
+"""`python -m runtime.serve`: create the ledger if there is none, then serve it with Datasette."""
 
 import os
 import re
@@ -12,16 +12,16 @@ from contextlib import closing
 from ipaddress import ip_address
 from pathlib import Path
 
-from ledger import NewerLedger, Unavailable, prepare, settings, transaction
-from ledger.file import NAME
+from ledger import NewerLedger, Unavailable, settings, transaction
+from ledger.data_folder import prepare
+from ledger.database import FILE_NAME, FileIdentity, Replaced
 from ledger.locks import hold
-from ledger.presence import Presence, Replaced
 from ledger.settings import ROOT, Settings
-from runtime.stop import LOOK_SECONDS, is_gone, starter
+from runtime.stop import CHECK_SECONDS, has_ended, parent_process
 
 PASSWORD_HASH = re.compile(r"pbkdf2_sha256\$\d{4,8}\$[^$]+\$[^$]+")
 # Nothing is written unless it changed: a full disk must not keep the dashboard from starting.
-KEEP_PRICE = """
+STORE_PRICE = """
   insert into settings (name, value) values ('subscription_price', ?)
   on conflict (name) do update set value = excluded.value where value <> excluded.value
 """
@@ -36,88 +36,88 @@ DATASETTE_SETTINGS = {
 }
 
 
-def arguments(chosen: Settings) -> list[str]:
-    """Give Datasette's command line."""
-    sql = {} if is_here(chosen.dashboard_host) else {"default_allow_sql": "off"}
-    chosen_settings = {**DATASETTE_SETTINGS, **sql}
-    named = [("--setting", name, value) for name, value in chosen_settings.items()]
+def arguments(settings: Settings) -> list[str]:
+    """Return Datasette's command line."""
+    sql = {} if is_local(settings.dashboard_host) else {"default_allow_sql": "off"}
+    options = [("--setting", *item) for item in {**DATASETTE_SETTINGS, **sql}.items()]
     return [
         "serve",
-        str(chosen.data_folder / NAME),
-        *("--host", chosen.dashboard_host, "--port", str(chosen.dashboard_port)),
+        str(settings.data_folder / FILE_NAME),
+        *("--host", settings.dashboard_host, "--port", str(settings.dashboard_port)),
         *("--metadata", str(ROOT / "metadata.yml")),
         *("--plugins-dir", str(ROOT / "plugins")),
         *("--template-dir", str(ROOT / "plugins" / "templates")),
         *("--static", f"assets:{ROOT / 'plugins' / 'static'}"),
-        *(word for words in named for word in words),
+        *(word for option in options for word in option),
     ]
 
 
-def is_here(host: str) -> bool:
-    """Tell whether only this machine can reach what listens on a host."""
+def is_local(host: str) -> bool:
+    """Return whether only this machine can reach a server that listens on a host."""
     try:
         return host.lower() == "localhost" or ip_address(host).is_loopback
     except ValueError:
         return False
 
 
-def require_password(chosen: Settings) -> None:
-    """End with a sentence when others could reach the dashboard and no password is set."""
-    given = chosen.dashboard_password_hash
-    if given and not PASSWORD_HASH.fullmatch(given):
+def require_password(settings: Settings) -> None:
+    """Raise `SystemExit` with a sentence when other machines could connect without a password."""
+    password_hash = settings.dashboard_password_hash
+    if password_hash and not PASSWORD_HASH.fullmatch(password_hash):
         raise SystemExit(
-            "The setting dashboard_password_hash is malformed: it must be what "
-            "`.venv/bin/datasette hash-password` prints."
+            "The setting dashboard_password_hash is malformed: it must be the output of "
+            "`.venv/bin/datasette hash-password`."
         )
-    if not given and not is_here(chosen.dashboard_host):
+    if not password_hash and not is_local(settings.dashboard_host):
         raise SystemExit(
-            f"The dashboard would listen on {chosen.dashboard_host}, for others than this machine, "
-            "without a password: put what `.venv/bin/datasette hash-password` prints into "
+            f"The dashboard would listen on {settings.dashboard_host}, for other machines, without "
+            "a password: put the output of `.venv/bin/datasette hash-password` into "
             "dashboard_password_hash, or set dashboard_host to 127.0.0.1."
         )
 
 
-def require_port(chosen: Settings) -> None:
-    """End with a sentence when another program listens where the dashboard should."""
-    host, port = chosen.dashboard_host, chosen.dashboard_port
+def require_port(settings: Settings) -> None:
+    """Raise `SystemExit` with a sentence when another program listens on the dashboard's port."""
+    host, port = settings.dashboard_host, settings.dashboard_port
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as error:
+            reason = (error.strerror or str(error)).lower()
             raise SystemExit(
-                f"The dashboard cannot listen on {host}:{port} ({error.strerror.lower()}): "
+                f"The dashboard cannot listen on {host}:{port} ({reason}): "
                 "stop the other program, or set dashboard_port."
             ) from None
 
 
-def end_with_starter() -> None:
-    """End this process when the one that started it is gone; Datasette does not look itself."""
-    watched = starter()
-    if watched is None:
+def end_with_parent() -> None:
+    """End this process after its parent process; Datasette does not check it itself."""
+    parent = parent_process()
+    if parent is None:
         return
 
     def watch() -> None:
-        while not is_gone(watched):
-            time.sleep(LOOK_SECONDS)
+        while not has_ended(parent):
+            time.sleep(CHECK_SECONDS)
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=watch, daemon=True).start()
 
 
-def begin_anew_with(file: Path) -> None:
-    """Start this process again when another ledger lies in the file's place.
+def restart_when_replaced(file: Path) -> None:
+    """Start this process again when another file is in the place of the ledger.
 
     Datasette would read the one that it has open for ever.
     """
-    presence = Presence(file)
+    identity = FileIdentity(file)
 
     def watch() -> None:
         while True:
-            time.sleep(LOOK_SECONDS)
+            time.sleep(CHECK_SECONDS)
             try:
-                presence.check()
+                identity.check()
             except Unavailable:
                 continue
             except Replaced:
@@ -126,46 +126,49 @@ def begin_anew_with(file: Path) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def use_password(chosen: Settings) -> None:
-    """Let the sign-in page find the password's hash; without one there is no such page."""
+def configure_sign_in(password_hash: str) -> None:
+    """Give the sign-in page the password's hash; without a password remove the page."""
     from datasette.plugins import pm
 
-    if chosen.dashboard_password_hash:
-        os.environ["LEDGER_DASHBOARD_PASSWORD_HASH"] = chosen.dashboard_password_hash
+    if password_hash:
+        os.environ["LEDGER_DASHBOARD_PASSWORD_HASH"] = password_hash
         return
     for plugin in list(pm.get_plugins()):
         if getattr(plugin, "__name__", "") == "datasette_auth_passwords":
             pm.unregister(plugin)
 
 
-def note_price(conn: sqlite3.Connection, dollars: float) -> None:
-    """Tell the report of a month which price to share where none is named."""
+def store_subscription_price(conn: sqlite3.Connection, dollars: float) -> None:
+    """Store the price that the monthly report shares by default."""
     with transaction(conn):
-        conn.execute(KEEP_PRICE, (str(dollars),))
+        conn.execute(STORE_PRICE, (str(dollars),))
 
 
-def main() -> None:
-    """Prepare and become the dashboard's server."""
-    chosen = settings.load()
-    require_password(chosen)
-    require_port(chosen)
+def serve() -> None:
+    """Prepare the ledger and run Datasette in this process."""
+    current = settings.load()
+    require_password(current)
+    require_port(current)
+    zone, names = current.zone_name, current.aliases
     try:
-        given = {"timezone": chosen.zone_name, "names": chosen.aliases}
-        with closing(prepare(chosen.data_folder, **given)) as conn:
-            note_price(conn, chosen.subscription_price)
-        # Several dashboards may share a folder; a restore needs them all gone.
-        hold(chosen.data_folder, "web", shared=True)
+        with closing(prepare(current.data_folder, timezone=zone, names=names)) as conn:
+            store_subscription_price(conn, current.subscription_price)
+        # Several dashboards may share a folder; a restore needs them all to have ended.
+        hold(current.data_folder, "web", shared=True)
     except (Unavailable, NewerLedger) as error:
         raise SystemExit(f"The dashboard cannot start: {error}") from error
-    end_with_starter()
-    begin_anew_with(chosen.data_folder / NAME)
+    end_with_parent()
+    restart_when_replaced(current.data_folder / FILE_NAME)
     # Where rich is installed, Datasette logs the local variables of every error, even of a 404.
-    sys.modules["rich"] = None
-    use_password(chosen)
+    sys.modules["rich"] = None  # type: ignore[assignment]
+    configure_sign_in(current.dashboard_password_hash)
     from datasette.cli import cli  # Slow to load, and not needed for the sentences above.
 
-    cli.main(args=arguments(chosen), prog_name="datasette")
+    cli.main(args=arguments(current), prog_name="datasette")
 
 
 if __name__ == "__main__":
-    main()
+    # The command line stands above all modules; this name is in units and process lists.
+    from cli.workers import serve as command
+
+    command(prog_name="python -m runtime.serve")

@@ -1,4 +1,4 @@
-"""When to stop: at a signal, or when the process that started us is gone."""
+"""When to stop: at a signal, or when the parent process has ended."""
 
 import contextlib
 import os
@@ -12,25 +12,26 @@ from typing import Self
 import psutil
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-LOOK_SECONDS = 1.0
+CHECK_SECONDS = 1.0
 
 
 class Stop:
-    """Becomes set at SIGINT, SIGTERM, SIGHUP or the starter's end; every rest ends at once then.
+    """Becomes set at SIGINT, SIGTERM, SIGHUP or the parent's end, which ends every rest at once.
 
-    Signals come to the main thread alone; any thread may look, and rest.
+    Signals reach only the main thread; any thread may check, and rest. `is_requested` is false
+    when only this process itself has set it.
     """
 
     def __init__(self) -> None:
-        self.is_set = self.is_told = False
-        self._starter = starter()
-        self._waking, self._woken = socket.socketpair()
+        self.is_set = self.is_requested = False
+        self._parent = parent_process()
+        self._writer, self._reader = socket.socketpair()
 
     def __enter__(self) -> Self:
-        for end in (self._waking, self._woken):
+        for end in (self._writer, self._reader):
             end.setblocking(False)
         # An event or condition could deadlock here: the handler runs inside the waiting thread.
-        signal.set_wakeup_fd(self._waking.fileno(), warn_on_full_buffer=False)
+        signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
         for number in SIGNALS:
             signal.signal(number, self._handle)
         return self
@@ -44,44 +45,47 @@ class Stop:
         signal.set_wakeup_fd(-1)
         for number in SIGNALS:
             signal.signal(number, signal.SIG_IGN)
-        self._waking.close()
-        self._woken.close()
+        self._writer.close()
+        self._reader.close()
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        self.is_set = self.is_told = True
+        self.is_set = self.is_requested = True
 
-    def now(self) -> None:
-        """Let every thread stop, though nobody outside has asked for it."""
+    def set(self) -> None:
+        """Stop every thread, without a request from outside."""
         self.is_set = True
         with contextlib.suppress(OSError):
-            self._waking.send(b"\0")
+            self._writer.send(b"\0")
 
     def rest(self, seconds: float) -> None:
         """Wait until `seconds` have passed or it is time to stop."""
         until = time.monotonic() + seconds
-        while not self.look() and (left := until - time.monotonic()) > 0:
-            # What wakes one thread stays there to be read, and wakes the others too.
-            if select.select([self._woken], [], [], min(left, LOOK_SECONDS))[0]:
+        while not self.check() and (left := until - time.monotonic()) > 0:
+            # The byte that wakes one thread is not read, so that it wakes the others too.
+            if select.select([self._reader], [], [], min(left, CHECK_SECONDS))[0]:
                 self.is_set = True
 
-    def look(self) -> bool:
-        """Tell whether to stop, after a look at the process that started us."""
-        if self._starter and is_gone(self._starter):
-            self.is_set = self.is_told = True
+    def check(self) -> bool:
+        """Return whether to stop, after a check of the parent process."""
+        if self._parent and has_ended(self._parent):
+            self.is_set = self.is_requested = True
         return self.is_set
 
 
-def starter() -> psutil.Process | None:
-    """Find the process whose end must be ours, if the environment names one."""
+def parent_process() -> psutil.Process | None:
+    """Return the process whose end must be ours, if the environment names one.
+
+    Raises `SystemExit` with a sentence when it has ended already.
+    """
     number = os.environ.get("LEDGER_PARENT_PID", "")
     try:
         return psutil.Process(int(number)) if number else None
     except (ValueError, psutil.NoSuchProcess):
-        raise SystemExit("The process that started this one is gone already.") from None
+        raise SystemExit("The process that started this one has ended already.") from None
 
 
-def is_gone(process: psutil.Process) -> bool:
-    """Tell whether a process has ended, reaped or not."""
+def has_ended(process: psutil.Process) -> bool:
+    """Return whether a process has ended, reaped or not."""
     try:
         return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

@@ -14,12 +14,13 @@ from ingest.importers import run
 from ingest.importers.detect import open_reader
 from ingest.importers.reader import Reader, Unreadable
 from ingest.store import EventWriter
-from ledger import Unavailable, prepare, settings, transaction
+from ledger import Unavailable, settings, transaction
+from ledger.commands import progress_bar
+from ledger.data_folder import prepare
 from ledger.keys import load_salt
 from ledger.locks import hold
 from ledger.prices import Prices
 from ledger.settings import Proxy, Settings
-from ledger.terminal import progress
 from runtime.heartbeat import now
 from runtime.proxies import find_all
 
@@ -114,7 +115,7 @@ def import_file(
         conn, dimensions, Prices(loaded.prices), origin=reader.origin, import_id=import_id
     )
     job = run.Import(import_id, conn, dimensions, events)
-    with progress("import") as show:
+    with progress_bar("import") as show:
         outcome = run.run(job, reader, on_progress=lambda done: show(done, count))
     run.finish(job, now())
     print(days(*conn.execute(IMPORTED_DAYS, (import_id,)).fetchone()))

@@ -6,10 +6,8 @@ from contextlib import closing
 from importlib.resources import files
 from pathlib import Path
 
-from ledger.errors import NewerLedger, Unwritable, translated
+from ledger.database import NewerLedger, Unwritable, split_statements, transaction, translate_errors
 from ledger.locks import waiting_lock
-from ledger.statements import statements
-from ledger.writing import transaction
 
 VIEWS = Path(__file__).parents[2] / "views.sql"
 KEPT_COPIES = 2
@@ -75,7 +73,7 @@ def copy(conn: sqlite3.Connection, target: Path) -> None:
     try:
         draft.unlink(missing_ok=True)
         draft.touch(mode=0o600)
-        with translated(), closing(sqlite3.connect(draft)) as copied:
+        with translate_errors(), closing(sqlite3.connect(draft)) as copied:
             conn.backup(copied)
             # The copy of a file with a write-ahead log would bring its own.
             copied.execute("pragma journal_mode = delete").fetchone()
@@ -117,5 +115,5 @@ def keep_views(conn: sqlite3.Connection, script: str) -> None:
 
 def run(conn: sqlite3.Connection, script: str) -> None:
     """Run a script's statements inside the transaction that is open."""
-    for statement in statements(script):
+    for statement in split_statements(script):
         conn.execute(statement)

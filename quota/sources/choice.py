@@ -3,16 +3,16 @@
 import sqlite3
 import time
 
+from ledger import Unavailable
 from ledger.keys import Salt
 from ledger.settings import Proxy, Settings, require_key
 from quota.model import Answer, Request
 from quota.sources import ListedCredential, Source
 from quota.sources.files import CredentialFiles
 from quota.sources.management import ManagementApi
-from runtime.errors import Refused, Unavailable
 from runtime.heartbeat import now
-from runtime.refusals import Refusals
-from runtime.start import Given
+from runtime.refusals import Refusals, Refused
+from runtime.tasks import Context
 
 # The collector tries a new management key first: five wrong ones ban the address.
 COLLECTOR_FIRST_SECONDS, RECENT_POP_MS = 5.0, 60_000
@@ -22,17 +22,17 @@ OUTAGE_SECONDS = 120.0
 RETRY_SECONDS = 60.0
 
 
-def choose_source(given: Given, salt: Salt, proxy: Proxy, proxy_id: int) -> Source:
+def choose_source(context: Context, salt: Salt, proxy: Proxy, proxy_id: int) -> Source:
     """Return the source of the quotas of a proxy's accounts."""
-    settings, stop = given.settings, given.stop
-    files = CredentialFiles(proxy.auth_folder, stop.look) if proxy.auth_folder else None
+    settings, stop = context.settings, context.stop
+    files = CredentialFiles(proxy.auth_folder, stop.check) if proxy.auth_folder else None
     if files and (settings.quota_source == "files" or not proxy.key):
         return files
     management = ManagementApi(
         address=proxy.url,
         key=proxy.key,
-        refusals=Refusals(given.conn, proxy_id, salt.key(proxy.key)),
-        should_stop=stop.look,
+        refusals=Refusals(context.conn, proxy_id, salt.key(proxy.key)),
+        should_stop=stop.check,
     )
     if files and settings.quota_source == "auto":
         return FallbackSource(management, files)

@@ -17,7 +17,7 @@ from quota.identity import from_listing
 from quota.json_fields import count, decode_json, field, items, mapping, text
 from quota.model import Answer, Request
 from quota.sources import CredentialChanged, ListedCredential, fingerprint
-from runtime.refusals import Refusals, refusal
+from runtime.refusals import Refusals, parse_refusal
 
 LISTING_BYTES = 20_000_000
 # An answer inside the envelope is longer than the answer itself.
@@ -90,11 +90,11 @@ class ManagementApi:
     def _check(self, answer: Answer, *, is_api_call: bool) -> None:
         """Raise unless the proxy accepted the key and answered the call."""
         if answer.status == 200:
-            self.refusals.lift()
+            self.refusals.delete()
             return
         message = text(field(decode_json(answer.body), "error")) or f"status {answer.status}"
-        if answer.status in (401, 403) and (refused := refusal(message, self._proxy)):
-            self.refusals.keep(refused, told="quota")
+        if answer.status in (401, 403) and (refused := parse_refusal(message, self._proxy)):
+            self.refusals.store(refused, worker="quota")
             raise refused
         if answer.status == 404:
             raise Unavailable(

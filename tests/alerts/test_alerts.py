@@ -145,7 +145,7 @@ def test_without_addresses_episodes_are_stored_and_nothing_waits(watch_of):
     log_out(watch, 2)
     watch.work()
     assert watch.rows("select state, notified, pending from alert_episodes") == [("open", 0, 0)] * 2
-    assert watch.job.remark() is None
+    assert watch.job.status_note() is None
 
 
 def test_a_new_receiver_does_not_get_old_alerts(watch_of, receiver):
@@ -168,7 +168,7 @@ def test_a_receiver_that_was_down_gets_everything_once_when_it_is_back(watch_of,
     watch.work()
     watch.pass_by(45 * MINUTE)
     note = "cannot send to json (not reached), "
-    assert watch.job.remark().startswith(note)
+    assert watch.job.status_note().startswith(note)
     failures = watch.rows("select failures, last_error from alert_receivers")[0]
     # After increasing pauses, up to a quarter of an hour.
     assert failures == (7, "not reached")
@@ -183,7 +183,7 @@ def test_a_receiver_that_was_down_gets_everything_once_when_it_is_back(watch_of,
     assert receiver.taken() == [alert(severe, first, kind=FAILURE)]
     watch.pass_by(HOUR)
     assert receiver.taken() == []
-    assert watch.job.remark() is None
+    assert watch.job.status_note() is None
 
 
 def test_one_receiver_that_is_down_does_not_delay_the_other(watch_of, receiver):
@@ -210,7 +210,7 @@ def test_nothing_waits_for_a_removed_receiver(watch_of, receiver):
     assert watch.rows("select last_error from alert_receivers") == [("HTTP 500",)]
     watch.job = watch.restarted(alert_urls=[])
     assert watch.rows("select count(*) from alert_deliveries") == [(0,)]
-    assert watch.job.remark() is None
+    assert watch.job.status_note() is None
 
 
 def test_alerts_for_a_mistyped_address_go_to_the_right_one(watch_of, receiver):
@@ -431,13 +431,13 @@ def test_broken_custom_rules_are_a_sentence_and_keep_their_alerts(
     log_out(watch)
     watch.pass_by(30 * MINUTE, step=15 * MINUTE)
     assert receiver.taken() == [alert(FIRST)]
-    assert watch.job.remark() == f"custom_rules.sql: {reason}"
+    assert watch.job.status_note() == f"custom_rules.sql: {reason}"
     states = watch.rows("select rule, state from alert_episodes order by id")
     assert states == [("custom", "open"), ("needs_login", "open")]
     assert not (watch.folder / "other.db").exists()
     file.write_text("select 'x' as subject, 'It holds.' as sentence")
     watch.work()
-    assert watch.job.remark() is None
+    assert watch.job.status_note() is None
 
 
 def test_the_first_start_on_an_old_ledger_sends_only_present_conditions(watch_of, receiver):

@@ -15,7 +15,7 @@ import pytest
 from demo.accounts import ALICE
 from demo.fake_proxy import FakeProxy, serving
 from ingest import idle
-from ledger import prepare
+from ledger.data_folder import prepare
 from ledger.settings import ALERT_RULES, Budget, Settings
 from quota.model import Answer
 from quota.providers import PROVIDERS
@@ -513,7 +513,7 @@ def test_budgets_near_and_spent(world):
     use(7, noon)
     assert world.sent() == []
     note = "the budget nobody, tokens a week counts nothing: the ledger has no nobody"
-    assert watch.job.remark() == note
+    assert watch.job.status_note() == note
     use(1, noon)
     text = "Budget all, tokens a day: {} of 15,000 tokens are used ({} %); the day ends at {}."
     ends = watch.clock(end)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from ingest import collector, idle
-from ledger.check import problems
+from ledger.integrity import check_all
 from tests.ledger.test_retention import made
 from tests.support.brute import HOUR, Ledger, local
 from tests.support.chaos_rig import SIZE, record
@@ -24,7 +24,7 @@ def event(at: str) -> bytes:
 
 
 def test_a_clock_that_jumps_an_hour_forward_and_back(home, proxy, monkeypatch, tmp_path):
-    from ledger import prepare
+    from ledger.data_folder import prepare
     from ledger.settings import Settings
 
     shift = [0]
@@ -58,7 +58,7 @@ def test_a_clock_that_jumps_an_hour_forward_and_back(home, proxy, monkeypatch, t
     assert future == (100,)
     said = "select sentence from status_notes where subject = 'clocks'"
     assert "100 events are dated in the future" in conn.execute(said).fetchone()[0]
-    assert [problem for _, problem in problems(conn) if problem] == []
+    assert [problem for _, problem in check_all(conn) if problem] == []
     [(today,)] = conn.execute("select requests from totals_by_window where window = '5h'")
     assert today == pushed - 100
     conn.close()

@@ -11,9 +11,10 @@ import psutil
 import pytest
 
 from demo.fake_proxy import FakeProxy, serving
-from ledger import prepare
+from ledger import Unavailable
+from ledger.data_folder import prepare
 from ledger.settings import Settings
-from runtime.errors import Refused, Unavailable
+from runtime.refusals import Refused
 from tests.support.chaos_rig import LARGE, SIZE, account, events, must_add_up, nothing_lost, record
 from tests.support.home import KEY, collector_of, eventually, recorded
 

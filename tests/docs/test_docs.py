@@ -10,8 +10,8 @@ import msgspec
 import pytest
 import yaml
 
+from ledger import settings_reference as reference
 from ledger.settings import Settings
-from runtime import reference
 from tests.support import documents
 from tests.support.home import ROOT
 
@@ -28,18 +28,18 @@ FILE = re.compile(r"`((?:[a-z_]+/)+[\w.]+\.(?:py|sql|yml|md|json|png|plist|servi
 
 def plain(value: object) -> str:
     """Write a default as the README's table does."""
-    return value if isinstance(value, str) else reference.shown(value)
+    return value if isinstance(value, str) else reference.as_json(value)
 
 
 def test_the_settings_page_is_what_the_settings_class_says():
-    assert (ROOT / "docs" / "settings.md").read_text("utf-8") == reference.settings_page()
+    assert (ROOT / "docs" / "settings.md").read_text("utf-8") == reference.page()
 
 
 def test_every_setting_has_a_meaning_and_an_example_that_works():
     described = {one.name: one for one in reference.settings()}
     assert list(described) == list(Settings.__struct_fields__)
     for one in described.values():
-        assert one.meaning.endswith("."), one.name
+        assert one.description.endswith("."), one.name
         assert msgspec.convert({one.name: one.example}, Settings) != Settings() or (
             one.example == one.default
         )

@@ -10,7 +10,6 @@ import yaml
 
 from ledger import reference
 from ledger.queries import queries
-from runtime.reference import PAGES
 from tests.support.home import ROOT, Home
 
 METADATA = yaml.safe_load((ROOT / "metadata.yml").read_text("utf-8"))
@@ -72,7 +71,7 @@ def test_every_table_that_a_canned_query_reads_names_it_on_the_page(fresh):
 
 
 def test_the_generated_page_has_every_table_view_and_described_column(fresh):
-    page = PAGES["tables.md"]()
+    page = reference.page(fresh)
     titles = re.findall(r"^### (\w+)$", page, re.MULTILINE)
     assert sorted(titles) == sorted(TABLES)
     assert set(re.findall(r"\]\(#(\w+)\)", page)) == set(titles)

@@ -15,12 +15,13 @@ import yaml
 from datasette.app import Datasette  # type: ignore[import-untyped]
 
 import ledger
+from ledger import data_folder
 
 ROOT = Path(ledger.__file__).parents[1]
 PARAMETER = re.compile(r":([a-z_]+)\b")
 # The command lines of today, by the words that a recording has for them.
 COMMANDS: dict[str, tuple[str, ...]] = {
-    "report": ("ledger.report",),
+    "report": ("ledger", "report"),
     "status": ("ledger", "status"),
     "check": ("ledger", "check"),
 }
@@ -30,7 +31,7 @@ SETTINGS = {"max_returned_rows": 20_000, "num_sql_threads": 1, "sql_time_limit_m
 
 def prepare(folder: Path, *, timezone: str) -> sqlite3.Connection:
     """Open the ledger in a folder as every worker does, which converts an older one."""
-    return ledger.prepare(folder, timezone=timezone)
+    return data_folder.prepare(folder, timezone=timezone)
 
 
 def metadata() -> dict[str, Any]:

@@ -6,7 +6,8 @@ from contextlib import closing
 import pytest
 
 from ingest import collector, spool
-from ledger import Unwritable, prepare
+from ledger import Unwritable
+from ledger.data_folder import prepare
 from ledger.settings import Settings
 from tests.support.events import burst
 from tests.support.home import KEY, collector_of

@@ -15,8 +15,8 @@ from ingest.importers.detect import open_reader
 from ingest.parse import parse
 from ingest.spool import Batch
 from ingest.store import EventWriter, Store
-from ledger import prepare
-from ledger.check import problems
+from ledger.data_folder import prepare
+from ledger.integrity import check_all
 from ledger.keys import load_salt
 from ledger.prices import Prices
 from runtime.proxies import find
@@ -109,7 +109,7 @@ def test_each_attempt_counts_once(history: tuple[list[bytes], list[tuple[str, li
                 " reasoning_tokens, unclassified_tokens, latency_ms from recent_requests"
             )
             assert Counter(conn.execute(sql).fetchall()) == expected
-            assert [problem for _, problem in problems(conn) if problem] == []
+            assert [problem for _, problem in check_all(conn) if problem] == []
 
 
 def best(raw: bytes, ways: set[str]) -> tuple[object, ...]:

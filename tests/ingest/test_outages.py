@@ -123,7 +123,7 @@ def test_the_report_has_the_fields_that_scripts_expect(home, proxy, all_recorded
     proxy.push(all_recorded)
     home.run("ingest", "--once")
     home.stop_clock()
-    report = json.loads(home.run("ledger.report", "90d", "--format", "json"))
+    report = json.loads(home.run("ledger", "report", "90d", "--format", "json"))
     counts = ["requests", "total_tokens", "input_tokens", "output_tokens", "reasoning_tokens"]
     assert list(report) == ["range", "summary", "accounts", "models", "hours"]
     assert sorted(report["summary"]) == sorted([*counts, "cached_tokens", "failed"])

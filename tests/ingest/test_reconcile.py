@@ -16,8 +16,9 @@ from ingest import idle
 from ingest.collector import Collector
 from ingest.management import Attempts, auth_index, file_attempts, key_attempts
 from ingest.reconcile import has_restarted
-from ledger import Unwritable, prepare
-from ledger.file import NAME
+from ledger import Unwritable
+from ledger.data_folder import prepare
+from ledger.database import FILE_NAME
 from ledger.settings import Settings
 from tests.support.home import KEY, collector_of, set_clock
 
@@ -93,7 +94,7 @@ def test_a_ledger_that_is_locked_during_a_status_poll_is_unwritable(make_rig, pr
     rig = make_rig(proxy)
     rig.work()
     rig.conn.execute("pragma busy_timeout = 20")
-    with closing(sqlite3.connect(tmp_path / "data" / NAME, isolation_level=None)) as locker:
+    with closing(sqlite3.connect(tmp_path / "data" / FILE_NAME, isolation_level=None)) as locker:
         locker.execute("begin immediate")
         # The last reading, then the next status, cannot be written.
         for _ in range(2):

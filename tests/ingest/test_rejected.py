@@ -60,8 +60,8 @@ def test_a_planted_secret_is_not_stored(raw: bytes, secret: str, around: str, da
     else:
         container[key] = around.format(secret)
     whole = json.dumps(record).encode()
-    form, kept = redact_record(whole, SALT.replaced)
-    _, torn = redact_record(whole[: data.draw(st.integers(0, len(whole) - 1))], SALT.replaced)
+    form, kept = redact_record(whole, SALT.placeholder)
+    _, torn = redact_record(whole[: data.draw(st.integers(0, len(whole) - 1))], SALT.placeholder)
     assert (form, secret in kept, secret in torn) == ("json", False, False)
     assert shape(json.loads(kept)) == shape(record)
 
@@ -70,7 +70,7 @@ def test_a_planted_secret_is_not_stored(raw: bytes, secret: str, around: str, da
     "raw", [b'{"a":NaN}', b'{"a":1e999}', b"\xff", b"[" * 100_000, b""], ids=len
 )
 def test_what_is_not_json_is_stored_as_an_excerpt(raw: bytes) -> None:
-    form, kept = redact_record(raw, SALT.replaced)
+    form, kept = redact_record(raw, SALT.placeholder)
     assert (form, len(kept) <= 300) == ("excerpt", True)
 
 
@@ -85,12 +85,12 @@ def test_what_is_not_json_is_stored_as_an_excerpt(raw: bytes) -> None:
     ],
 )
 def test_an_excerpt_shows_no_text_of_an_unknown_kind(raw: bytes) -> None:
-    form, kept = redact_record(raw, SALT.replaced)
+    form, kept = redact_record(raw, SALT.placeholder)
     assert (form, kept[:25], "hunter2" in kept) == ("excerpt", '{"timestamp":"2026-08-22"', False)
 
 
 def test_a_record_with_a_lone_surrogate_is_stored_whole() -> None:
-    assert redact_record(b'{"model":"\\ud800"}', SALT.replaced)[0] == "json"
+    assert redact_record(b'{"model":"\\ud800"}', SALT.placeholder)[0] == "json"
 
 
 @pytest.mark.parametrize("broken", ["timestamp", "tokens", "latency_ms", "failed"])
@@ -99,7 +99,7 @@ def test_a_corrected_record_is_the_same_usage_of_the_same_client(broken: str) ->
         whole = json.loads(raw)
         damaged = json.dumps(whole | {broken: ["?"]}).encode()
         assert isinstance(parse(damaged), Rejected)
-        kept = json.loads(redact_record(damaged, SALT.replaced)[1])
+        kept = json.loads(redact_record(damaged, SALT.placeholder)[1])
         first, again = parse(raw), parse(json.dumps(kept | {broken: whole[broken]}).encode())
         assert isinstance(first, Usage)
         assert isinstance(again, Usage)

@@ -20,10 +20,10 @@ from ingest.source import (
     Source,
     make_source,
 )
+from ledger import Unavailable
 from ledger.settings import Settings, base_url
-from runtime.errors import Refused, Unavailable
 from runtime.heartbeat import now
-from runtime.refusals import refusal
+from runtime.refusals import Refused, parse_refusal
 from tests.support.home import KEY
 
 Make = Callable[..., Source]
@@ -112,7 +112,7 @@ def test_a_ban_is_waited_out(proxy: FakeProxy, make: Make) -> None:
     ],
 )
 def test_the_time_of_a_ban_is_read_as_go_writes_it(left: str, seconds: int) -> None:
-    refused = refusal(f"IP banned due to too many failed attempts. Try again in {left}", "it")
+    refused = parse_refusal(f"IP banned due to too many failed attempts. Try again in {left}", "it")
     assert refused is not None
     assert abs(refused.retry_at - now() - (seconds + 60) * 1000) < 5000
 

@@ -10,13 +10,14 @@ import httpx
 import pytest
 
 from ledger import backup as copies
-from ledger import prepare, transaction
+from ledger import transaction
 from ledger.backup import BACKUP, Damaged, backups, rotate
+from ledger.data_folder import prepare
 from ledger.locks import LockHeld, exclusive, hold
 from tests.support.home import eventually, recorded
 
 
-def told(done: int, whole: int) -> None:
+def progress(done: int, whole: int) -> None:
     """Take no notice of progress."""
 
 
@@ -73,7 +74,7 @@ def test_a_backup_under_constant_writing_ends_and_is_of_one_moment(tmp_path):
         writer.start()
         try:
             eventually(lambda: written[0] > 50)
-            file = copies.backup(tmp_path, tmp_path / "backups", keep=1, told=told)
+            file = copies.backup(tmp_path, tmp_path / "backups", keep=1, progress=progress)
             during = written[0]
         finally:
             stop.set()
@@ -109,7 +110,7 @@ def test_a_restore_brings_the_backup_back_and_keeps_the_old_ledger(filled, proxy
     filled.run("ingest", "--once")
     after = filled.count()
     (filled.data / "salt").write_bytes(bytes(32))
-    assert "The old one lies at" in filled.run("ledger", "restore", str(file))
+    assert "The old ledger is at" in filled.run("ledger", "restore", str(file))
     assert filled.count() == before < after
     assert (filled.data / "salt").read_bytes() == salt
     [aside] = filled.data.glob("before-restore-*")
@@ -175,9 +176,9 @@ def test_a_backup_that_does_not_prove_sound_is_not_kept(filled, monkeypatch):
     def damaged(file) -> None:
         raise Damaged("it is damaged")
 
-    monkeypatch.setattr(copies, "prove", damaged)
+    monkeypatch.setattr(copies, "require_intact", damaged)
     with pytest.raises(Damaged):
-        copies.backup(filled.data, filled.data / "backups", keep=1, told=told)
+        copies.backup(filled.data, filled.data / "backups", keep=1, progress=progress)
     assert backups(filled.data / "backups") == []
 
 

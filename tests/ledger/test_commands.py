@@ -20,15 +20,16 @@ COMMANDS = [
     "ledger restore ledger.db",
     "ledger retain",
     "ledger status",
-    "ledger.report 24h",
-    "ledger.report month",
+    "ledger report 24h",
+    "ledger report month",
     "ingest --once",
     "ingest replay",
     "quota --once",
     "quota --once --force",
     "alerts --once",
-    "alerts.testing",
-    "runtime.preflight",
+    "cli alert-test",
+    "cli preflight",
+    "cli run",
     "runtime.serve",
     "deploy.service install",
     "deploy.service status",
@@ -75,7 +76,7 @@ def test_a_command_refuses_malformed_settings_before_it_acts(
     assert not configured.data.exists()
 
 
-@pytest.mark.parametrize("command", ["ledger retain", "ledger status", "ledger.report 24h"])
+@pytest.mark.parametrize("command", ["ledger retain", "ledger status", "ledger report 24h"])
 def test_a_value_of_another_type_is_refused_without_a_traceback(home: Home, command: str) -> None:
     home.env["LEDGER_KEEP_EVENTS_DAYS"] = "abc"
     done = run(home, command)

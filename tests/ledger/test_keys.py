@@ -28,7 +28,7 @@ ANY_TEXT = st.text(st.characters())
 def test_only_of_a_long_key_the_end_is_shown(text: str, tail: str) -> None:
     key = SALT.key(text)
     assert (key.tail, key.label) == (tail, f"…{tail}")
-    assert SALT.replaced(text) == f"hash:{key.hash.hex()}:{tail}"
+    assert SALT.placeholder(text) == f"hash:{key.hash.hex()}:{tail}"
 
 
 def test_a_hash_is_the_same_for_ever() -> None:
@@ -43,14 +43,14 @@ def test_another_salt_gives_another_hash() -> None:
 @settings(max_examples=200, deadline=None)
 @given(ANY_TEXT)
 def test_what_stands_for_a_key_is_known_as_that_key(text: str) -> None:
-    once = SALT.replaced(text)
-    assert (SALT.key(once), SALT.replaced(once)) == (SALT.key(text), once)
+    once = SALT.placeholder(text)
+    assert (SALT.key(once), SALT.placeholder(once)) == (SALT.key(text), once)
 
 
 @settings(max_examples=200, deadline=None)
 @given(ANY_TEXT.filter(lambda text: len(text) > 4))
 def test_what_stands_for_a_key_does_not_hold_it(text: str) -> None:
-    _, _, tail = SALT.replaced(text).split(":", 2)
+    _, _, tail = SALT.placeholder(text).split(":", 2)
     assert (len(tail) <= 4, len(tail) * 3 <= len(text)) == (True, True)
 
 
@@ -65,7 +65,7 @@ def test_what_stands_for_a_key_does_not_hold_it(text: str) -> None:
     ],
 )
 def test_what_only_looks_replaced_is_a_key_like_any_other(text: str) -> None:
-    assert SALT.replaced(text) != text
+    assert SALT.placeholder(text) != text
 
 
 def test_a_salt_is_made_once_and_private(tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ from ledger.keys import load_salt
 folder = Path(sys.argv[1])
 print("ready", flush=True)
 sys.stdin.read()
-print(load_salt(folder).replaced("key"))
+print(load_salt(folder).placeholder("key"))
 """
 
 
@@ -113,5 +113,5 @@ def test_processes_that_race_agree_on_one_salt(tmp_path: Path) -> None:
     statuses = [racer.wait() for racer in racers]
     for racer in racers:
         racer.stdout.close()
-    assert (set(said), statuses) == ({load_salt(tmp_path).replaced("key") + "\n"}, [0] * 8)
+    assert (set(said), statuses) == ({load_salt(tmp_path).placeholder("key") + "\n"}, [0] * 8)
     assert [file.name for file in tmp_path.iterdir()] == ["salt"]

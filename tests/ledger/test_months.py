@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ledger import retention
-from ledger.aliases import Aliases, keep, rows
+from ledger.aliases import table_rows, update
+from ledger.settings import Aliases
 from tests.support.brute import (
     DAY,
     HOUR,
@@ -196,8 +197,8 @@ def test_months_stay_exact_when_their_events_are_deleted(tmp_path, zone):
     with closing(Ledger(tmp_path, zone)) as ledger:
         ledger.keep(found)
         ledger.set_clock(NOW)
-        retention.cut(ledger.conn, keep_days=14, now=NOW)
-        while retention.delete_some(ledger.conn):
+        retention.move_cutoff(ledger.conn, keep_days=14, now=NOW)
+        while retention.prune_some(ledger.conn):
             pass
         for month in ("2026-08", "2026-09", "2026-10", "2026-11"):
             start, end = span(month, zone)
@@ -212,7 +213,7 @@ def test_keys_with_one_name_are_one_client(tmp_path):
         ledger.set_clock(NOW)
         plain = {row["client"]: row for row in ledger.ask("month_report", price="100")}
         named = Aliases({}, {"…pha1": "the team", "…ta22": "the team"})
-        keep(ledger.conn, rows(named, tmp_path))
+        update(ledger.conn, table_rows(named, tmp_path))
         given = {row["client"]: row for row in ledger.ask("month_report", price="100")}
     assert set(given) == {"the team", "…ma33", "(none)"}
     for name in (*MEASURES, "cost_dollars"):
@@ -251,7 +252,7 @@ def test_a_month_says_when_it_is_not_whole(tmp_path):
 
 def report(home, *words: str, status: int = 0) -> str:
     """Run the report from the command line."""
-    return home.run("ledger.report", *words, status=status)
+    return home.run("ledger", "report", *words, status=status)
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,10 @@ from contextlib import closing
 
 import pytest
 
-from ledger import Unwritable, prepare, wal
+from ledger import Unwritable, database
+from ledger.data_folder import prepare
+from ledger.database import FileIdentity, Replaced, Wal
 from ledger.locks import LockHeld, hold
-from ledger.presence import Presence, Replaced
-from ledger.wal import Wal
 
 
 def test_a_large_log_is_emptied_and_a_small_one_left_alone(tmp_path, monkeypatch):
@@ -20,13 +20,13 @@ def test_a_large_log_is_emptied_and_a_small_one_left_alone(tmp_path, monkeypatch
         before = log.size()
         log.trim()
         assert log.size() == before > 0
-        monkeypatch.setattr(wal, "MOST_BYTES", 1)
+        monkeypatch.setattr(database, "LARGEST_WAL_BYTES", 1)
         log.trim()
         assert log.size() == 0
 
 
 def test_a_log_that_a_reader_holds_is_tried_again_later(tmp_path, monkeypatch):
-    monkeypatch.setattr(wal, "MOST_BYTES", 1)
+    monkeypatch.setattr(database, "LARGEST_WAL_BYTES", 1)
     with (
         closing(prepare(tmp_path, timezone="UTC")) as conn,
         closing(sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)) as reader,
@@ -46,7 +46,7 @@ def test_a_log_that_a_reader_holds_is_tried_again_later(tmp_path, monkeypatch):
 def test_a_file_that_is_gone_is_waited_for_and_another_one_is_noticed(tmp_path):
     file = tmp_path / "ledger.db"
     file.touch()
-    presence = Presence(file)
+    presence = FileIdentity(file)
     presence.check()
     file.rename(tmp_path / "aside")
     with pytest.raises(Unwritable, match="deleted while in use"):

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from ledger import retention, rollups
-from ledger.check import problems
+from ledger.integrity import check_all
 from ledger.own_prices import Price
 from ledger.prices import Prices
 from ledger.reprice import reprice
@@ -44,18 +44,18 @@ def told(done: int, whole: int) -> None:
 
 def thin(ledger: Ledger) -> int:
     """Let go of everything older than 14 days; give how many events went."""
-    assert retention.cut(ledger.conn, keep_days=14, now=NOW) == CUT
+    assert retention.move_cutoff(ledger.conn, keep_days=14, now=NOW) == CUT
     deleted = 0
-    while some := retention.delete_some(ledger.conn, most=50):
+    while some := retention.prune_some(ledger.conn, most=50):
         deleted += some
-    while retention.give_back(ledger.conn):
+    while retention.release_pages(ledger.conn):
         pass
     return deleted
 
 
 def wrong(ledger: Ledger) -> list[tuple[str, str]]:
     """Return what the ledger's own integrity checks find."""
-    return [(question, problem) for question, problem in problems(ledger.conn) if problem]
+    return [(question, problem) for question, problem in check_all(ledger.conn) if problem]
 
 
 @pytest.fixture(params=["UTC", "Asia/Shanghai", "Asia/Kathmandu", "America/St_Johns"])
@@ -160,12 +160,12 @@ def test_an_event_that_takes_a_deleted_events_id_is_counted(tmp_path):
 def test_nothing_is_deleted_unless_asked_or_while_a_rebuild_is_under_way(tmp_path):
     with closing(Ledger(tmp_path, "UTC")) as ledger:
         ledger.keep(made(50), popped_at=NOW)
-        assert retention.cut(ledger.conn, keep_days=0, now=NOW) == 0
+        assert retention.move_cutoff(ledger.conn, keep_days=0, now=NOW) == 0
         rollups.forget(ledger.conn, NOW)
-        assert retention.cut(ledger.conn, keep_days=14, now=NOW) == 0
+        assert retention.move_cutoff(ledger.conn, keep_days=14, now=NOW) == 0
         rollups.catch_up(ledger.conn)
-        assert retention.cut(ledger.conn, keep_days=14, now=NOW) == CUT
-        assert retention.cut(ledger.conn, keep_days=30, now=NOW) == CUT
+        assert retention.move_cutoff(ledger.conn, keep_days=14, now=NOW) == CUT
+        assert retention.move_cutoff(ledger.conn, keep_days=30, now=NOW) == CUT
 
 
 def test_the_space_is_given_back_in_small_steps(tmp_path):
@@ -174,9 +174,9 @@ def test_the_space_is_given_back_in_small_steps(tmp_path):
             ledger.keep(made(1000, seed=seed), popped_at=NOW)
         ledger.conn.execute("pragma wal_checkpoint(truncate)").fetchall()
         before = (tmp_path / "ledger.db").stat().st_size
-        retention.cut(ledger.conn, keep_days=14, now=NOW)
-        steps = list(iter(lambda: retention.delete_some(ledger.conn, most=500), 0))
-        while retention.give_back(ledger.conn):
+        retention.move_cutoff(ledger.conn, keep_days=14, now=NOW)
+        steps = list(iter(lambda: retention.prune_some(ledger.conn, most=500), 0))
+        while retention.release_pages(ledger.conn):
             pass
         ledger.conn.execute("pragma wal_checkpoint(truncate)").fetchall()
         assert (tmp_path / "ledger.db").stat().st_size < 0.85 * before

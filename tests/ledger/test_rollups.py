@@ -7,8 +7,9 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ledger import prepare, rollups, transaction
-from ledger.check import problems
+from ledger import rollups, transaction
+from ledger.data_folder import prepare
+from ledger.integrity import check_all
 from ledger.own_prices import Price
 from ledger.prices import Prices
 from ledger.reprice import reprice
@@ -146,7 +147,7 @@ def test_a_rebuild_goes_on_while_events_arrive(tmp_path, monkeypatch):
         ledger.keep([event(NOW - n) for n in range(20)])
         rollups.forget(ledger.conn, NOW)
         ledger.keep([event(NOW - 100)])
-        assert dict(problems(ledger.conn))["every event is in the rollups"]
+        assert dict(check_all(ledger.conn))["every event is in the rollups"]
         rollups.catch_up(ledger.conn)
         assert everything_holds(ledger)
         with transaction(ledger.conn):

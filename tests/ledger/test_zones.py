@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ledger import schema, zones
-from ledger.writing import transaction
+from ledger.database import transaction
 
 ZONES = [
     *("UTC", "Europe/Berlin", "America/New_York", "Asia/Kathmandu", "America/St_Johns"),
@@ -147,12 +147,12 @@ def test_another_zone_rewrites_the_tables_and_the_same_one_does_not(
     conn: sqlite3.Connection,
 ) -> None:
     last = (datetime.now(UTC).date() + timedelta(days=zones.DAYS_AHEAD)).isoformat()
-    zones.keep(conn, "Asia/Kathmandu")
+    zones.update(conn, "Asia/Kathmandu")
     assert kept(conn) == ("Asia/Kathmandu", "2024-01-01", last, 0)
     written = conn.total_changes
-    zones.keep(conn, "Asia/Kathmandu")
+    zones.update(conn, "Asia/Kathmandu")
     assert conn.total_changes == written
-    zones.keep(conn, "Asia/Shanghai")
+    zones.update(conn, "Asia/Shanghai")
     assert kept(conn) == ("Asia/Shanghai", "2024-01-01", last, 0)
     assert conn.execute("select distinct offset_ms from zone_offsets").fetchall() == [(8 * HOUR,)]
 
@@ -174,10 +174,10 @@ def test_another_zone_rewrites_the_tables_and_the_same_one_does_not(
 def test_a_wrong_clock_extends_the_tables(
     conn: sqlite3.Connection, earliest: str, latest: str, first: str, last: str | None
 ) -> None:
-    zones.keep(conn, "Europe/Berlin")
+    zones.update(conn, "Europe/Berlin")
     before = kept(conn)
     with transaction(conn):
-        zones.cover(conn, at(earliest), at(latest))
+        zones.extend(conn, at(earliest), at(latest))
     assert kept(conn)[:3] == ("Europe/Berlin", first, last or before[2])
-    zones.keep(conn, "America/Havana")
+    zones.update(conn, "America/Havana")
     assert kept(conn)[:3] == ("America/Havana", first, last or before[2])

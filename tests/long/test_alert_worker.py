@@ -263,7 +263,7 @@ def test_alert_test_prints_the_result_of_each_address(home, receiver):
         configured(
             home, receiver.url, other.url, f"json://127.0.0.1:1/{TOKEN}", f"nosuchservice://{TOKEN}"
         )
-        output = home.run("alerts.testing", status=1)
+        output = home.run("cli", "alert-test", status=1)
     assert output.splitlines() == [
         "1. json://…: sent.",
         "2. json://…: not sent (HTTP 403): the service does not accept this password or token.",
@@ -279,9 +279,9 @@ def test_alert_test_prints_the_result_of_each_address(home, receiver):
         )
     ]
     configured(home, receiver.url)
-    assert home.run("alerts.testing") == "1. json://…: sent.\n"
+    assert home.run("cli", "alert-test") == "1. json://…: sent.\n"
     configured(home)
-    assert "set alert_urls" in home.run("alerts.testing", status=1)
+    assert "set alert_urls" in home.run("cli", "alert-test", status=1)
     assert not (home.data / "ledger.db").exists()
 
 

@@ -8,7 +8,7 @@ from contextlib import closing
 import httpx
 import pytest
 
-from ledger import prepare
+from ledger.data_folder import prepare
 from tests.support.home import Home, eventually
 from tests.support.sites import free_port
 

@@ -319,7 +319,7 @@ def test_a_removal_without_a_systemd_reports_that_services_go_on(user):
 LENT = """
 mount --bind "$LEDGER_CONFIG" "$LEDGER_CONFIG"
 mount -o remount,ro,bind "$LEDGER_CONFIG"
-"$0" -m runtime.preflight
+"$0" -m cli preflight
 status=$?
 umount "$LEDGER_CONFIG"
 exit $status

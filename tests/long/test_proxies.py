@@ -14,7 +14,7 @@ import pytest
 
 from demo.fake_proxy import FakeProxy
 from ingest.spool import Batch, Spool
-from ledger import Unwritable, transaction, writing
+from ledger import Unwritable, database, transaction
 from tests.support.events import burst, digest
 from tests.support.home import KEY, ROOT, eventually
 from tests.support.several import begin, entry, fake_proxies, gaps, state, stored, use
@@ -133,11 +133,11 @@ def test_a_burst_of_one_proxy_does_not_make_another_late(home, pair):
 
 def test_a_thread_waits_for_its_turn_no_longer_than_for_another_process(tmp_path, monkeypatch):
     """Else a ledger that is locked would hold each of several collectors up after the other."""
-    monkeypatch.setattr(writing, "TURN_SECONDS", 0.1)
+    monkeypatch.setattr(database, "WRITER_SECONDS", 0.1)
     held, over = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with writing.turn():
+        with database.only_writer():
             held.set()
             over.wait(10)
 
@@ -403,7 +403,7 @@ def test_a_wrong_list_of_proxies_is_refused_in_a_sentence(home, change, sentence
     change(listed)
     home.env.pop("CLIPROXY_MANAGEMENT_KEY")
     home.env["LEDGER_PROXIES"] = json.dumps(listed)
-    output = home.run("runtime.preflight", status=1)
+    output = home.run("cli", "preflight", status=1)
     assert sentence in output
     assert (output.count("\n"), output[-2:], KEY in output) == (1, ".\n", False)
 
@@ -416,8 +416,8 @@ def test_a_key_may_come_from_a_variable_that_must_be_set(home, pair):
         ]
     )
     home.env |= {"CLIPROXY_MANAGEMENT_KEY": KEY}
-    for module in ("runtime.preflight", "ingest", "quota"):
-        output = home.run(module, status=1)
+    for command in (("cli", "preflight"), ("ingest",), ("quota",)):
+        output = home.run(*command, status=1)
         assert output == (
             "No management key for the proxy office: the variable that its "
             "management_key_variable names is not set.\n"
@@ -437,7 +437,7 @@ def test_the_single_key_beside_a_list_that_may_lack_it_is_refused(home, pair):
 def test_the_data_folder_lies_in_no_proxys_auth_dir(home, pair):
     listed = entry("home", pair["home"].port, auth_dir=str(home.data.parent))
     home.env["LEDGER_PROXIES"] = json.dumps([listed])
-    assert "not lie inside a proxy's auth_dir" in home.run("runtime.preflight", status=1)
+    assert "not lie inside a proxy's auth_dir" in home.run("cli", "preflight", status=1)
 
 
 def test_the_keys_of_a_list_are_masked(home, pair):
@@ -449,11 +449,10 @@ def test_the_keys_of_a_list_are_masked(home, pair):
 
 
 BROKEN = """
-import argparse, sys
+import sys
 from pathlib import Path
-from runtime.start import start_tasks, Task
+from runtime.tasks import start_tasks, Task
 
-sys.argv = ["test"]
 
 class Job:
     def __init__(self, number): self.number, self.steps = number, 0
@@ -461,14 +460,14 @@ class Job:
         self.steps += 1
         if self.number == 1 and self.steps > 20: 1 / 0
         return 0
-    def remark(self): return None
+    def status_note(self): return None
     def failed(self, error): pass
     def close(self): sys.stdout.write(f"closed {self.number}\\n")
 
 def plan(given):
     return [Task(f"test {n}", lambda given, n=n: Job(n), label=str(n)) for n in range(3)]
 
-start_tasks("test", plan, rest=lambda settings: 0.01)
+start_tasks("test", plan, rest=lambda settings: 0.01, once=False)
 """
 
 

@@ -8,7 +8,8 @@ from contextlib import closing
 import httpx
 import pytest
 
-from ledger.aliases import Aliases, keep, rows
+from ledger.aliases import table_rows, update
+from ledger.settings import Aliases
 from quota.report import print_quotas
 from tests.support.browsing import opened, picture
 from tests.support.brute import Ledger
@@ -152,7 +153,7 @@ def test_the_page_the_api_and_the_reports_show_the_names(named):
     api = site.json("/api/summary", range="24h")
     assert {row["account"] for row in api["accounts"]} == ACCOUNTS
     assert {row["client"] for row in site.json("/api/requests")["requests"]} == CLIENTS
-    report = named.run("ledger.report", "24h", "--format", "markdown")
+    report = named.run("ledger", "report", "24h", "--format", "markdown")
     assert "Ann Example" in report
     assert "on the road" in report
     for text in (json.dumps(sections), json.dumps(api), report):
@@ -166,10 +167,12 @@ def test_reports_show_a_name_as_it_is(named):
     )
     named.run("ledger", "init")
     for style in ("table", "markdown"):
-        clients = named.run("ledger.report", "24h", "--by", "client", "--format", style)
+        clients = named.run("ledger", "report", "24h", "--by", "client", "--format", style)
         assert re.search(r"\b007\b", clients)
         assert "7.00" not in clients
-    assert "a\\|b" in named.run("ledger.report", "24h", "--by", "account", "--format", "markdown")
+    assert "a\\|b" in named.run(
+        "ledger", "report", "24h", "--by", "account", "--format", "markdown"
+    )
 
 
 def test_masked_pages_show_no_name_of_a_person(named):
@@ -220,7 +223,7 @@ def test_a_new_account_and_key_have_their_names_from_their_first_event_on(named,
 def test_a_whole_key_in_the_settings_is_found_nowhere_else(named, browser):
     site = Site(named)
     outputs = [named.output, named.run("ledger", "check"), named.run("ledger", "init")]
-    outputs.append(named.run("ledger.report", "24h"))
+    outputs.append(named.run("ledger", "report", "24h"))
     show = "from ledger import settings; s = settings.load(); print(s, [s], str(s))"
     process = named.start("timeit", "-n1", "-r1", show)
     outputs.append(process.communicate(timeout=60)[0])
@@ -295,7 +298,7 @@ def test_quotas_show_the_name_and_without_it_the_label():
 
 def test_a_name_equal_to_another_label_counts_with_it(tmp_path):
     with closing(Ledger(tmp_path, "UTC")) as ledger:
-        keep(ledger.conn, rows(Aliases({}, {"…pha1": "…ta22"}), tmp_path))
+        update(ledger.conn, table_rows(Aliases({}, {"…pha1": "…ta22"}), tmp_path))
         one = {"at": NOW, "account": "ann", "model": "own-large", "input": 1}
         more = {"output": 1, "latency": 1, "failed": False}
         ledger.keep(

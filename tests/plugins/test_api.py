@@ -135,10 +135,10 @@ def test_characters_are_not_escaped(site):
 def test_an_empty_ledger_sums_up_to_zero(tmp_path: Path):
     import sqlite_utils
 
-    from ledger.report import as_original
+    from ledger.report import original_summary
 
     with closing(Ledger(tmp_path, "UTC")) as ledger:
-        answer = as_original(sqlite_utils.Database(ledger.conn), "today")
+        answer = original_summary(sqlite_utils.Database(ledger.conn), "today")
     assert answer["summary"] == dict.fromkeys(answer["summary"], 0)
     assert answer["accounts"] == answer["models"] == answer["hours"] == []
 

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from demo.traffic import Traffic
-from ledger import prepare
+from ledger.data_folder import prepare
 from ledger.queries import queries
 from tests.support.browsing import card, drawn, number_in, opened, picture
 from tests.support.brute import DAY, HOUR, Ledger, everything_holds, rollup_contents
@@ -287,7 +287,7 @@ def test_exports_and_reports_know_the_proxy(site):
     lines = httpx.get(address, params=parameters, trust_env=False, timeout=20).text.splitlines()
     assert len(lines) == 150
     assert {json.loads(line)["proxy"] for line in lines} == {"office"}
-    report = site.home.run("ledger.report", "24h", "--by", "proxy", "--format", "json")
+    report = site.home.run("ledger", "report", "24h", "--by", "proxy", "--format", "json")
     assert {row["proxy"]: row["requests"] for row in json.loads(report)} == {
         "home": 400,
         "office": 150,

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from ledger.modes import tighten
+from ledger.data_folder import restrict_permissions
 from plugins.security import complete_headers
 from tests.support.home import KEY, RECORDINGS, ROOT, Home, recorded
 from tests.support.sites import PASSWORD, client_of, names_of, recorded_home
@@ -201,8 +201,8 @@ def test_beyond_this_machine_a_password_is_demanded(home, proxy):
     home.use(proxy)
     for host in ("0.0.0.0", "::", "192.0.2.7", "ledger.example"):
         home.env["LEDGER_DASHBOARD_HOST"] = host
-        for module in ("runtime.preflight", "runtime.serve"):
-            output = home.run(module, status=1)
+        for command in (("cli", "preflight"), ("runtime.serve",)):
+            output = home.run(*command, status=1)
             assert "hash-password" in output
             assert "dashboard_password_hash" in output
     home.env["LEDGER_DASHBOARD_PASSWORD_HASH"] = PASSWORD
@@ -266,11 +266,11 @@ def test_loose_modes_are_tightened_at_start(tmp_path):
     outside.touch()
     outside.chmod(0o644)
     (tmp_path / "link").symlink_to(outside)
-    assert tighten(tmp_path) == 4
+    assert restrict_permissions(tmp_path) == 4
     modes = [(tmp_path / name).stat().st_mode & 0o777 for name in ("", "backups", "ledger.db")]
     assert modes == [0o700, 0o700, 0o600]
     assert outside.stat().st_mode & 0o777 == 0o644
-    assert tighten(tmp_path) == 0
+    assert restrict_permissions(tmp_path) == 0
 
 
 def test_no_secret_is_in_the_data_folder_or_the_log(seeded, site):

@@ -83,7 +83,7 @@ def test_a_fault_has_its_state_and_leaves_the_last_good_rows(
     assert len(times) == 6
     assert {later - sooner for sooner, later in pairwise(times)} == {5 * MINUTE}
     assert rig.account(BOB)["state"] == "ok"
-    assert "1 of" in (rig.poller.remark() or "")
+    assert "1 of" in (rig.poller.status_note() or "")
     rig.proxy.providers.faults.clear()
     rig.live(7 * HOUR, step=HOUR)
     assert rig.account(ALICE)["state"] == "ok"

@@ -11,18 +11,18 @@ import pytest
 from demo.accounts import ALICE, BOB, CAROL, KIMI, Account, write_files
 from demo.fake_proxy import FakeProxy
 from demo.http import Reply
-from ledger import prepare
+from ledger import Unavailable
+from ledger.data_folder import prepare
 from ledger.keys import load_salt
 from quota.account_list import listed_accounts
 from quota.poll import AccountPoller, PollLocks
 from quota.refresh_requests import RefreshProgress
 from quota.sources.management import ManagementApi
 from quota.worker import PollerParts, ProxyPoller, Shared
-from runtime.errors import Refused, Unavailable
 from runtime.heartbeat import now
 from runtime.loop import Job
 from runtime.proxies import find
-from runtime.refusals import Refusals
+from runtime.refusals import Refusals, Refused
 from tests.support.home import KEY, ROOT, eventually
 from tests.support.quota_ledger import rows
 from tests.support.quota_rig import EXPIRED, MINUTE, REVOKED, TIMEOUT_SECONDS, urls

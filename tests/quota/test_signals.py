@@ -10,7 +10,8 @@ import pytest
 from ingest import quota_signals
 from ingest.parse import Usage, parse
 from ingest.payload import Payload
-from ledger import connect, prepare
+from ledger import connect
+from ledger.data_folder import prepare
 from quota.signals import take_signals
 from tests.support.home import KEY, RECORDINGS, recorded
 from tests.support.quota_ledger import rows

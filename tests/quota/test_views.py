@@ -322,7 +322,7 @@ def ask(conn, name: str, **arguments: str) -> list[dict]:
 def filled(conn):
     """Three accounts: one with a past, one blocked, one logged out."""
     cleared(conn)
-    zones.write(conn, "Europe/Berlin", first=date(2026, 1, 1), last=date(2027, 1, 1))
+    zones.rewrite(conn, "Europe/Berlin", first=date(2026, 1, 1), last=date(2027, 1, 1))
     first, second = (add_account(conn, state="ok", plan_raw=None) for _ in "ab")
     for window in history(18_000, NOW + 2 * HOUR, [(1.1, 10), (0.99, 20), (0.5, 25), (0, 30)]):
         store_windows(conn, first, [window])

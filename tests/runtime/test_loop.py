@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from ledger import prepare
-from runtime.errors import Refused, Unavailable
+from ledger import Unavailable
+from ledger.data_folder import prepare
 from runtime.heartbeat import Heartbeat, now
-from runtime.loop import pause, rest_alive, run
+from runtime.loop import rest_with_heartbeat, run, seconds_to_wait
+from runtime.refusals import Refused
 from tests.support.home import ROOT
 
 AWAY = Unavailable("it is away")
@@ -35,7 +36,7 @@ class Job:
             raise outcome
         return outcome
 
-    def remark(self) -> str | None:
+    def status_note(self) -> str | None:
         return self.said
 
     def failed(self, error: Unavailable | Refused) -> None:
@@ -48,7 +49,7 @@ class Rests:
     def __init__(self, most: int) -> None:
         self.most, self.taken = most, []
 
-    def look(self) -> bool:
+    def check(self) -> bool:
         return len(self.taken) >= self.most
 
     def rest(self, seconds: float) -> None:
@@ -88,20 +89,20 @@ def test_a_long_rest_goes_on_with_signs_of_life() -> None:
     stop, said = Rests(9), []
 
     class Beats:
-        def again(self) -> None:
+        def repeat(self) -> None:
             said.append("again")
 
-    rest_alive(12, stop, Beats())
+    rest_with_heartbeat(12, stop, Beats())
     assert stop.taken == [5, 5, 2]
     assert said == ["again"] * 3
-    rest_alive(600, stop, Beats())
+    rest_with_heartbeat(600, stop, Beats())
     assert len(stop.taken) == 9
 
 
 @pytest.mark.parametrize(("left", "expected"), [(3600, 60), (30, 30), (0, 1), (-3600, 1)])
 def test_a_refusal_is_waited_out_but_looked_at_each_minute(left: int, expected: float) -> None:
     refused = Refused("no", retry_at=now() + left * 1000)
-    assert pause(refused, 8) == pytest.approx(expected, abs=0.5)
+    assert seconds_to_wait(refused, 8) == pytest.approx(expected, abs=0.5)
 
 
 def test_every_failure_is_told_to_the_job(conn: sqlite3.Connection) -> None:
@@ -171,7 +172,7 @@ with Stop() as stop:
         os.kill(os.getpid(), signal.SIGTERM)
     print("resting", flush=True)
     stop.rest(60)
-    print("stopped", stop.look())
+    print("stopped", stop.check())
 """
 
 

@@ -32,7 +32,7 @@ class Run:
 
     def honcho(self) -> psutil.Process:
         """The process manager: make's child."""
-        return next(p for p in self.me().children() if "runtime.run_all" in " ".join(p.cmdline()))
+        return next(p for p in self.me().children() if p.cmdline()[-2:] == ["cli", "run"])
 
     def is_up(self) -> bool:
         """Tell whether the dashboard answers."""
@@ -108,7 +108,7 @@ def test_a_port_in_use_gets_a_sentence(home, proxy):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         home.use(proxy, LEDGER_DASHBOARD_PORT=str(taken.getsockname()[1]))
-        said = home.run("runtime.preflight", status=1)
+        said = home.run("cli", "preflight", status=1)
     assert "cannot listen" in said
     assert "dashboard_port" in said
 

@@ -2,18 +2,17 @@
 
 import json
 import threading
-from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from alerts.__main__ import create
+from alerts.start import create
 from alerts.worker import AlertsWorker
-from ledger import prepare
+from ledger.data_folder import prepare
 from ledger.settings import Settings
-from runtime.tasks import Given
+from runtime.tasks import Context
 from tests.support.brute import local
 
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
@@ -104,7 +103,7 @@ class Watch:
         """Return a new worker on the same ledger."""
         self.settings |= changes
         settings = Settings(data_dir=str(self.folder), **self.settings)
-        return create(Given(self.conn, settings, None, Namespace(once=True)))
+        return create(Context(self.conn, settings, None, once=True))
 
     def set_clock(self, now: int) -> None:
         """Set the clock of the views to an instant (ms)."""

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from ingest.parse import parse
 from ingest.spool import Batch
 from ingest.store import Store
-from ledger import prepare, rollups
-from ledger.check import problems
+from ledger import rollups
+from ledger.data_folder import prepare
+from ledger.integrity import check_all
 from ledger.keys import load_salt
 from ledger.own_prices import Price
 from ledger.prices import Prices
@@ -219,4 +220,4 @@ def rollup_contents(ledger: Ledger) -> dict[str, list[tuple]]:
 
 def everything_holds(ledger: Ledger) -> bool:
     """Return whether the ledger's own check finds no problem."""
-    return not [question for question, problem in problems(ledger.conn) if problem]
+    return not [question for question, problem in check_all(ledger.conn) if problem]

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from demo.fake_proxy import FakeProxy
-from ingest.__main__ import collectors
 from ingest.collector import Collector
+from ingest.start import collectors
 from ledger.settings import Settings
-from runtime.start import Given
+from runtime.tasks import Context
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "tests" / "data"
@@ -145,7 +145,7 @@ class Home:
 
 def collector_of(conn: sqlite3.Connection, chosen: Settings) -> Collector:
     """Give the collector of the one proxy of some settings, in the test's own process."""
-    given = Given(conn, chosen, None, None)
+    given = Context(conn, chosen, None)
     (task,) = collectors(given)
     return task.make(given)
 

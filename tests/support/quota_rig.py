@@ -8,7 +8,7 @@ from typing import Any
 from demo.accounts import Account, write_files
 from demo.fake_proxy import FakeProxy
 from demo.http import reply
-from ledger import prepare
+from ledger.data_folder import prepare
 from ledger.keys import load_salt
 from quota.poll import AccountPoller
 from quota.providers import PROVIDERS

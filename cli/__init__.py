@@ -1,0 +1,1 @@
+"""The command line. Its functions only declare options and import the code that they call."""

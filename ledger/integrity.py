@@ -1,0 +1,58 @@
+"""Check that the ledger is intact and that its sums agree."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import NamedTuple
+
+from ledger import schema
+from ledger.database import Damaged
+
+# A query that takes longer than the dashboard allows, and is in no view therefore.
+ORPHANS = "select count(*) from pragma_foreign_key_check"
+CHECKS = "select question, expected, actual, holds from integrity_checks"
+REBUILD = "run `python -m ledger rebuild`"
+
+
+class Check(NamedTuple):
+    """A statement that must be true, and why it is not; an empty `problem` means that it is."""
+
+    statement: str
+    problem: str
+
+
+def check_all(conn: sqlite3.Connection) -> Iterator[Check]:
+    """Run every check of an open ledger."""
+    found = [row[0] for row in conn.execute("pragma integrity_check")]
+    yield Check("the file is intact", "" if found == ["ok"] else "; ".join(found[:5]))
+    newest, current = schema.steps()[-1][0], schema.version(conn)
+    outdated = f"it is {current}; start a worker or run `make init`"
+    yield Check(f"the schema is version {newest}", "" if current == newest else outdated)
+    if current == newest:
+        (orphans,) = conn.execute(ORPHANS).fetchone()
+        missing = f"{orphans:,} refer to a missing row" if orphans else ""
+        yield Check("every row refers to rows that exist", missing)
+        yield from check_sums(conn)
+
+
+def check_sums(conn: sqlite3.Connection) -> Iterator[Check]:
+    """Run every check of the view `integrity_checks`, all of one snapshot."""
+    for question, expected, actual, holds in conn.execute(CHECKS).fetchall():
+        advice = f"; {REBUILD}" if "rollup" in question else ""
+        yield Check(question, "" if holds else f"{expected} is not {actual}{advice}")
+
+
+def require_intact(file: Path) -> None:
+    """Raise `Damaged` unless a file is an intact ledger that this program can read."""
+    try:
+        with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as conn:
+            found = [row[0] for row in conn.execute("pragma integrity_check(5)")]
+            version = schema.version(conn)
+            conn.execute("select count(*) from ingest_ledger").fetchone()
+    except sqlite3.DatabaseError as error:
+        raise Damaged(f"{file.name} is not a ledger: {error}") from error
+    if found != ["ok"]:
+        raise Damaged(f"{file.name} is damaged: {'; '.join(found)}")
+    if not 0 < version <= schema.steps()[-1][0]:
+        raise Damaged(f"{file.name} was written by a newer cliproxy-ledger")
