@@ -43,7 +43,7 @@ class Parts(NamedTuple):
     store: Store
     proxy: ProxyRow
     refusals: Refusals
-    presence: FileIdentity
+    file_identity: FileIdentity
     wal: Wal
     status_poll: StatusPoll
     retention: Retention
@@ -129,7 +129,7 @@ class Collector:
         was_open = self._parts.source.is_open
         if not was_open:
             self._parts.refusals.check()
-        self._parts.presence.check()
+        self._parts.file_identity.check()
         self._parts.spool.reserve()
         try:
             records = self._parts.source.pop(count)
@@ -160,7 +160,7 @@ class Collector:
             self._last_number = batch.number
             log.debug("batch %d: %s", batch.number, counts)
         # A commit to a file that was deleted meanwhile is lost.
-        self._parts.presence.check()
+        self._parts.file_identity.check()
         self._pending, self._is_spooled = None, False
         self._parts.spool.clear()
 

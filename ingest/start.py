@@ -59,7 +59,7 @@ def make_collector(shared: Shared, context: Context, proxy_id: int, proxy: Proxy
         store=Store(conn, proxy_id, shared.salt, shared.prices),
         proxy=row,
         refusals=refusals,
-        presence=FileIdentity(file),
+        file_identity=FileIdentity(file),
         wal=Wal(conn, file),
         status_poll=StatusPoll(Management(proxy.url, proxy.key), target),
         retention=Retention(conn, settings.keep_events_days),

@@ -31,8 +31,8 @@ def check_all(conn: sqlite3.Connection) -> Iterator[Check]:
     yield Check(f"the schema is version {newest}", "" if current == newest else outdated)
     if current == newest:
         (orphans,) = conn.execute(ORPHANS).fetchone()
-        missing = f"{orphans:,} refer to a missing row" if orphans else ""
-        yield Check("every row refers to rows that exist", missing)
+        missing = f"{orphans:,} have none" if orphans else ""
+        yield Check("no row without the rows that it names", missing)
         yield from check_sums(conn)
 
 

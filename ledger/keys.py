@@ -11,7 +11,7 @@ from typing import NamedTuple
 SALT_NAME = "salt"
 SALT_SIZE = 32
 SHORTEST_WITH_TAIL = 12
-# How a key stands in a kept record, so that replaying it finds the same client again.
+# The placeholder of a key in a redacted record, so that a replay finds the same client again.
 HASHED = re.compile(r"hash:([0-9a-f]{32}):(.{0,4})", re.DOTALL)
 
 
@@ -23,18 +23,18 @@ class Key(NamedTuple):
 
     @property
     def label(self) -> str:
-        """Give what a person sees instead of the key."""
+        """The text that people see instead of the key."""
         return f"…{self.tail}"
 
 
 class Salt:
-    """The secret that makes a stored hash useless for guessing keys; it lies beside the ledger."""
+    """The secret that makes stored hashes useless for guessing keys, in a file of its own."""
 
     def __init__(self, value: bytes) -> None:
         self._value = value
 
     def key(self, text: str) -> Key:
-        """Give the kept form of a key, or of one that was replaced before."""
+        """Return the hash and tail of a key, or of its placeholder."""
         if match := HASHED.fullmatch(text):
             return Key(bytes.fromhex(match[1]), match[2])
         content = text.encode("utf-8", "surrogatepass")
@@ -42,7 +42,7 @@ class Salt:
         return Key(digest, text[-4:] if len(text) >= SHORTEST_WITH_TAIL else "")
 
     def placeholder(self, text: str) -> str:
-        """Give the text that stands for a secret in a kept record."""
+        """Return the text that replaces a secret in a redacted record."""
         key = self.key(text)
         return f"hash:{key.hash.hex()}:{key.tail}"
 
@@ -58,14 +58,14 @@ def load_salt(folder: Path) -> Salt:
     value = file.read_bytes()
     if len(value) != SALT_SIZE:
         raise SystemExit(
-            f"{file} is damaged: put back a copy of it, or delete it, after which the ledger takes "
-            "every client for a new one."
+            f"{file} is damaged: put back a copy of it, or delete it, after which the ledger "
+            "treats every client as a new one."
         )
     return Salt(value)
 
 
 def write_once(file: Path, content: bytes) -> None:
-    """Create a private file with its whole content at once; the first of several writers wins."""
+    """Create a private file with its whole content at once, unless another process was faster."""
     draft = file.with_name(f"{file.name}.{os.getpid()}")
     with open(os.open(draft, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "wb") as opened:
         opened.write(content)

@@ -127,7 +127,7 @@ def restart_when_replaced(file: Path) -> None:
 
 
 def configure_sign_in(password_hash: str) -> None:
-    """Give the sign-in page the password's hash; without a password remove the page."""
+    """Pass the password's hash to the sign-in page; without a password remove the page."""
     from datasette.plugins import pm
 
     if password_hash:

@@ -46,16 +46,16 @@ def test_a_log_that_a_reader_holds_is_tried_again_later(tmp_path, monkeypatch):
 def test_a_file_that_is_gone_is_waited_for_and_another_one_is_noticed(tmp_path):
     file = tmp_path / "ledger.db"
     file.touch()
-    presence = FileIdentity(file)
-    presence.check()
+    identity = FileIdentity(file)
+    identity.check()
     file.rename(tmp_path / "aside")
     with pytest.raises(Unwritable, match="deleted while in use"):
-        presence.check()
+        identity.check()
     file.touch()
     with pytest.raises(Replaced):
-        presence.check()
+        identity.check()
     (tmp_path / "aside").rename(file)
-    presence.check()
+    identity.check()
 
 
 def test_another_process_may_share_the_dashboards_lock_but_not_a_workers(tmp_path):
