@@ -2771,7 +2771,8 @@ with tracked as (
   join quota_cycle_rates as rates on rates.window_id = quota_windows.id
   cross join clock
 ),
-decided as (
+-- Materialized, since the outcome is read by most of the columns below.
+decided as materialized (
   select
     *,
     case
@@ -2832,8 +2833,8 @@ window points as (partition by quota_windows.id order by quota_points.observed_a
 create view quota_cycle_events as
 with cycles as (
   select
-    quota_cycles.window_id                          as window_id,
-    quota_cycles.account_id                         as account_id,
+    window_id                                       as window_id,
+    account_id                                      as account_id,
     first_at                                        as first_at,
     last_at                                         as last_at,
     last_used - first_used                          as moved_percent,
@@ -2841,9 +2842,10 @@ with cycles as (
     max(first_at + 1, raw_complete_from)            as from_at,
     last_at + 1                                     as until_at
   from quota_cycles
-  join account_poll_states using (account_id)
   cross join rollup_state
-  where scope = 'account' and last_at > first_at
+  where scope = 'account'
+    and last_at > first_at
+    and account_id in (select account_id from account_poll_states)
 ),
 bounds as materialized (
   select
