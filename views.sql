@@ -133,9 +133,9 @@ with placed as (
   from spans
   cross join rollup_state
   cross join ladders
-  join grains as f on f.grain = ladders.fine
-  join grains as m on m.grain = ladders.middle
-  left join grains as c on c.grain = ladders.coarse
+  join resolutions as f on f.resolution = ladders.fine
+  join resolutions as m on m.resolution = ladders.middle
+  left join resolutions as c on c.resolution = ladders.coarse
 )
 select
   window                                                      as window,
@@ -194,7 +194,7 @@ select
     when 4 then coarse
     when 6 then middle
     else 0
-  end            as grain,
+  end            as resolution,
   case piece
     when 1 then starts_at
     when 2 then fine_from
@@ -233,7 +233,7 @@ with placed as (
 )
 select
   month       as month,
-  4           as grain,
+  4           as resolution,
   days_from   as from_at,
   days_until  as until_at
 from placed
@@ -259,7 +259,7 @@ select
   window                as window,
   from_day              as from_day,
   to_day                as to_day,
-  iif(piece = 2, 1, 0)  as grain,
+  iif(piece = 2, 1, 0)  as resolution,
   case piece
     when 1 then starts_at
     when 2 then fine_from
@@ -395,6 +395,39 @@ group by 1, 2;
 
 -- 3. Usage: what was used: buckets, windows, lifetime totals
 
+-- What single events add to sums: the numbers that every rollup holds. Latencies are of successful
+-- attempts that are no warm-ups.
+create view event_measures as
+select
+  id                                                              as event_id,
+  occurred_at                                                     as occurred_at,
+  credential_id                                                   as credential_id,
+  model_id                                                        as model_id,
+  coalesce(client_id, 0)                                          as client_id,
+  1                                                               as requests,
+  failed                                                          as failed,
+  input_tokens                                                    as input_tokens,
+  cached_tokens                                                   as cached_tokens,
+  cache_write_tokens                                              as cache_write_tokens,
+  output_tokens                                                   as output_tokens,
+  reasoning_tokens                                                as reasoning_tokens,
+  unclassified_tokens                                             as unclassified_tokens,
+  coalesce(cost_microdollars, 0)                                  as cost_microdollars,
+  cost_microdollars is null                                       as unpriced,
+  iif(is_timed, latency_ms, 0)                                    as timed_ms,
+  iif(is_timed, output_tokens, 0)                                 as timed_tokens,
+  iif(is_timed and ttft_ms < latency_ms, latency_ms - ttft_ms, 0) as streamed_ms,
+  iif(is_timed and ttft_ms < latency_ms, output_tokens, 0)        as streamed_tokens,
+  iif(is_success, latency_ms, null)                               as latency_ms,
+  iif(is_success, ttft_ms, null)                                  as ttft_ms
+from (
+  select
+    *,
+    not failed and not warm_up                                          as is_success,
+    not failed and not warm_up and latency_ms > 0 and output_tokens > 0 as is_timed
+  from usage_events
+);
+
 -- What a span used, not yet added up: sum over these rows with a span and is_series named.
 create view total_pieces as
 select
@@ -416,7 +449,7 @@ select
   sums.unpriced            as unpriced
 from span_parts as part
 cross join total_rollup as sums
-  on sums.grain = part.grain
+  on sums.resolution = part.resolution
   and sums.bucket_at >= part.from_at
   and sums.bucket_at < part.until_at
 where part.ladder in ('quarter', 'quarter series')
@@ -444,7 +477,7 @@ from span_parts as part
 cross join usage_events
   on usage_events.occurred_at >= part.from_at
   and usage_events.occurred_at < part.until_at
-where part.ladder in ('quarter', 'quarter series') and part.grain = 0;
+where part.ladder in ('quarter', 'quarter series') and part.resolution = 0;
 
 -- The same by model, with what its speed is worked out from.
 create view model_pieces as
@@ -472,7 +505,7 @@ select
   sums.streamed_tokens     as streamed_tokens
 from span_parts as part
 cross join model_rollup as sums
-  on sums.grain = part.grain
+  on sums.resolution = part.resolution
   and sums.bucket_at >= part.from_at
   and sums.bucket_at < part.until_at
 where part.ladder in ('quarter', 'quarter series')
@@ -510,7 +543,7 @@ cross join (
 ) as usage_events
   on usage_events.occurred_at >= part.from_at
   and usage_events.occurred_at < part.until_at
-where part.ladder in ('quarter', 'quarter series') and part.grain = 0;
+where part.ladder in ('quarter', 'quarter series') and part.resolution = 0;
 
 -- The same by client key; client 0 is none.
 create view client_pieces as
@@ -534,7 +567,7 @@ select
   sums.unpriced            as unpriced
 from span_parts as part
 cross join client_rollup as sums
-  on sums.grain = part.grain
+  on sums.resolution = part.resolution
   and sums.bucket_at >= part.from_at
   and sums.bucket_at < part.until_at
 where part.ladder in ('quarter', 'quarter series')
@@ -563,7 +596,7 @@ from span_parts as part
 cross join usage_events
   on usage_events.occurred_at >= part.from_at
   and usage_events.occurred_at < part.until_at
-where part.ladder in ('quarter', 'quarter series') and part.grain = 0;
+where part.ladder in ('quarter', 'quarter series') and part.resolution = 0;
 
 -- The same by credential.
 create view credential_pieces as
@@ -586,7 +619,7 @@ select
   sums.unpriced            as unpriced
 from span_parts as part
 cross join credential_rollup as sums
-  on sums.grain = part.grain
+  on sums.resolution = part.resolution
   and sums.bucket_at >= part.from_at
   and sums.bucket_at < part.until_at
 where part.ladder in ('hour')
@@ -612,7 +645,7 @@ from span_parts as part
 cross join usage_events
   on usage_events.occurred_at >= part.from_at
   and usage_events.occurred_at < part.until_at
-where part.ladder in ('hour') and part.grain = 0;
+where part.ladder in ('hour') and part.resolution = 0;
 
 -- The same for the credentials of one account, which must be named too.
 create view account_pieces as
@@ -638,7 +671,7 @@ select
 from named_credentials as named
 cross join span_parts as part
 cross join credential_rollup as sums
-  on sums.grain = part.grain
+  on sums.resolution = part.resolution
   and sums.bucket_at >= part.from_at
   and sums.bucket_at < part.until_at
   and sums.credential_id = named.credential_id
@@ -669,7 +702,7 @@ cross join usage_events
   on usage_events.occurred_at >= part.from_at
   and usage_events.occurred_at < part.until_at
   and usage_events.credential_id = named.credential_id
-where part.ladder in ('hour', 'hour series') and part.grain = 0;
+where part.ladder in ('hour', 'hour series') and part.resolution = 0;
 
 -- One account by model; the account must be named too.
 create view account_model_pieces as
@@ -695,13 +728,13 @@ select
 from named_credentials as named
 cross join span_parts as part
 cross join credential_rollup as active
-  on active.grain = part.grain
+  on active.resolution = part.resolution
   and active.bucket_at >= part.from_at
   and active.bucket_at < part.until_at
   and active.credential_id = named.credential_id
 cross join known_models
 cross join credential_model_rollup as sums
-  on sums.grain = part.grain
+  on sums.resolution = part.resolution
   and sums.model_id = known_models.id
   and sums.bucket_at = active.bucket_at
   and sums.credential_id = named.credential_id
@@ -732,7 +765,7 @@ cross join usage_events
   on usage_events.occurred_at >= part.from_at
   and usage_events.occurred_at < part.until_at
   and usage_events.credential_id = named.credential_id
-where part.ladder in ('pair') and part.grain = 0;
+where part.ladder in ('pair') and part.resolution = 0;
 
 -- One model by credential; the model must be named too.
 create view model_account_pieces as
@@ -757,7 +790,7 @@ select
 from known_models
 cross join span_parts as part
 cross join credential_model_rollup as sums
-  on sums.grain = part.grain
+  on sums.resolution = part.resolution
   and sums.bucket_at >= part.from_at
   and sums.bucket_at < part.until_at
   and sums.model_id = known_models.id
@@ -787,7 +820,7 @@ cross join usage_events
   on usage_events.occurred_at >= part.from_at
   and usage_events.occurred_at < part.until_at
   and +usage_events.model_id = known_models.id
-where part.ladder in ('pair') and part.grain = 0;
+where part.ladder in ('pair') and part.resolution = 0;
 
 -- One client key by model; the client must be named too.
 create view client_model_pieces as
@@ -813,7 +846,7 @@ select
 from named_clients
 cross join span_parts as part
 cross join client_model_rollup as sums
-  on sums.grain = part.grain
+  on sums.resolution = part.resolution
   and sums.bucket_at >= part.from_at
   and sums.bucket_at < part.until_at
   and sums.client_id = named_clients.client_id
@@ -846,7 +879,7 @@ cross join usage_events
   on usage_events.occurred_at >= part.from_at
   and usage_events.occurred_at < part.until_at
   and coalesce(usage_events.client_id, 0) = named_clients.client_id
-where part.ladder in ('pair') and part.grain = 0;
+where part.ladder in ('pair') and part.resolution = 0;
 
 -- How many successful attempts of a span took about so long: kind 1 latency, 2 time to first token.
 create view latency_pieces as
@@ -860,7 +893,7 @@ select
   sums.requests as requests
 from span_parts as part
 cross join latency_rollup as sums
-  on sums.grain = part.grain
+  on sums.resolution = part.resolution
   and sums.bucket_at >= part.from_at
   and sums.bucket_at < part.until_at
 where part.ladder = 'hour'
@@ -882,7 +915,7 @@ cross join usage_events
   on usage_events.occurred_at >= part.from_at
   and usage_events.occurred_at < part.until_at
 where part.ladder = 'hour'
-  and part.grain = 0
+  and part.resolution = 0
   and not failed
   and not warm_up
   and latency_ms is not null
@@ -904,7 +937,7 @@ cross join usage_events
   on usage_events.occurred_at >= part.from_at
   and usage_events.occurred_at < part.until_at
 where part.ladder = 'hour'
-  and part.grain = 0
+  and part.resolution = 0
   and not failed
   and not warm_up
   and ttft_ms is not null;
@@ -922,7 +955,7 @@ select
   sums.requests as requests
 from span_parts as part
 cross join model_latency_rollup as sums
-  on sums.grain = part.grain
+  on sums.resolution = part.resolution
   and sums.bucket_at >= part.from_at
   and sums.bucket_at < part.until_at
 where part.ladder = 'latency pair'
@@ -945,7 +978,7 @@ cross join usage_events
   on usage_events.occurred_at >= part.from_at
   and usage_events.occurred_at < part.until_at
 where part.ladder = 'latency pair'
-  and part.grain = 0
+  and part.resolution = 0
   and not failed
   and not warm_up
   and latency_ms is not null
@@ -968,7 +1001,7 @@ cross join usage_events
   on usage_events.occurred_at >= part.from_at
   and usage_events.occurred_at < part.until_at
 where part.ladder = 'latency pair'
-  and part.grain = 0
+  and part.resolution = 0
   and not failed
   and not warm_up
   and ttft_ms is not null;
@@ -1256,7 +1289,7 @@ with sums as (
     sum(cost_microdollars)                              as cost_microdollars,
     sum(unpriced)                                       as unpriced
   from model_rollup
-  where grain = 4
+  where resolution = 4
     and (
       select last_event_id >= (select coalesce(max(id), 0) from usage_events) from rollup_state
     )
@@ -1341,7 +1374,7 @@ select
   datetime(max(bucket_at) / 1000, 'unixepoch')   as last_day_utc
 from model_rollup
 join known_models on known_models.id = model_rollup.model_id
-where grain = 4 and unpriced > 0
+where resolution = 4 and unpriced > 0
 group by model_id;
 
 -- 5. Health: workers, gaps, accounting, integrity
@@ -1434,7 +1467,7 @@ counts as (
     (
       select coalesce(sum(requests), 0)
       from total_rollup
-      where grain = 2
+      where resolution = 2
         and total_rollup.proxy_id = hours.proxy_id
         and (
           bucket_at >= before_from - 899999 and bucket_at < first_quarter_at
@@ -1446,7 +1479,7 @@ counts as (
     (
       select coalesce(sum(requests), 0)
       from total_rollup
-      where grain = 2
+      where resolution = 2
         and total_rollup.proxy_id = hours.proxy_id
         and bucket_at >= first_quarter_at + 900000
         and bucket_at < next_quarter_at - 900000
@@ -1548,7 +1581,7 @@ select
   (select max(occurred_at) from usage_events)                      as last_event_at,
   (select min(first_pop_at) from proxies)                          as collecting_since
 from clock
-cross join (select min(bucket_at) as first_day_at from total_rollup where grain = 4) as days;
+cross join (select min(bucket_at) as first_day_at from total_rollup where resolution = 4) as days;
 
 -- The sums of each rollup at every resolution that is kept for ever, over the time of which raw
 -- events are kept. A rollup without rows has nulls, so that it is compared too.
@@ -1556,7 +1589,7 @@ create view rollup_sums as
 with complete (from_at) as (
   select raw_complete_from from rollup_state
 ),
-kept (rollup, grain) as (
+kept (rollup, resolution) as (
   values
     ('total_rollup', 2),
     ('total_rollup', 4),
@@ -1572,7 +1605,7 @@ kept (rollup, grain) as (
 sums as (
   select
     'total_rollup'           as rollup,
-    grain                    as grain,
+    resolution                    as resolution,
     sum(requests)            as requests,
     sum(failed)              as failed,
     sum(input_tokens)        as input_tokens,
@@ -1582,47 +1615,47 @@ sums as (
     sum(cost_microdollars)   as cost_microdollars,
     sum(unpriced)            as unpriced
   from total_rollup
-  where grain in (2, 4) and bucket_at >= (select from_at from complete)
-  group by grain
+  where resolution in (2, 4) and bucket_at >= (select from_at from complete)
+  group by resolution
   union all
   select
-    'model_rollup', grain, sum(requests), sum(failed), sum(input_tokens), sum(cached_tokens),
+    'model_rollup', resolution, sum(requests), sum(failed), sum(input_tokens), sum(cached_tokens),
     sum(output_tokens), sum(unclassified_tokens), sum(cost_microdollars), sum(unpriced)
   from model_rollup
-  where grain in (2, 4) and bucket_at >= (select from_at from complete)
-  group by grain
+  where resolution in (2, 4) and bucket_at >= (select from_at from complete)
+  group by resolution
   union all
   select
-    'client_rollup', grain, sum(requests), sum(failed), sum(input_tokens), sum(cached_tokens),
+    'client_rollup', resolution, sum(requests), sum(failed), sum(input_tokens), sum(cached_tokens),
     sum(output_tokens), sum(unclassified_tokens), sum(cost_microdollars), sum(unpriced)
   from client_rollup
-  where grain in (2, 4) and bucket_at >= (select from_at from complete)
-  group by grain
+  where resolution in (2, 4) and bucket_at >= (select from_at from complete)
+  group by resolution
   union all
   select
-    'credential_rollup', grain, sum(requests), sum(failed), sum(input_tokens), sum(cached_tokens),
+    'credential_rollup', resolution, sum(requests), sum(failed), sum(input_tokens), sum(cached_tokens),
     sum(output_tokens), sum(unclassified_tokens), sum(cost_microdollars), sum(unpriced)
   from credential_rollup
-  where grain in (3, 4) and bucket_at >= (select from_at from complete)
-  group by grain
+  where resolution in (3, 4) and bucket_at >= (select from_at from complete)
+  group by resolution
   union all
   select
-    'credential_model_rollup', grain, sum(requests), sum(failed), sum(input_tokens), sum(cached_tokens),
+    'credential_model_rollup', resolution, sum(requests), sum(failed), sum(input_tokens), sum(cached_tokens),
     sum(output_tokens), sum(unclassified_tokens), sum(cost_microdollars), sum(unpriced)
   from credential_model_rollup
-  where grain = 4 and bucket_at >= (select from_at from complete)
-  group by grain
+  where resolution = 4 and bucket_at >= (select from_at from complete)
+  group by resolution
   union all
   select
-    'client_model_rollup', grain, sum(requests), sum(failed), sum(input_tokens), sum(cached_tokens),
+    'client_model_rollup', resolution, sum(requests), sum(failed), sum(input_tokens), sum(cached_tokens),
     sum(output_tokens), sum(unclassified_tokens), sum(cost_microdollars), sum(unpriced)
   from client_model_rollup
-  where grain = 4 and bucket_at >= (select from_at from complete)
-  group by grain
+  where resolution = 4 and bucket_at >= (select from_at from complete)
+  group by resolution
 )
 select
   kept.rollup          as rollup,
-  kept.grain           as grain,
+  kept.resolution           as resolution,
   requests             as requests,
   failed               as failed,
   input_tokens         as input_tokens,
@@ -1632,7 +1665,7 @@ select
   cost_microdollars    as cost_microdollars,
   unpriced             as unpriced
 from kept
-left join sums using (rollup, grain);
+left join sums using (rollup, resolution);
 
 -- The same of the histograms of latency: successful attempts that are no warm-up have a duration,
 -- streamed ones also a time to the first token.
@@ -1642,12 +1675,12 @@ with complete (from_at) as (
 )
 select
   'latency_rollup'                             as rollup,
-  kept.column1                                 as grain,
+  kept.column1                                 as resolution,
   coalesce(sum(iif(kind = 1, requests, 0)), 0) as timed,
   coalesce(sum(iif(kind = 2, requests, 0)), 0) as streamed
 from (values (3), (4)) as kept
 left join latency_rollup
-  on grain = kept.column1 and bucket_at >= (select from_at from complete)
+  on resolution = kept.column1 and bucket_at >= (select from_at from complete)
 group by kept.column1
 union all
 select
@@ -1657,7 +1690,7 @@ select
   coalesce(sum(iif(kind = 2, requests, 0)), 0)
 from (values (4), (5)) as kept
 left join model_latency_rollup
-  on grain = kept.column1 and bucket_at >= (select from_at from complete)
+  on resolution = kept.column1 and bucket_at >= (select from_at from complete)
 group by kept.column1;
 
 -- Every rollup against the raw events. The numbers are requests, failures, input, cached, output
@@ -1681,7 +1714,7 @@ with raw as materialized (
     and occurred_at >= (select raw_complete_from from rollup_state)
 )
 select
-  sums.rollup || ' = events, by ' || grains.name as question,
+  sums.rollup || ' = events, by ' || resolutions.name as question,
   printf(
     '%d %d %d %d %d %d %d %d', raw.requests, raw.failed, raw.input_tokens, raw.cached_tokens,
     raw.output_tokens, raw.unclassified_tokens, raw.cost_microdollars, raw.unpriced
@@ -1692,15 +1725,15 @@ select
     sums.unpriced
   )                                              as actual
 from rollup_sums as sums
-join grains on grains.grain = sums.grain
+join resolutions on resolutions.resolution = sums.resolution
 cross join raw
 union all
 select
-  sums.rollup || ' = events, by ' || grains.name,
+  sums.rollup || ' = events, by ' || resolutions.name,
   printf('%d %d', raw.timed, raw.streamed),
   printf('%d %d', sums.timed, sums.streamed)
 from histogram_sums as sums
-join grains on grains.grain = sums.grain
+join resolutions on resolutions.resolution = sums.resolution
 cross join raw;
 
 -- The requests of each proxy by each rollup that knows proxies, over all time: a rollup of one
@@ -1710,37 +1743,37 @@ with requests (rollup, compared_with, proxy_id, requests) as (
   select 'credential_rollup', null, proxy_id, sum(requests)
   from credential_rollup
   join credentials on credentials.id = credential_rollup.credential_id
-  where grain = 4
+  where resolution = 4
   group by proxy_id
   union all
   select 'total_rollup', 'credential_rollup', proxy_id, sum(requests)
   from total_rollup
-  where grain = 4
+  where resolution = 4
   group by proxy_id
   union all
   select 'model_rollup', 'credential_rollup', proxy_id, sum(requests)
   from model_rollup
-  where grain = 4
+  where resolution = 4
   group by proxy_id
   union all
   select 'client_rollup', 'credential_rollup', proxy_id, sum(requests)
   from client_rollup
-  where grain = 4
+  where resolution = 4
   group by proxy_id
   union all
   select 'client_model_rollup', 'credential_rollup', proxy_id, sum(requests)
   from client_model_rollup
-  where grain = 4
+  where resolution = 4
   group by proxy_id
   union all
   select 'latency_rollup', null, proxy_id, sum(requests)
   from latency_rollup
-  where grain = 4
+  where resolution = 4
   group by proxy_id
   union all
   select 'model_latency_rollup', 'latency_rollup', proxy_id, sum(requests)
   from model_latency_rollup
-  where grain = 4
+  where resolution = 4
   group by proxy_id
 ),
 lists as (
@@ -2857,7 +2890,7 @@ bounds as materialized (
 days as materialized (
   select distinct bucket_at
   from total_rollup
-  where grain = 4 and bucket_at >= (select min(day_from) from bounds)
+  where resolution = 4 and bucket_at >= (select min(day_from) from bounds)
 ),
 raw as (
   select
@@ -2886,7 +2919,7 @@ pieces as (
   cross join days on days.bucket_at >= day_from and days.bucket_at < day_until
   cross join credentials on credentials.account_id = bounds.account_id
   cross join credential_rollup as sums
-    on sums.grain = 4
+    on sums.resolution = 4
     and sums.bucket_at = days.bucket_at
     and sums.credential_id = credentials.id
   union all
@@ -3315,7 +3348,7 @@ select
   sums.unpriced            as unpriced
 from month_parts as part
 cross join client_rollup as sums
-  on sums.grain = part.grain
+  on sums.resolution = part.resolution
   and sums.bucket_at >= part.from_at
   and sums.bucket_at < part.until_at;
 
@@ -3437,7 +3470,7 @@ select
     when 3 then 4
     when 4 then fine
     else 0
-  end          as grain,
+  end          as resolution,
   case piece
     when 1 then starts_at
     when 2 then fine_from
@@ -3486,7 +3519,7 @@ select
   sums.unpriced                                                            as unpriced
 from parts
 cross join total_rollup as sums
-  on sums.grain = parts.grain
+  on sums.resolution = parts.resolution
   and sums.bucket_at >= parts.from_at
   and sums.bucket_at < parts.until_at
 where parts.scope = 'total'
@@ -3499,7 +3532,7 @@ select
 from parts
 cross join members on members.budget = parts.budget
 cross join client_rollup as sums
-  on sums.grain = parts.grain
+  on sums.resolution = parts.resolution
   and sums.bucket_at >= parts.from_at
   and sums.bucket_at < parts.until_at
   and sums.client_id = members.member_id
@@ -3513,7 +3546,7 @@ select
 from parts
 cross join members on members.budget = parts.budget
 cross join credential_rollup as sums
-  on sums.grain = parts.grain
+  on sums.resolution = parts.resolution
   and sums.bucket_at >= parts.from_at
   and sums.bucket_at < parts.until_at
   and sums.credential_id = members.member_id
@@ -3530,7 +3563,7 @@ cross join usage_events
   on usage_events.credential_id = members.member_id
   and usage_events.occurred_at >= parts.from_at
   and usage_events.occurred_at < parts.until_at
-where parts.scope = 'account' and parts.grain = 0;
+where parts.scope = 'account' and parts.resolution = 0;
 
 -- How much of each budget its running period has used.
 create view budget_states as
@@ -3949,7 +3982,7 @@ with burst as (
     max(clock.now - 600000)    as from_at
   from clock
   join total_rollup
-    on grain = 1
+    on resolution = 1
     and bucket_at >= clock.now - clock.now % 60000 - 600000
     and bucket_at <= clock.now
 )
@@ -4005,7 +4038,7 @@ select
 from enabled_alert_rules as rules
 cross join clock
 cross join model_rollup
-  on grain = 4 and bucket_at >= clock.now - clock.now % 86400000 - 604800000
+  on resolution = 4 and bucket_at >= clock.now - clock.now % 86400000 - 604800000
 join known_models on known_models.id = model_id
 where rules.rule = 'unpriced' and unpriced > 0
 group by model_id

@@ -17,9 +17,9 @@ class Group(click.Group):
 
     def invoke(self, context: click.Context) -> Any:
         """Run the command. Raises `SystemExit` with a sentence instead of the ledger's errors."""
-        from ledger import Damaged, NewerLedger, Unavailable
+        from ledger import Damaged, SchemaMismatch, Unavailable
 
         try:
             return super().invoke(context)
-        except (Unavailable, NewerLedger, Damaged) as error:
+        except (Unavailable, SchemaMismatch, Damaged) as error:
             raise SystemExit(str(error)) from error

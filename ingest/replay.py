@@ -14,7 +14,7 @@ from typing import NamedTuple
 from ingest.parse import Rejected, Usage, parse
 from ingest.spool import Batch
 from ingest.store import TOO_OLD, Store
-from ledger import NewerLedger, Unavailable, retention, settings
+from ledger import SchemaMismatch, Unavailable, retention, settings
 from ledger.data_folder import prepare
 from ledger.keys import load_salt
 from ledger.prices import Prices
@@ -91,7 +91,7 @@ def main() -> None:
         ) as conn:
             salt, prices = load_salt(loaded.data_folder), Prices(loaded.prices)
             result = replay(conn, cache(lambda proxy_id: Store(conn, proxy_id, salt, prices)))
-    except (Unavailable, NewerLedger) as error:
+    except (Unavailable, SchemaMismatch) as error:
         raise SystemExit(f"Not replayed: {error}.") from error
     stored, duplicate = result.pop("stored", 0), result.pop("duplicate", 0)
     print(f"{stored:,} stored, {duplicate:,} duplicate, {result.total():,} still rejected.")

@@ -131,7 +131,7 @@ class EventWriter:
             usages, ids, replaced = self._missing(usages, ids)
         added = self._add(usages, ids)
         self._remove(replaced)
-        rollups.roll(self._conn)
+        rollups.add(self._conn)
         stored = added - len(replaced)
         return EventCounts(stored, received - stored, len(replaced))
 
@@ -179,7 +179,7 @@ class EventWriter:
     def _remove(self, events: list[Stored]) -> None:
         """Delete events that were replaced, and subtract them from the rollups."""
         ids = [event.id for event in events]
-        rollups.take_back(self._conn, ids)
+        rollups.subtract(self._conn, ids)
         self._conn.executemany(DELETE_EVENT, [(event_id,) for event_id in ids])
 
     def _row(self, usage: Usage, ids: Ids) -> tuple[object, ...]:

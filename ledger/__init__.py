@@ -2,7 +2,7 @@
 
 from ledger.database import (
     Damaged,
-    NewerLedger,
+    SchemaMismatch,
     Unavailable,
     Unwritable,
     connect,
@@ -12,7 +12,7 @@ from ledger.database import (
 
 __all__ = [
     "Damaged",
-    "NewerLedger",
+    "SchemaMismatch",
     "Unavailable",
     "Unwritable",
     "connect",

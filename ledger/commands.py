@@ -69,7 +69,7 @@ def rebuild() -> None:
     settings = read()
     existing_file(settings)
     with closing(open_ledger(settings)) as conn, progress_bar("rollups") as update:
-        rollups.forget(conn, time.time_ns() // 1_000_000)
+        rollups.reset(conn, time.time_ns() // 1_000_000)
         rollups.catch_up(conn, update)
 
 

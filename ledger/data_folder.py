@@ -26,7 +26,7 @@ def prepare(folder: Path, *, timezone: str, names: Aliases | None = None) -> sql
 
     `timezone` is an IANA name; local days are rewritten when it changed, and so are the user's own
     `names` for accounts and client keys; without them those in the file stay.
-    Raises `Unavailable` while the file is locked, `NewerLedger` when it is from the future.
+    Raises `Unavailable` while the file is locked, `SchemaMismatch` when it is from the future.
     """
     make_private(folder)
     restrict_permissions(folder)

@@ -32,8 +32,8 @@ class Unwritable(Unavailable):
     """The ledger, its folder or its disk cannot be written now."""
 
 
-class NewerLedger(Exception):
-    """The file was written by a newer version of this program."""
+class SchemaMismatch(Exception):
+    """The file is of a newer version of this program, or of one too old to convert."""
 
 
 class Damaged(Exception):

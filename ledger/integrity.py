@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ledger import schema
-from ledger.database import Damaged
+from ledger.database import Damaged, SchemaMismatch
 
 # A query that takes longer than the dashboard allows, and is in no view therefore.
 ORPHANS = "select count(*) from pragma_foreign_key_check"
@@ -54,5 +54,9 @@ def require_intact(file: Path) -> None:
         raise Damaged(f"{file.name} is not a ledger: {error}") from error
     if found != ["ok"]:
         raise Damaged(f"{file.name} is damaged: {'; '.join(found)}")
-    if not 0 < version <= schema.steps()[-1][0]:
-        raise Damaged(f"{file.name} was written by a newer cliproxy-ledger")
+    if version == 0:
+        raise Damaged(f"{file.name} is not a ledger: it has no schema version")
+    try:
+        schema.missing_steps(version)
+    except SchemaMismatch as error:
+        raise Damaged(f"{file.name} cannot be used. {error}") from error

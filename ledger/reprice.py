@@ -31,8 +31,23 @@ CHANGES = """
     id integer primary key, cost_microdollars integer, price_id integer
   )
 """
-DIFFERENCES = """
-  insert into temp.fresh
+# What a new price changes of an event's measures.
+CHANGED = {
+    "cost_microdollars": "coalesce(repriced.cost_microdollars, 0)"
+    " - coalesce(usage_events.cost_microdollars, 0)",
+    "unpriced": "(repriced.cost_microdollars is null) - (usage_events.cost_microdollars is null)",
+}
+# What a new price changes of an event's measures.
+CHANGED = {
+    "cost_microdollars": "coalesce(repriced.cost_microdollars, 0)"
+    " - coalesce(usage_events.cost_microdollars, 0)",
+    "unpriced": "(repriced.cost_microdollars is null) - (usage_events.cost_microdollars is null)",
+}
+DIFFERENCES = f"""
+  insert into temp.rollup_delta (
+    occurred_at, is_recent, proxy_id, credential_id, model_id, client_id,
+    {", ".join(rollups.MEASURES)}, {", ".join(rollups.SPEEDS)}
+  )
   select
     occurred_at,
     occurred_at >= recent_from,
@@ -40,10 +55,7 @@ DIFFERENCES = """
     credential_id,
     model_id,
     coalesce(client_id, 0),
-    0, 0, 0, 0, 0, 0, 0, 0,
-    coalesce(repriced.cost_microdollars, 0) - coalesce(usage_events.cost_microdollars, 0),
-    (repriced.cost_microdollars is null) - (usage_events.cost_microdollars is null),
-    0, 0, 0, 0, null, null
+    {", ".join(CHANGED.get(name, "0") for name in rollups.MEASURES + rollups.SPEEDS)}
   from temp.repriced
   join usage_events on usage_events.id = repriced.id
   join credentials on credentials.id = usage_events.credential_id
@@ -80,14 +92,13 @@ def reprice(conn: sqlite3.Connection, prices: Prices, *, start: int, end: int, t
 
 def reprice_some(conn: sqlite3.Connection, prices: Prices, span: dict[str, int]) -> int:
     """Recompute a stretch of ids inside the caller's transaction; returns how many changed."""
-    conn.execute(rollups.FRESH)
+    rollups.begin_delta(conn)
     conn.execute(CHANGES)
-    conn.execute("delete from temp.fresh")
     conn.execute("delete from temp.repriced")
     rows = list(costs(conn, prices, conn.execute(FIND, span).fetchall()))
     conn.executemany("insert into temp.repriced values (?, ?, ?)", rows)
     changed = conn.execute(DIFFERENCES).rowcount
-    rollups.add_fresh(conn)
+    rollups.apply_delta(conn)
     conn.execute(KEEP)
     return changed
 

@@ -1,5 +1,6 @@
 """Delete old raw events in small transactions; rollups and histograms are kept for ever.
 
+Failures by status and code are deleted with their events.
 Only whole weeks, the longest bucket, are deleted: the raw events of a bucket are complete or gone.
 """
 
@@ -50,6 +51,8 @@ def move_cutoff(conn: sqlite3.Connection, *, keep_days: int, now: int) -> int:
         if keep_days <= 0 or is_behind or cutoff <= current:
             return current
         conn.execute("update rollup_state set raw_complete_from = ?", (cutoff,))
+        conn.execute("delete from failure_rollup where bucket_at < ?", (cutoff,))
+        conn.execute("delete from last_failures where last_at < ?", (cutoff,))
     return cutoff
 
 

@@ -12,7 +12,7 @@ from contextlib import closing
 from ipaddress import ip_address
 from pathlib import Path
 
-from ledger import NewerLedger, Unavailable, settings, transaction
+from ledger import SchemaMismatch, Unavailable, settings, transaction
 from ledger.data_folder import prepare
 from ledger.database import FILE_NAME, FileIdentity, Replaced
 from ledger.locks import hold
@@ -155,7 +155,7 @@ def serve() -> None:
             store_subscription_price(conn, current.subscription_price)
         # Several dashboards may share a folder; a restore needs them all to have ended.
         hold(current.data_folder, "web", shared=True)
-    except (Unavailable, NewerLedger) as error:
+    except (Unavailable, SchemaMismatch) as error:
         raise SystemExit(f"The dashboard cannot start: {error}") from error
     end_with_parent()
     restart_when_replaced(current.data_folder / FILE_NAME)

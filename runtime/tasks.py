@@ -13,7 +13,7 @@ from contextlib import closing
 from functools import partial
 from typing import NamedTuple, NoReturn
 
-from ledger import NewerLedger, connect, settings
+from ledger import SchemaMismatch, connect, settings
 from ledger.data_folder import make_private, prepare
 from ledger.database import FILE_NAME, FileIdentity, Replaced
 from ledger.locks import hold
@@ -127,7 +127,7 @@ def open_ledger(settings: Settings) -> sqlite3.Connection:
     """Open the ledger, upgraded and with its rollups up to date, before other tasks open it."""
     try:
         return prepare(settings.data_folder, timezone=settings.zone_name, names=settings.aliases)
-    except NewerLedger as error:
+    except SchemaMismatch as error:
         raise SystemExit(str(error)) from error
 
 

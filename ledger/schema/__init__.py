@@ -6,23 +6,60 @@ from contextlib import closing
 from importlib.resources import files
 from pathlib import Path
 
-from ledger.database import NewerLedger, Unwritable, split_statements, transaction, translate_errors
+from ledger.database import (
+    SchemaMismatch,
+    Unwritable,
+    split_statements,
+    transaction,
+    translate_errors,
+)
 from ledger.locks import waiting_lock
 
 VIEWS = Path(__file__).parents[2] / "views.sql"
 KEPT_COPIES = 2
+# The last version before the steps were squashed into one.
+CONVERTED = 9
 
 
 def steps() -> list[tuple[int, str]]:
-    """Give every step as (number, SQL), in order."""
+    """Return every step as (number, SQL), in order; the first one builds everything."""
     found = sorted(
-        (entry.name, entry) for entry in files(__package__).iterdir() if entry.name.endswith(".sql")
+        (entry.name, entry)
+        for entry in files(__package__).iterdir()
+        if entry.name.endswith(".sql") and entry.name[0].isdigit()
     )
     return [(int(name.split("_")[0]), entry.read_text("utf-8")) for name, entry in found]
 
 
+def missing_steps(current: int) -> list[tuple[int, str]]:
+    """Return the steps that lead from a schema version to today's; 0 is an empty file.
+
+    Raises `SchemaMismatch` with a sentence when none does.
+    """
+    (first, whole), *later = steps()
+    newest = later[-1][0] if later else first
+    if current > newest:
+        raise SchemaMismatch(
+            f"The ledger has schema version {current}, this program knows {newest}: "
+            "it was written by a newer cliproxy-ledger. "
+            "Upgrade the program, or use another data folder."
+        )
+    if current == 0:
+        return [(first, whole), *later]
+    if current == CONVERTED:
+        conversion = files(__package__).joinpath(f"from_{CONVERTED:04d}.sql").read_text("utf-8")
+        return [(first, conversion), *later]
+    if current < first:
+        raise SchemaMismatch(
+            f"The ledger has schema version {current}, and this program converts only version "
+            f"{CONVERTED}. Start a version of cliproxy-ledger with schema version {CONVERTED} on "
+            "it first (`make init`), then this one."
+        )
+    return [(number, script) for number, script in later if number > current]
+
+
 def version(conn: sqlite3.Connection) -> int:
-    """Tell the number of the last step that was applied; 0 for an empty file."""
+    """Return the number of the last step that was applied; 0 for an empty file."""
     return conn.execute("pragma user_version").fetchone()[0]
 
 
@@ -31,37 +68,24 @@ def migrate(conn: sqlite3.Connection, path: Path) -> None:
 
     A file that already holds data is copied beside itself first, as `ledger-before-NNNN.db`, NNNN
     being the first missing step; the two newest such copies are kept.
-    Raises `NewerLedger` when the file knows more steps than this program.
+    Raises `SchemaMismatch` when the file is newer than this program, or too old to be converted.
     """
-    all_steps = steps()
-    newest = all_steps[-1][0]
-    refuse_newer(version(conn), newest)
-    if version(conn) < newest:
+    if missing_steps(version(conn)):
         # All workers start at once: one of them copies and upgrades, the others wait for it.
         with waiting_lock(path.parent, "upgrade"):
-            upgrade(conn, path, all_steps)
+            upgrade(conn, path)
     keep_views(conn, VIEWS.read_text("utf-8"))
 
 
-def upgrade(conn: sqlite3.Connection, path: Path, all_steps: list[tuple[int, str]]) -> None:
+def upgrade(conn: sqlite3.Connection, path: Path) -> None:
     """Apply what is missing, after a copy of what is there."""
     current = version(conn)
-    missing = [(number, script) for number, script in all_steps if number > current]
+    missing = missing_steps(current)
     if current and missing:
         copy(conn, path.with_name(f"ledger-before-{missing[0][0]:04d}.db"))
         rotate(path.parent)
     for number, script in missing:
         apply(conn, number, script)
-
-
-def refuse_newer(current: int, newest: int) -> None:
-    """Raise `NewerLedger` for a file of a later version."""
-    if current > newest:
-        raise NewerLedger(
-            f"The ledger has schema version {current}, this program knows {newest}: "
-            "it was written by a newer cliproxy-ledger. "
-            "Upgrade the program, or use another data folder."
-        )
 
 
 def copy(conn: sqlite3.Connection, target: Path) -> None:
@@ -95,6 +119,8 @@ def apply(conn: sqlite3.Connection, number: int, script: str) -> None:
     """Run one step with its record in one transaction, unless another process was faster."""
     with transaction(conn):
         if version(conn) < number:
+            # A renamed column would be looked up in every view, which are made anew anyway.
+            drop_views(conn)
             run(conn, script)
             conn.execute(f"pragma user_version = {number}")
 
@@ -106,11 +132,18 @@ def keep_views(conn: sqlite3.Connection, script: str) -> None:
     if row == (digest,):
         return
     with transaction(conn):
-        views = conn.execute("select name from sqlite_schema where type = 'view'").fetchall()
-        for (name,) in views:
-            conn.execute(f'drop view "{name}"')
+        drop_views(conn)
         run(conn, script)
         conn.execute("insert or replace into settings (name, value) values ('views', ?)", (digest,))
+
+
+def drop_views(conn: sqlite3.Connection) -> None:
+    """Drop every view, and forget which ones were in place, inside the caller's transaction."""
+    views = conn.execute("select name from sqlite_schema where type = 'view'").fetchall()
+    for (name,) in views:
+        conn.execute(f'drop view "{name}"')
+    if views:
+        conn.execute("delete from settings where name = 'views'")
 
 
 def run(conn: sqlite3.Connection, script: str) -> None:

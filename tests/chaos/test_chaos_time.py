@@ -106,7 +106,7 @@ def test_events_from_1970_and_from_2199(home, proxy):
     took = (datetime.now(UTC) - began).total_seconds()
     assert home.query("select stored, rejected from ingest_ledger") == [(503, 1)]
     assert home.query("select requests from totals_by_window where window = '1h'") == [(500,)]
-    day = "select sum(requests) from total_rollup where grain = 4 and bucket_at = 0"
+    day = "select sum(requests) from total_rollup where resolution = 4 and bucket_at = 0"
     assert home.query(day) == [(1,)]
     [(said,)] = home.query("select sentence from status_notes where subject = 'clocks'")
     assert "2 events are dated before 2024, 1 events are dated in the future" in said

@@ -12,7 +12,7 @@ from ledger.integrity import check_all
 from ledger.own_prices import Price
 from ledger.prices import Prices
 from ledger.reprice import reprice
-from tests.support.brute import DAY, HOUR, Ledger, asked, dump, local, midnight, summed
+from tests.support.brute import DAY, HOUR, Ledger, asked, local, midnight, rollup_contents, summed
 
 NOW = 1_795_500_000_000
 WEEK = 7 * DAY
@@ -120,24 +120,24 @@ def test_the_windows_that_end_now_are_exact_or_begin_with_a_whole_bucket(thinned
 
 def test_a_rebuild_and_new_prices_touch_nothing_older(thinned):
     ledger, _, _ = thinned
-    before = {name: dump(ledger.conn, name) for name in rollups.RECENT_GRAINS}
-    rollups.forget(ledger.conn, NOW)
+    before = rollup_contents(ledger)
+    rollups.reset(ledger.conn, NOW)
     rollups.catch_up(ledger.conn)
-    assert {name: dump(ledger.conn, name) for name in rollups.RECENT_GRAINS} == before
+    assert rollup_contents(ledger) == before
     free = Prices({"own-*": Price(input=0.0, output=0.0)})
     reprice(ledger.conn, free, start=0, end=1 << 62, told=told)
     assert wrong(ledger) == []
-    old = "select sum(cost_microdollars) from total_rollup where grain = 4 and bucket_at < ?"
+    old = "select sum(cost_microdollars) from total_rollup where resolution = 4 and bucket_at < ?"
     expected = sum(row[11] for row in before["total_rollup"] if row[0] == 4 and row[1] < CUT)
     assert ledger.conn.execute(old, (CUT,)).fetchone() == (expected,)
 
 
 def test_an_older_event_is_refused_with_a_reason(thinned):
     ledger, _, _ = thinned
-    before = {name: dump(ledger.conn, name) for name in rollups.RECENT_GRAINS}
+    before = rollup_contents(ledger)
     late = [{**made(1, seed=9)[0], "at": CUT - 1}, {**made(1, seed=10)[0], "at": CUT - 30 * DAY}]
     ledger.keep(late, popped_at=NOW)
-    assert {name: dump(ledger.conn, name) for name in rollups.RECENT_GRAINS} == before
+    assert rollup_contents(ledger) == before
     reasons = ledger.conn.execute("select reason, count(*) from rejected_events group by 1")
     assert reasons.fetchall() == [
         ("timestamp: older than the events that keep_events_days keeps", 2)
@@ -161,7 +161,7 @@ def test_nothing_is_deleted_unless_asked_or_while_a_rebuild_is_under_way(tmp_pat
     with closing(Ledger(tmp_path, "UTC")) as ledger:
         ledger.keep(made(50), popped_at=NOW)
         assert retention.move_cutoff(ledger.conn, keep_days=0, now=NOW) == 0
-        rollups.forget(ledger.conn, NOW)
+        rollups.reset(ledger.conn, NOW)
         assert retention.move_cutoff(ledger.conn, keep_days=14, now=NOW) == 0
         rollups.catch_up(ledger.conn)
         assert retention.move_cutoff(ledger.conn, keep_days=14, now=NOW) == CUT

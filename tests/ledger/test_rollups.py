@@ -62,7 +62,7 @@ def test_a_rebuilt_ledger_equals_one_kept_batch_by_batch(events, sizes):
             ledger.keep(left[:size] + events[:3], popped_at=NOW)
             left = left[size:]
         kept = rollup_contents(ledger)
-        rollups.forget(ledger.conn, NOW)
+        rollups.reset(ledger.conn, NOW)
         rollups.catch_up(ledger.conn, told)
         assert rollup_contents(ledger) == kept
         assert everything_holds(ledger)
@@ -76,11 +76,8 @@ def test_a_repriced_ledger_equals_one_that_had_those_prices_from_the_start(event
         tempfile.TemporaryDirectory() as one,
         tempfile.TemporaryDirectory() as two,
         closing(Ledger(Path(one), "UTC", recent_from=RECENT)) as late,
-        closing(Ledger(Path(two), "UTC", recent_from=RECENT)) as early,
+        closing(Ledger(Path(two), "UTC", recent_from=RECENT, prices=other)) as early,
     ):
-        for ledger, prices in ((late, OWN), (early, other)):
-            for proxy in ("north", "south"):
-                ledger.at(proxy)._rows._prices = Prices(prices)
         late.keep(events, popped_at=NOW)
         reprice(late.conn, Prices(other), start=0, end=1 << 62, told=told)
         early.keep(events, popped_at=NOW)
@@ -118,7 +115,7 @@ def test_only_the_days_named_are_repriced(tmp_path):
 def test_the_finest_buckets_of_long_ago_are_dropped(tmp_path):
     with closing(Ledger(tmp_path, "UTC", recent_from=RECENT)) as ledger:
         ledger.keep([event(NOW)], popped_at=NOW)
-        minutes = "select count(*) from model_rollup where grain = 1"
+        minutes = "select count(*) from model_rollup where resolution = 1"
         assert ledger.conn.execute(minutes).fetchone() == (1,)
         ledger.keep([event(NOW + 9 * DAY)], popped_at=NOW + 9 * DAY)
         assert ledger.conn.execute(minutes).fetchone() == (1,)
@@ -145,13 +142,13 @@ def test_a_rebuild_goes_on_while_events_arrive(tmp_path, monkeypatch):
     monkeypatch.setattr(rollups, "AT_ONCE", 5)
     with closing(Ledger(tmp_path, "UTC")) as ledger:
         ledger.keep([event(NOW - n) for n in range(20)])
-        rollups.forget(ledger.conn, NOW)
+        rollups.reset(ledger.conn, NOW)
         ledger.keep([event(NOW - 100)])
         assert dict(check_all(ledger.conn))["every event is in the rollups"]
         rollups.catch_up(ledger.conn)
         assert everything_holds(ledger)
         with transaction(ledger.conn):
-            rollups.roll(ledger.conn)
+            rollups.add(ledger.conn)
         assert everything_holds(ledger)
 
 

@@ -203,7 +203,7 @@ def test_a_second_installation_restarts_everything(installed):
 
 def test_an_installation_upgrades_an_old_ledger(user):
     user.configure(data_dir=str(HOME / "old"))
-    file = old_ledger(user.home / "old", OLD)
+    file = old_ledger(user.home / "old")
     status, output = user.service("install")
     assert status == 0, output
     assert select(file, "pragma user_version") == [(NEWEST,)]

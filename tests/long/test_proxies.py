@@ -23,7 +23,7 @@ SUMS = """
   select proxies.name, sum(requests), sum(input_tokens)
   from total_rollup
   join proxies on proxies.id = total_rollup.proxy_id
-  where grain = 4
+  where resolution = 4
   group by proxies.id
   order by proxies.name
 """

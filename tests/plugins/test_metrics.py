@@ -227,7 +227,7 @@ def steps(ledger: Ledger, chance: random.Random) -> Iterator[str]:
         elif action == "prune":
             rollups.prune(conn, now)
         elif action == "rebuild":
-            rollups.forget(conn, now)
+            rollups.reset(conn, now)
             yield ABSENT
             rollups.catch_up(conn)
         else:

@@ -10,10 +10,9 @@ import httpx
 import pytest
 
 from demo.traffic import Traffic
-from ledger.data_folder import prepare
 from ledger.queries import queries
 from tests.support.browsing import card, drawn, number_in, opened, picture
-from tests.support.brute import DAY, HOUR, Ledger, everything_holds, rollup_contents
+from tests.support.brute import HOUR, Ledger, everything_holds
 from tests.support.home import Home, eventually, set_clock
 from tests.support.quota_ledger import add_account, add_windows, gating_window
 from tests.support.quota_ledger import ledger as quota_ledger
@@ -21,16 +20,6 @@ from tests.support.several import fake_proxies, use
 from tests.support.sites import Site
 
 NOW = 1_795_500_000_000
-OLD_LATENCY = """
-  create table latency_rollup (
-    grain     integer not null,
-    bucket_at integer not null,
-    kind      integer not null check (kind in (1, 2)),
-    ms        integer not null,
-    requests  integer not null,
-    primary key (grain, bucket_at, kind, ms)
-  ) strict, without rowid
-"""
 
 
 def event(at: int, number: int, proxy: str, **more: object) -> dict:
@@ -56,60 +45,6 @@ def events(*proxies: str) -> list[dict]:
         event(NOW - n * 12 * HOUR, n, proxies[n % len(proxies)], failed=n % 7 == 0)
         for n in range(60)
     ]
-
-
-def made_old(ledger: Ledger) -> None:
-    """Remove the proxy from the histograms, as they were in schema 8."""
-    model = OLD_LATENCY.replace("latency_rollup", "model_latency_rollup")
-    model = model.replace("kind      integer", "model_id integer not null, kind integer", 1)
-    model = model.replace("bucket_at, kind", "bucket_at, model_id, kind")
-    for name, sql, at in (
-        ("latency_rollup", OLD_LATENCY, "grain, bucket_at, kind, ms"),
-        ("model_latency_rollup", model, "grain, bucket_at, model_id, kind, ms"),
-    ):
-        ledger.conn.execute(f"create temp table old as select * from {name}")
-        ledger.conn.execute(f"drop table {name}")
-        ledger.conn.execute(sql)
-        ledger.conn.execute(
-            f"insert into {name} ({at}, requests) select {at}, sum(requests) from old group by {at}"
-        )
-        ledger.conn.execute("drop table temp.old")
-    ledger.conn.execute("pragma user_version = 8")
-
-
-@pytest.mark.parametrize("proxies", [("north",), ("north", "south")], ids=["one", "two"])
-def test_an_older_ledger_has_its_histograms_by_proxy_after_the_upgrade(tmp_path, proxies):
-    with closing(Ledger(tmp_path, "UTC", recent_from=NOW // HOUR * HOUR - 48 * HOUR)) as ledger:
-        ledger.conn.execute("delete from proxies")
-        ledger.keep(events(*proxies))
-        before = rollup_contents(ledger)
-        made_old(ledger)
-    prepare(tmp_path, timezone="UTC").close()
-    with closing(Ledger(tmp_path, "UTC")) as ledger:
-        assert rollup_contents(ledger) == before
-        assert everything_holds(ledger)
-
-
-def test_histograms_of_deleted_events_of_several_proxies_belong_to_none(tmp_path):
-    kept_from = (NOW - 14 * DAY) // (7 * DAY) * 7 * DAY
-    with closing(Ledger(tmp_path, "UTC")) as ledger:
-        ledger.keep(events("north", "south"))
-        ledger.conn.execute("update rollup_state set raw_complete_from = ?", (kept_from,))
-        ledger.conn.execute("delete from failure_details")
-        ledger.conn.execute("delete from usage_events where occurred_at < ?", (kept_from,))
-        ledger.set_clock(NOW + 1)
-        [before] = ledger.ask("latency", window="90d")
-        made_old(ledger)
-    prepare(tmp_path, timezone="UTC").close()
-    with closing(Ledger(tmp_path, "UTC")) as ledger:
-        ledger.set_clock(NOW + 1)
-        assert ledger.ask("latency", window="90d") == [before]
-        parts = [
-            ledger.ask("latency", window="90d", proxy=proxy)[0]["requests"]
-            for proxy in ("north", "south")
-        ]
-        sums = ledger.conn.execute("select requests - failed from totals_by_window").fetchall()
-        assert 0 < sum(parts) < before["requests"] == max(sums)[0]
 
 
 def test_a_check_sees_a_rollup_of_another_proxy(tmp_path):

@@ -169,11 +169,19 @@ def asked(rows: list[dict], *key: str) -> Sums:
 class Ledger:
     """A ledger in a folder of its own, fed in batches, with a clock that tests set."""
 
-    def __init__(self, folder: Path, zone: str, *, recent_from: int | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        zone: str,
+        *,
+        recent_from: int | None = None,
+        prices: dict[str, Price] = OWN,
+    ) -> None:
         self.conn = prepare(folder, timezone=zone)
         if recent_from is not None:
             self.conn.execute("update rollup_state set recent_from = ?", (recent_from,))
         self.salt = load_salt(folder)
+        self.prices = prices
         self.stores: dict[str, Store] = {}
         self.store = self.at(PROXY)
         self.number = 0
@@ -182,7 +190,7 @@ class Ledger:
         """Give the store of a proxy's events."""
         if proxy not in self.stores:
             proxy_id = find(self.conn, proxy)
-            self.stores[proxy] = Store(self.conn, proxy_id, self.salt, Prices(OWN))
+            self.stores[proxy] = Store(self.conn, proxy_id, self.salt, Prices(self.prices))
         return self.stores[proxy]
 
     def keep(self, events: list[Event], *, popped_at: int = 0) -> None:
@@ -215,7 +223,8 @@ def dump(conn: sqlite3.Connection, table: str) -> list[tuple]:
 
 def rollup_contents(ledger: Ledger) -> dict[str, list[tuple]]:
     """Return every rollup's rows."""
-    return {name: dump(ledger.conn, name) for name in rollups.RECENT_GRAINS}
+    names = (*rollups.tables(), "last_failures")
+    return {name: dump(ledger.conn, name) for name in names}
 
 
 def everything_holds(ledger: Ledger) -> bool:

@@ -1,14 +1,18 @@
-"""A ledger as an older program left it."""
+"""Ledgers of schema version 9, the last before its steps were squashed into one."""
 
+import gzip
+import shutil
 import sqlite3
 import time
 from contextlib import closing
 from pathlib import Path
 
-from ledger import schema
 from ledger.schema import steps
+from tests.support.home import DATA
 
-NEWEST = steps()[-1][0]
+OLD, NEWEST = 9, steps()[-1][0]
+FROZEN = DATA / "frozen" / "ledger-0009.db.gz"
+SEEDS = {"grains", "ladders", "latency_buckets", "rollup_state"}
 NAMED = """
   insert into proxies (name) values ('127.0.0.1:8317');
   insert into known_accounts (provider, label) values ('codex', 'ann@example.com');
@@ -30,29 +34,43 @@ RECEIVED = """
   insert into ingest_ledger (hour_at, proxy_id, source, batches, received, stored)
   values (0, 1, 'resp', 2, 600, 600);
 """
-# A schema with events, rollups, quotas and the comparison with the proxy.
-OLD = 4
 
 
-def old_ledger(data: Path, version: int) -> Path:
-    """Write a ledger of an older schema, with 600 events of 40 days; return its file."""
+def frozen_ledger(file: Path) -> Path:
+    """Write the frozen ledger of made-up traffic to a file."""
+    with gzip.open(FROZEN) as source, file.open("wb") as target:
+        shutil.copyfileobj(source, target)
+    return file
+
+
+def old_ledger(data: Path) -> Path:
+    """Make a ledger of schema version 9 in a new folder: 600 events of 40 days, without sums."""
     data.mkdir(mode=0o700)
     file = data / "ledger.db"
     with closing(sqlite3.connect(file, isolation_level=None)) as conn:
         conn.execute("pragma journal_mode = wal").fetchone()
-        for number, script in steps():
-            if number <= version:
-                schema.apply(conn, number, script)
+        conn.execute("attach ? as frozen", (str(frozen_ledger(data / "frozen.db")),))
+        for name, kind, sql in conn.execute(
+            "select name, type, sql from frozen.sqlite_schema where sql <> '' and type <> 'view' "
+            "and name not like 'sqlite_%' order by type = 'index'"
+        ).fetchall():
+            conn.execute(sql)
+            if kind == "table" and name in SEEDS:
+                conn.execute(f"insert into {name} select * from frozen.{name}")
+        conn.execute("update rollup_state set last_event_id = 0, recent_from = 0")
+        conn.execute("detach frozen")
+        conn.execute(f"pragma user_version = {OLD}")
         conn.executescript(NAMED)
         conn.execute("begin")
         conn.executemany(EVENT, map(event, range(600)))
         conn.execute("commit")
         conn.executescript(RECEIVED)
+    (data / "frozen.db").unlink()
     return file
 
 
-def event(number: int) -> dict[str, object]:
-    """Return the n-th event: one every hundred minutes, the newest now."""
+def event(number: int) -> dict[str, int | bytes | bool]:
+    """Return one of the events: every hundredth minute, the newest now."""
     return {
         "at": time.time_ns() // 1_000_000 - number * 100 * 60_000,
         "hash": number.to_bytes(16),
@@ -62,6 +80,6 @@ def event(number: int) -> dict[str, object]:
 
 
 def select(file: Path, sql: str) -> list[tuple[object, ...]]:
-    """Return the rows of a query on a ledger file."""
+    """Return the rows of a query of a ledger file."""
     with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as conn:
         return conn.execute(sql).fetchall()

@@ -1,0 +1,687 @@
+-- Instants are integer milliseconds, UTC. Small integers stand for repeated text.
+
+create table settings (
+  name  text primary key,
+  value text not null
+) strict, without rowid;
+
+-- One CLIProxyAPI instance.
+create table proxies (
+  id                 integer primary key,
+  name               text not null unique,
+  version            text,
+  statistics_enabled integer check (statistics_enabled in (0, 1)),
+  retention_seconds  integer check (retention_seconds > 0),
+  source             text check (source in ('resp', 'http')),
+  asked_at           integer,
+  first_pop_at       integer,
+  last_pop_at        integer,
+  last_batch         integer not null default 0,
+  -- Where it is, beside its name, and whether the settings still name it.
+  address            text,
+  configured         integer not null default 1 check (configured in (0, 1))
+) strict;
+
+-- A management key that the proxy refused, as a salted hash; nobody tries it before retry_at.
+create table refused_keys (
+  proxy_id   integer not null references proxies (id),
+  key_hash   blob not null,
+  refused_at integer not null,
+  retry_at   integer not null,
+  refusals   integer not null,
+  told       text not null,
+  message    text not null,
+  primary key (proxy_id, key_hash)
+) strict, without rowid;
+
+-- An account as a person knows it.
+create table known_accounts (
+  id       integer primary key,
+  provider text not null,
+  label    text not null,
+  -- The account at its provider: a hash of workspace and person, null until it is known.
+  account_key text
+) strict;
+
+create unique index known_accounts_by_key on known_accounts (account_key)
+where account_key is not null;
+
+-- One auth_index of an account. Events point here, so merging accounts rewrites no history.
+create table credentials (
+  id         integer primary key,
+  proxy_id   integer not null references proxies (id),
+  auth_index text not null,
+  provider   text not null,
+  auth_type  text not null,
+  account_id integer not null references known_accounts (id),
+  unique (proxy_id, auth_index, provider)
+) strict;
+
+create index credentials_by_account on credentials (account_id);
+
+create table known_models (
+  id   integer primary key,
+  name text not null unique
+) strict;
+
+-- A client's API key: salted hash and label.
+create table known_clients (
+  id       integer primary key,
+  key_hash blob not null unique,
+  label    text not null unique
+) strict;
+
+create table known_endpoints (
+  id   integer primary key,
+  name text not null unique
+) strict;
+
+create table known_executors (
+  id   integer primary key,
+  name text not null unique
+) strict;
+
+create table known_efforts (
+  id   integer primary key,
+  name text not null unique
+) strict;
+
+create table known_tiers (
+  id   integer primary key,
+  name text not null unique
+) strict;
+
+-- One upstream attempt. input = uncached + cached + cache write; output = visible + reasoning;
+-- total = input + output + unclassified.
+create table usage_events (
+  id                  integer primary key,
+  occurred_at         integer not null,
+  event_hash          blob not null check (length(event_hash) = 16),
+  credential_id       integer not null references credentials (id),
+  model_id            integer not null references known_models (id),
+  alias_id            integer references known_models (id),
+  client_id           integer references known_clients (id),
+  endpoint_id         integer references known_endpoints (id),
+  executor_id         integer references known_executors (id),
+  effort_id           integer references known_efforts (id),
+  tier_id             integer references known_tiers (id),
+  failed              integer not null check (failed in (0, 1)),
+  warm_up             integer not null check (warm_up in (0, 1)),
+  status_code         integer,
+  latency_ms          integer check (latency_ms >= 0),
+  ttft_ms             integer check (ttft_ms > 0),
+  input_tokens        integer not null check (input_tokens >= cached_tokens + cache_write_tokens),
+  cached_tokens       integer not null check (cached_tokens >= 0),
+  cache_write_tokens  integer not null check (cache_write_tokens >= 0),
+  output_tokens       integer not null check (output_tokens >= reasoning_tokens),
+  reasoning_tokens    integer not null check (reasoning_tokens >= 0),
+  unclassified_tokens integer not null check (unclassified_tokens >= 0),
+  total_tokens        integer not null
+                      check (total_tokens = input_tokens + output_tokens + unclassified_tokens),
+  request_id          text,
+  -- At list price as of the event's time; null when no price is known.
+  cost_microdollars   integer check (cost_microdollars >= 0),
+  price_id            integer references known_prices (id),
+  -- The import that an event came with; null for one that was collected from the proxy.
+  import_id           integer references imports (id)
+) strict;
+
+-- The same bytes again are the same event; the time first keeps inserts local and serves ranges.
+create unique index events_by_time on usage_events (occurred_at, event_hash);
+create index events_by_credential on usage_events (credential_id, occurred_at);
+create index failed_events_by_time on usage_events (occurred_at) where failed = 1;
+
+-- What a failed attempt said: its code and one scrubbed line.
+create table failure_details (
+  event_id integer primary key references usage_events (id) on delete cascade,
+  code     text,
+  message  text
+) strict;
+
+-- received = stored + duplicate + rejected, by hour of reception and way in.
+create table ingest_ledger (
+  hour_at   integer not null,
+  proxy_id  integer not null references proxies (id),
+  source    text not null,
+  batches   integer not null default 0,
+  received  integer not null default 0,
+  stored    integer not null default 0,
+  duplicate integer not null default 0,
+  rejected  integer not null default 0,
+  primary key (hour_at, proxy_id, source),
+  check (received = stored + duplicate + rejected)
+) strict, without rowid;
+
+-- A stretch in which nobody collected: from the last good pop to the first good one after it.
+create table gaps (
+  id         integer primary key,
+  proxy_id   integer not null references proxies (id),
+  started_at integer not null,
+  ended_at   integer check (ended_at >= started_at),
+  cause      text not null,
+  detail     text,
+  -- Longer than the queue keeps its items, so that something may have been dropped.
+  retention_exceeded integer not null default 0 check (retention_exceeded in (0, 1)),
+  -- Batches popped but never safe on disk: a killed or cut-off collector.
+  batches_at_risk    integer not null default 0
+) strict;
+
+create index gaps_by_proxy on gaps (proxy_id, started_at);
+
+-- A record that could not be understood. JSON is kept whole with its strings hashed, to be
+-- replayed after an upgrade; of anything else a scrubbed excerpt remains.
+create table rejected_events (
+  id          integer primary key,
+  proxy_id    integer not null references proxies (id),
+  received_at integer not null,
+  reason      text not null,
+  form        text not null check (form in ('json', 'excerpt')),
+  record      text not null,
+  replayed_at integer
+) strict;
+
+create table heartbeats (
+  worker     text primary key,
+  pid        integer not null,
+  started_at integer not null,
+  beat_at    integer not null,
+  state      text not null check (state in ('working', 'waiting', 'refused', 'stopped')),
+  detail     text,
+  -- What the worker does, and for which proxy: each proxy has a collector of its own.
+  role       text not null default '',
+  proxy_id   integer references proxies (id)
+) strict, without rowid;
+
+-- Local days of the configured time zone, written from zoneinfo.
+create table local_days (
+  day       text primary key,
+  starts_at integer not null,
+  ends_at   integer not null check (ends_at > starts_at)
+) strict, without rowid;
+
+create index local_days_by_start on local_days (starts_at, ends_at);
+
+-- Stretches with one offset from UTC, of the configured time zone.
+create table zone_offsets (
+  starts_at integer primary key,
+  ends_at   integer not null check (ends_at > starts_at),
+  offset_ms integer not null
+) strict;
+
+-- What an estimate of cost went by: the package or settings, and the model it knows.
+create table known_prices (
+  id      integer primary key,
+  source  text not null,
+  version text not null,
+  model   text not null,
+  unique (source, version, model)
+) strict;
+
+-- Sums of fixed lengths of time, kept in the transaction that stores the events: see rollups.py.
+create table rollup_state (
+  id            integer primary key check (id = 1),
+  last_event_id integer not null,
+  -- The finest buckets are complete from here on, and are not kept before.
+  recent_from   integer not null,
+  -- From here on every raw event is kept; what is older is in the rollups alone. A week's start.
+  raw_complete_from integer not null default 0,
+  events_deleted    integer not null default 0
+) strict;
+
+insert into rollup_state (id, last_event_id, recent_from)
+select
+  1,
+  0,
+  cast((julianday('now') - 2440587.5) * 24 - 48 as integer) * 3600000;
+
+-- The lengths of buckets. Days are UTC days; a week begins on a Thursday, as 1970 did. Resolution
+-- 0, elsewhere, is events one by one.
+create table resolutions (
+  resolution integer primary key,
+  name       text not null unique,
+  length_ms  integer not null
+) strict;
+
+insert into resolutions (resolution, name, length_ms)
+values
+  (1, 'minute', 60000),
+  (2, 'quarter hour', 900000),
+  (3, 'hour', 3600000),
+  (4, 'day', 86400000),
+  (5, 'week', 604800000);
+
+-- Which resolutions answer a span, from its start on: fine buckets, which are kept only for recent
+-- times, up to the first middle one, middle ones up to the first coarse one, coarse ones.
+create table ladders (
+  ladder text primary key,
+  fine   integer not null references resolutions (resolution),
+  middle integer not null references resolutions (resolution),
+  coarse integer references resolutions (resolution)
+) strict, without rowid;
+
+insert into ladders (ladder, fine, middle, coarse)
+values
+  ('quarter', 1, 2, 4),
+  ('hour', 1, 3, 4),
+  ('pair', 3, 4, null),
+  ('latency pair', 3, 4, 5),
+  ('quarter series', 1, 2, null),
+  ('hour series', 1, 3, null);
+
+-- Every rollup has its own resolutions, dimensions and measures, listed in rollups.py.
+create table total_rollup (
+  resolution          integer not null,
+  bucket_at           integer not null,
+  proxy_id            integer not null,
+  requests            integer not null,
+  failed              integer not null,
+  input_tokens        integer not null,
+  cached_tokens       integer not null,
+  cache_write_tokens  integer not null,
+  output_tokens       integer not null,
+  reasoning_tokens    integer not null,
+  unclassified_tokens integer not null,
+  cost_microdollars   integer not null,
+  unpriced            integer not null,
+  primary key (resolution, bucket_at, proxy_id)
+) strict, without rowid;
+
+-- The same by model, with what its speed is computed from.
+create table model_rollup (
+  resolution          integer not null,
+  bucket_at           integer not null,
+  proxy_id            integer not null,
+  model_id            integer not null,
+  requests            integer not null,
+  failed              integer not null,
+  input_tokens        integer not null,
+  cached_tokens       integer not null,
+  cache_write_tokens  integer not null,
+  output_tokens       integer not null,
+  reasoning_tokens    integer not null,
+  unclassified_tokens integer not null,
+  cost_microdollars   integer not null,
+  unpriced            integer not null,
+  timed_ms            integer not null,
+  timed_tokens        integer not null,
+  streamed_ms         integer not null,
+  streamed_tokens     integer not null,
+  primary key (resolution, bucket_at, proxy_id, model_id)
+) strict, without rowid;
+
+-- Client 0 stands for none.
+create table client_rollup (
+  resolution          integer not null,
+  bucket_at           integer not null,
+  proxy_id            integer not null,
+  client_id           integer not null,
+  requests            integer not null,
+  failed              integer not null,
+  input_tokens        integer not null,
+  cached_tokens       integer not null,
+  cache_write_tokens  integer not null,
+  output_tokens       integer not null,
+  reasoning_tokens    integer not null,
+  unclassified_tokens integer not null,
+  cost_microdollars   integer not null,
+  unpriced            integer not null,
+  primary key (resolution, bucket_at, proxy_id, client_id)
+) strict, without rowid;
+
+create table credential_rollup (
+  resolution          integer not null,
+  bucket_at           integer not null,
+  credential_id       integer not null,
+  requests            integer not null,
+  failed              integer not null,
+  input_tokens        integer not null,
+  cached_tokens       integer not null,
+  cache_write_tokens  integer not null,
+  output_tokens       integer not null,
+  reasoning_tokens    integer not null,
+  unclassified_tokens integer not null,
+  cost_microdollars   integer not null,
+  unpriced            integer not null,
+  primary key (resolution, bucket_at, credential_id)
+) strict, without rowid;
+
+create table credential_model_rollup (
+  resolution          integer not null,
+  bucket_at           integer not null,
+  model_id            integer not null,
+  credential_id       integer not null,
+  requests            integer not null,
+  failed              integer not null,
+  input_tokens        integer not null,
+  cached_tokens       integer not null,
+  cache_write_tokens  integer not null,
+  output_tokens       integer not null,
+  reasoning_tokens    integer not null,
+  unclassified_tokens integer not null,
+  cost_microdollars   integer not null,
+  unpriced            integer not null,
+  primary key (resolution, model_id, bucket_at, credential_id)
+) strict, without rowid;
+
+create table client_model_rollup (
+  resolution          integer not null,
+  bucket_at           integer not null,
+  client_id           integer not null,
+  model_id            integer not null,
+  proxy_id            integer not null,
+  requests            integer not null,
+  failed              integer not null,
+  input_tokens        integer not null,
+  cached_tokens       integer not null,
+  cache_write_tokens  integer not null,
+  output_tokens       integer not null,
+  reasoning_tokens    integer not null,
+  unclassified_tokens integer not null,
+  cost_microdollars   integer not null,
+  unpriced            integer not null,
+  primary key (resolution, client_id, bucket_at, model_id, proxy_id)
+) strict, without rowid;
+
+-- Log buckets: each is 4 % wide, so that its middle is at most 2 % off; exact below 25 ms.
+create table latency_buckets (
+  from_ms integer primary key,
+  ms      integer not null
+) strict;
+
+insert into latency_buckets (from_ms, ms)
+with recursive buckets (from_ms, next_ms) as (
+  select 0, 1
+  union all
+  select next_ms, max(next_ms + 1, next_ms * 104 / 100)
+  from buckets
+  where next_ms < 10000000000
+)
+select from_ms, (from_ms + next_ms - 1) / 2 from buckets;
+
+-- How many successful attempts took about so long; kind 1 is latency, 2 time to first token.
+create table latency_rollup (
+  resolution integer not null,
+  bucket_at  integer not null,
+  proxy_id   integer not null,
+  kind       integer not null check (kind in (1, 2)),
+  ms         integer not null,
+  requests   integer not null,
+  primary key (resolution, bucket_at, proxy_id, kind, ms)
+) strict, without rowid;
+
+create table model_latency_rollup (
+  resolution integer not null,
+  bucket_at  integer not null,
+  proxy_id   integer not null,
+  model_id   integer not null,
+  kind       integer not null check (kind in (1, 2)),
+  ms         integer not null,
+  requests   integer not null,
+  primary key (resolution, bucket_at, proxy_id, model_id, kind, ms)
+) strict, without rowid;
+
+-- Failed attempts by status and code, kept as long as raw events are; 0 and '' stand for none.
+create table failure_rollup (
+  resolution  integer not null,
+  bucket_at   integer not null,
+  proxy_id    integer not null,
+  status_code integer not null,
+  code        text not null,
+  requests    integer not null,
+  -- The last in the alphabet of its messages.
+  message     text,
+  primary key (resolution, bucket_at, proxy_id, status_code, code)
+) strict, without rowid;
+
+-- When each credential last failed with a status and a code: how many of them failed since then
+-- cannot be read from sums.
+create table last_failures (
+  status_code   integer not null,
+  code          text not null,
+  credential_id integer not null references credentials (id),
+  last_at       integer not null,
+  primary key (status_code, code, credential_id)
+) strict, without rowid;
+
+-- Each credential file that the last look found, in the proxy's list or in its folder.
+create table credential_files (
+  proxy_id       integer not null references proxies (id),
+  name           text not null,
+  provider       text not null,
+  account_id     integer not null references known_accounts (id) on delete cascade,
+  disabled       integer not null check (disabled in (0, 1)),
+  cooldown_until integer,
+  primary key (proxy_id, name)
+) strict, without rowid;
+
+create index credential_files_by_account on credential_files (account_id);
+
+-- What is known of an account's quota as a whole. Null is unknown or not told. observed_at is
+-- the instant that the flags from allowed to reset_credits are of.
+create table quota_accounts (
+  account_id              integer primary key references known_accounts (id) on delete cascade,
+  state                   text not null,
+  http_status             integer,
+  error_code              text,
+  error_text              text check (length(error_text) <= 200),
+  source                  text check (source in ('files', 'management')),
+  fingerprint             text,
+  last_attempt_at         integer,
+  last_success_at         integer,
+  next_attempt_at         integer,
+  consecutive_failures    integer not null default 0 check (consecutive_failures >= 0),
+  disabled                integer not null default 0 check (disabled in (0, 1)),
+  cooldown_until          integer,
+  token_expires_at        integer,
+  subscription_until      integer,
+  plan_raw                text,
+  plan_source             text check (plan_source in ('endpoint', 'header', 'token')),
+  plan_asked_at           integer,
+  observed_at             integer,
+  allowed                 integer check (allowed in (0, 1)),
+  limit_reached           integer check (limit_reached in (0, 1)),
+  reached_type            text,
+  credits_has             integer check (credits_has in (0, 1)),
+  credits_unlimited       integer check (credits_unlimited in (0, 1)),
+  credits_overage_reached integer check (credits_overage_reached in (0, 1)),
+  credits_balance         text,
+  reset_credits           integer check (reset_credits >= 0),
+  exhausted_until         integer,
+  exhausted_at            integer,
+  check ((plan_raw is null) = (plan_source is null)),
+  check ((exhausted_until is null) = (exhausted_at is null))
+) strict;
+
+-- One limit of an account over one span of time, as last observed; retired when a complete
+-- answer no longer has it. The track (cycle, last, candidate) is where its history stands.
+create table quota_windows (
+  id                  integer primary key,
+  account_id          integer not null references known_accounts (id) on delete cascade,
+  scope               text not null
+                      check (scope in ('account', 'feature', 'model', 'group', 'spend')),
+  scope_key           text not null,
+  window_key          text not null,
+  label               text not null,
+  window_seconds      integer check (window_seconds > 0),
+  used_percent        real check (used_percent >= 0),
+  used_value          text,
+  limit_value         text,
+  unit                text,
+  resets_at           integer,
+  started             integer check (started in (0, 1)),
+  allowed             integer check (allowed in (0, 1)),
+  limit_reached       integer check (limit_reached in (0, 1)),
+  gating              integer not null check (gating in (0, 1)),
+  assumed             integer not null check (assumed in (0, 1)),
+  source              text not null check (source in ('api', 'header', 'event')),
+  observed_at         integer not null,
+  retired_at          integer,
+  cycle               integer not null default 0,
+  last_at             integer,
+  last_used           real,
+  last_resets_at      integer,
+  candidate_at        integer,
+  candidate_used      real,
+  candidate_resets_at integer,
+  unique (account_id, scope, scope_key, window_key),
+  check ((last_at is null) = (last_used is null)),
+  check ((candidate_at is null) = (candidate_used is null))
+) strict;
+
+-- The past of a window: where its percentage or its cycle changed, and every half hour.
+create table quota_points (
+  window_id    integer not null references quota_windows (id) on delete cascade,
+  cycle        integer not null,
+  observed_at  integer not null,
+  used_percent real not null check (used_percent >= 0),
+  resets_at    integer,
+  primary key (window_id, cycle, observed_at)
+) strict, without rowid;
+
+-- Allow-listed quota headers of the newest usage event of each credential and limit family, and
+-- the error of a refused generation. The collector writes, the quota worker takes.
+create table quota_signals (
+  credential_id integer not null references credentials (id),
+  family        text not null,
+  observed_at   integer not null,
+  failed        integer not null check (failed in (0, 1)),
+  status_code   integer,
+  headers       text not null check (json_valid(headers)),
+  error         text check (error is null or json_valid(error)),
+  taken         integer not null default 0 check (taken in (0, 1)),
+  primary key (credential_id, family)
+) strict, without rowid;
+
+-- "Refresh now", of one account or of all, and what came of it.
+create table quota_requests (
+  id           integer primary key,
+  requested_at integer not null,
+  account_id   integer references known_accounts (id) on delete cascade,
+  answered_at  integer,
+  outcome      text,
+  check ((answered_at is null) = (outcome is null))
+) strict;
+
+create index open_quota_requests on quota_requests (id) where answered_at is null;
+
+-- One run of a proxy, as far as its own counters tell: from the first reading to the last. The
+-- last two numbers are of the time between the last two readings.
+create table proxy_runs (
+  proxy_id      integer not null references proxies (id),
+  since_at      integer not null,
+  read_at       integer not null check (read_at >= since_at),
+  last_event_id integer not null,
+  last_counted  integer not null,
+  last_stored   integer not null,
+  primary key (proxy_id, since_at)
+) strict, without rowid;
+
+-- What a proxy counted of one credential in a run, and what was stored of it meanwhile. What is
+-- stored between the question and the next empty pop may or may not be in the proxy's number:
+-- stored_early at the first reading, stored_late at the last.
+create table counter_readings (
+  proxy_id      integer not null,
+  since_at      integer not null,
+  auth_index    text not null,
+  first_counted integer not null,
+  counted       integer not null,
+  failed        integer not null,
+  stored        integer not null,
+  stored_early  integer not null,
+  stored_late   integer not null,
+  primary key (proxy_id, since_at, auth_index),
+  foreign key (proxy_id, since_at) references proxy_runs (proxy_id, since_at) on delete cascade
+) strict, without rowid;
+
+create index rejected_events_left on rejected_events (id) where replayed_at is null;
+
+-- One run over a file of another program, and what became of its records; improved ones are among
+-- the duplicates. The times are of the earliest and the latest event that came in.
+create table imports (
+  id          integer primary key,
+  origin      text not null check (origin in ('original', 'keeper', 'export', 'events')),
+  file        text not null,
+  proxy_id    integer not null references proxies (id),
+  started_at  integer not null,
+  finished_at integer check (finished_at >= started_at),
+  first_at    integer,
+  last_at     integer,
+  received    integer not null default 0,
+  stored      integer not null default 0,
+  duplicate   integer not null default 0,
+  rejected    integer not null default 0,
+  improved    integer not null default 0 check (improved <= duplicate),
+  check (received = stored + duplicate + rejected)
+) strict;
+
+-- The user's own names for accounts and client keys, from the settings. `name` is a label; for an
+-- account also provider:label, for a client also the salted hash of its key, in hexadecimal.
+create table aliases (
+  kind  text not null check (kind in ('account', 'client')),
+  name  text not null,
+  alias text not null,
+  primary key (kind, name)
+) strict, without rowid;
+
+-- The rules as the settings have them, so that every view and every reader knows the thresholds.
+-- Written by the alerts worker when it starts; without a row there is no rule.
+create table alert_rules (
+  rule      text primary key,
+  enabled   integer not null check (enabled in (0, 1)),
+  threshold real
+) strict, without rowid;
+
+-- What may be used in a day, a week or a month; named is the account or client as it is shown.
+create table budgets (
+  budget text primary key,
+  scope  text not null check (scope in ('total', 'account', 'client')),
+  named  text not null check ((named = '') = (scope = 'total')),
+  unit   text not null check (unit in ('tokens', 'dollars')),
+  amount real not null check (amount > 0),
+  per    text not null check (per in ('day', 'week', 'month'))
+) strict, without rowid;
+
+-- One episode of a condition: from when it was first seen to when it was last over. A condition
+-- that is away for a moment is the same episode: clear_since says since when.
+create table alerts (
+  id          integer primary key,
+  rule        text not null,
+  subject     text not null,
+  severity    text not null check (severity in ('notice', 'warning', 'severe')),
+  sentence    text not null,
+  value       real,
+  threshold   real,
+  tells_over  integer not null check (tells_over in (0, 1)),
+  own         integer not null check (own in (0, 1)),
+  began_at    integer not null,
+  clear_since integer,
+  ended_at    integer check (ended_at >= began_at)
+) strict;
+
+create unique index open_alerts on alerts (rule, subject) where ended_at is null;
+create index alerts_by_end on alerts (ended_at);
+
+-- One of the addresses that alerts are sent to, as a salted hash and the name of its service.
+create table alert_receivers (
+  id           integer primary key,
+  url_hash     blob not null unique,
+  service      text not null,
+  configured   integer not null default 1 check (configured in (0, 1)),
+  failures     integer not null default 0 check (failures >= 0),
+  next_try_at  integer not null default 0,
+  last_error   text,
+  last_sent_at integer
+) strict;
+
+-- What a receiver is told of an episode: that it began, that it is over. Not before due_at, which
+-- is the end of the quiet hours for what may wait; sent_at is null while it is still to be told.
+create table alert_deliveries (
+  alert_id    integer not null references alerts (id) on delete cascade,
+  receiver_id integer not null references alert_receivers (id) on delete cascade,
+  part        text not null check (part in ('begin', 'over')),
+  due_at      integer not null,
+  sent_at     integer,
+  primary key (alert_id, receiver_id, part)
+) strict, without rowid;
+
+create index waiting_deliveries on alert_deliveries (receiver_id) where sent_at is null;

@@ -1,0 +1,103 @@
+"""A ledger of the old schema is converted once, exactly, and is then like a new one."""
+
+import re
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from ledger import rollups
+from ledger.backup import restore
+from ledger.data_folder import prepare
+from ledger.database import Damaged, SchemaMismatch
+from ledger.integrity import check_all, require_intact
+from tests.support.brute import dump
+from tests.support.old_ledger import OLD, frozen_ledger, select
+
+ZONE = "Europe/Berlin"
+RENAMED = {"grains": "resolutions"}
+GONE = {"ladders"}
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    """A ledger of made-up traffic as the old program left it."""
+    return frozen_ledger(tmp_path / "ledger.db")
+
+
+def tables(conn: sqlite3.Connection) -> dict[str, str]:
+    """Return every table and index with its definition, without comments and spaces."""
+    rows = conn.execute(
+        "select name, sql from sqlite_schema where type in ('table', 'index') and sql <> ''"
+    )
+    return {
+        name: re.sub(r"\s+|\"", "", re.sub(r"--.*", "", sql))
+        for name, sql in rows
+        if not name.startswith("sqlite_")
+    }
+
+
+def test_a_converted_ledger_has_the_tables_of_a_new_one(tmp_path, old):
+    (tmp_path / "new").mkdir()
+    with (
+        closing(prepare(tmp_path / "new", timezone=ZONE)) as new,
+        closing(prepare(tmp_path, timezone=ZONE)) as converted,
+    ):
+        assert tables(converted) == tables(new)
+        for seeded in ("resolutions", "latency_buckets"):
+            rows = f"select * from {seeded}"
+            assert converted.execute(rows).fetchall() == new.execute(rows).fetchall()
+
+
+def test_a_conversion_keeps_every_row(tmp_path, old):
+    names = select(old, "select name from sqlite_schema where type = 'table'")
+    kept = {name for (name,) in names} - GONE - {"settings"}
+    before = {name: select(old, f"select * from {name}") for name in kept}
+    prepare(tmp_path, timezone=ZONE).close()
+    for name, rows in before.items():
+        after = select(old, f"select * from {RENAMED.get(name, name)}")
+        assert set(rows) <= set(after), name
+        # Totals are kept by the hour now.
+        assert len(rows) == len(after) or name == "total_rollup"
+    copy = tmp_path / f"ledger-before-{OLD + 1:04d}.db"
+    assert {name: select(copy, f"select * from {name}") for name in kept} == before
+
+
+def test_a_converted_ledger_adds_up_and_is_what_a_rebuild_makes_of_it(tmp_path, old):
+    with closing(prepare(tmp_path, timezone=ZONE)) as conn:
+        assert [question for question, problem in check_all(conn) if problem] == []
+        names = (*rollups.tables(), "last_failures")
+        converted = {name: dump(conn, name) for name in names}
+        assert all(converted.values())
+        (recent_from,) = conn.execute("select recent_from from rollup_state").fetchone()
+        rollups.reset(conn, recent_from + rollups.KEPT_MS)
+        rollups.catch_up(conn)
+        assert {name: dump(conn, name) for name in names} == converted
+
+
+def test_a_backup_of_the_old_schema_can_be_restored(tmp_path, old):
+    require_intact(old)
+    data = tmp_path / "data"
+    assert restore(old, data) is None
+    events = select(old, "select * from usage_events")
+    prepare(data, timezone=ZONE).close()
+    assert select(data / "ledger.db", "select * from usage_events") == events
+
+
+@pytest.mark.parametrize(
+    ("version", "sentence"),
+    [
+        pytest.param(OLD - 1, "this program converts only version 9", id="too-old"),
+        pytest.param(99, "it was written by a newer cliproxy-ledger", id="newer"),
+    ],
+)
+def test_a_ledger_that_cannot_be_read_is_left_alone(tmp_path, old, version, sentence):
+    with closing(sqlite3.connect(old)) as conn:
+        conn.execute(f"pragma user_version = {version}")
+    with pytest.raises(SchemaMismatch, match=sentence):
+        prepare(tmp_path, timezone=ZONE)
+    assert select(old, "pragma user_version") == [(version,)]
+    assert list(tmp_path.glob("ledger-before-*")) == []
+    with pytest.raises(Damaged, match=sentence):
+        require_intact(old)
