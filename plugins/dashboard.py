@@ -15,6 +15,7 @@ from plugins.charts import script_version
 from plugins.locales import LANGUAGES
 from plugins.page_queries import (
     ACCOUNTS_SHOWN,
+    BUTTON_RANGES,
     DEFAULT_RANGE,
     PARAMETERS,
     REQUESTS_SHOWN,
@@ -59,6 +60,7 @@ async def page(request: Any, datasette: Any) -> Response:
             "data": datasette.urls.path("/-/page.json" + data_query(request)),
             "modules": modules(),
             "page_settings": PAGE_SETTINGS,
+            "ranges": BUTTON_RANGES,
             "series_charts": SERIES_CHARTS,
         },
         request=request,

@@ -13,6 +13,8 @@ from plugins.masking import Mask, private_names
 
 RANGES = ("today", "1h", "5h", "24h", "7d", "30d", "90d")
 DEFAULT_RANGE = "24h"
+# The page has no button for 90 days; an address can name them.
+BUTTON_RANGES = tuple(name for name in RANGES if name != "90d")
 STEPS = {"1h": "minute", "5h": "quarter hour", "30d": "day", "90d": "day"}
 # Percentiles of a week by the hour take too long, and its failures by the hour are too few to see.
 COARSE_STEPS = STEPS | {"7d": "day"}
