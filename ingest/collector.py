@@ -19,8 +19,8 @@ from runtime.refusals import Refusals, Refused
 log = logging.getLogger(__name__)
 
 NOTE_SECONDS = 5.0
-# A full pop means that the queue is behind. Larger ones then cost less, since events of one
-# transaction share rollup rows; but a pop that is cut off loses more.
+# A full pop shows that the queue is behind: the next ones may be larger. They cost less, since the
+# events of one transaction share rollup rows, but one that is cut off loses more.
 USUAL_POP = 500
 # A reply above this size makes the next pops smaller, so that memory stays bounded.
 LARGE_REPLY = 16 << 20
