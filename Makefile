@@ -52,10 +52,10 @@ serve: $(READY) ## Run only the dashboard
 	@exec $(PY) -m runtime.serve
 
 install-service: $(READY) ## Run everything as services of your user (systemd or launchd); repeat after an upgrade
-	@$(PY) -m deploy.service install
+	@$(PY) -m cli service install
 
 uninstall-service: $(READY) ## Stop and remove these services; the data stays
-	@$(PY) -m deploy.service uninstall
+	@$(PY) -m cli service uninstall
 
 init: $(READY) ## Create or upgrade the ledger
 	@$(PY) -m ledger init

@@ -31,9 +31,9 @@ def preflight() -> None:
 @click.command(context_settings=SETTINGS)
 def serve() -> None:
     """Serve the dashboard."""
-    from runtime import serve
+    from runtime import dashboard
 
-    serve.serve()
+    dashboard.serve()
 
 
 once = click.option("--once", is_flag=True, help="End when there is nothing left to do.")

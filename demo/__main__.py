@@ -19,7 +19,7 @@ from demo.accounts import KEY, SEED
 from demo.fake_proxy import HOST, FakeProxy, serving
 from demo.proxy_state import DEFAULT_RETENTION
 from demo.traffic import BUSIEST, Traffic
-from runtime.serve import end_with_parent
+from runtime.dashboard import end_with_parent
 
 STREAM_SECONDS = 1.0
 # After the machine slept, older events are left out.

@@ -32,8 +32,8 @@ from quota.model import Answer, Reading
 from quota.providers import PROVIDERS
 from quota.sources import ListedCredential
 from quota.store import PollAttempt, write_reading
+from runtime.dashboard import require_port
 from runtime.proxies import find
-from runtime.serve import require_port
 
 DAYS, EVENTS = 30, 24_000
 CHUNK, MOST_QUEUED = 1_000, 4_000

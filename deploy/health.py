@@ -1,4 +1,4 @@
-"""`python -m deploy.health SERVICE`: end with status 1 and a sentence when it is not healthy."""
+"""`python -m cli health SERVICE`: end with status 1 and a sentence when it is not healthy."""
 
 import http.client
 import sqlite3
@@ -84,10 +84,3 @@ def check(service: str) -> None:
     """Raise `SystemExit` with a sentence when a service is not healthy."""
     if sentence := problem(settings.load(), service):
         raise SystemExit(sentence)
-
-
-if __name__ == "__main__":
-    # The command line stands above all modules.
-    from cli.services import health
-
-    health(prog_name="python -m deploy.health")

@@ -1,4 +1,4 @@
-"""`python -m deploy.service install|uninstall|status`: run the ledger as services of the user.
+"""`python -m cli service install|uninstall|status`: run the ledger as services of the user.
 
 Nothing needs root: systemd or launchd run them as the user who installs them.
 """
@@ -23,7 +23,7 @@ from ledger.settings import (
     read_environment,
     require_key,
 )
-from runtime.serve import require_password, require_port
+from runtime.dashboard import require_password, require_port
 
 MANAGERS: dict[str, Callable[[], Manager]] = {"systemd": Systemd, "launchd": Launchd}
 START_SECONDS, POLL_SECONDS = 30.0, 0.3
@@ -197,10 +197,3 @@ def choose_manager(name: str | None) -> Manager:
     """Return the named manager of services, else that of the operating system."""
     default = "launchd" if sys.platform == "darwin" else "systemd"
     return MANAGERS[name or default]()
-
-
-if __name__ == "__main__":
-    # The command line stands above all modules.
-    from cli.services import service
-
-    service(prog_name="python -m deploy.service")

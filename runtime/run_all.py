@@ -7,7 +7,7 @@ import sys
 from honcho.command import main as honcho
 
 from ledger.settings import ROOT, load, require_key
-from runtime.serve import require_password, require_port
+from runtime.dashboard import require_password, require_port
 
 
 def preflight() -> None:

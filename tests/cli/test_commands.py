@@ -49,10 +49,6 @@ MODULES = [
     "quota --once --force",
     "alerts --once",
     "runtime.serve",
-    "deploy.service install",
-    "deploy.service status",
-    "deploy.service uninstall",
-    "deploy.health ingest",
 ]
 LINES = [
     *(f"cli {name} {ARGUMENTS.get(name, '')}" for name in EVERY if name not in WITHOUT_SETTINGS),

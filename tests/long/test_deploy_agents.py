@@ -55,11 +55,11 @@ class Mac:
         }
 
     def service(self, command: str, **more: str) -> tuple[int, str]:
-        """Run `python -m deploy.service` as on a Mac."""
+        """Run `python -m cli service` as on a Mac."""
         inside = Path(sys.executable).relative_to(Path(sys.prefix))
         python = self.checkout / Path(sys.prefix).relative_to(ROOT) / inside
         done = subprocess.run(
-            [python, "-m", "deploy.service", command, "--manager", "launchd"],
+            [python, "-m", "cli", "service", command, "--manager", "launchd"],
             cwd=self.checkout,
             env={**self.env, "PYTHONPATH": str(self.checkout), **more},
             text=True,

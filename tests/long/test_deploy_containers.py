@@ -122,8 +122,8 @@ def test_the_proxy_takes_the_same_key_and_takes_it_from_other_containers():
 
 def test_every_service_is_looked_at_by_our_own_program():
     for name, service in OURS.items():
-        assert service["healthcheck"]["test"] == ["CMD", "python", "-m", "deploy.health", name]
-    assert '"-m", "deploy.health", "web"' in IMAGE
+        assert service["healthcheck"]["test"] == ["CMD", "python", "-m", "cli", "health", name]
+    assert '"-m", "cli", "health", "web"' in IMAGE
     assert not re.search(r"\b(curl|wget|apt-get|sudo)\b", IMAGE)
 
 
@@ -157,7 +157,7 @@ def contents() -> list[str]:
 
 def test_only_the_program_goes_into_the_image():
     assert {name.split("/")[0] for name in contents()} == {
-        *("alerts", "deploy", "ingest", "ledger", "plugins", "quota", "runtime"),
+        *("alerts", "cli", "deploy", "ingest", "ledger", "plugins", "quota", "runtime"),
         *("metadata.yml", "views.sql", "pyproject.toml", "requirements.lock"),
     }
     assert [name for name in contents() if "__pycache__" in name or name.endswith(".db")] == []

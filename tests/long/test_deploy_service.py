@@ -53,9 +53,9 @@ class Installed:
         (self.home / "config.json").write_text(written)
 
     def service(self, command: str, **more: str) -> tuple[int, str]:
-        """Run `python -m deploy.service`."""
+        """Run `python -m cli service`."""
         config = {"LEDGER_CONFIG": str(HOME / "config.json")}
-        return self.manager.run(PYTHON, "-m", "deploy.service", command, **config, **more)
+        return self.manager.run(PYTHON, "-m", "cli", "service", command, **config, **more)
 
     def systemctl(self, *words: str) -> str:
         """Ask systemd."""

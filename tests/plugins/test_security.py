@@ -237,7 +237,7 @@ def test_with_a_password_nobody_gets_in_without_it(home, proxy):
 
 def test_beyond_this_machine_there_is_no_free_sql(home, proxy):
     from ledger.settings import Settings
-    from runtime.serve import arguments
+    from runtime.dashboard import arguments
 
     named = arguments(Settings(dashboard_host="0.0.0.0"))
     assert named[named.index("default_allow_sql") + 1] == "off"
