@@ -2228,8 +2228,6 @@ select
   quota_accounts.allowed                             as allowed,
   quota_accounts.limit_reached                       as limit_reached,
   quota_accounts.reached_type                        as reached_type,
-  quota_accounts.exhausted_until                     as exhausted_until,
-  quota_accounts.exhausted_at                        as exhausted_at,
   quota_accounts.credits_has                         as credits_has,
   quota_accounts.credits_unlimited                   as credits_unlimited,
   quota_accounts.credits_balance                     as credits_balance,
@@ -2309,7 +2307,9 @@ evaluated as (
       else min(max(100 - used_percent, 0.0), 100.0)
     end as left_percent,
     coalesce(used_percent >= 100, 0)
-      or (gating = 1 and coalesce(limit_reached, 0) = 1 and flagged_windows = 1) as spent
+      or (gating = 1 and coalesce(limit_reached, 0) = 1 and flagged_windows = 1)
+      -- A model that is unavailable has no percentage.
+      or (scope = 'model' and used_percent is null and coalesce(limit_reached, 0) = 1) as spent
   from windows
 )
 select
@@ -2363,7 +2363,7 @@ select
   case
     when rolled_over then 'rolled over, refresh pending'
     when started = 0 then 'not started'
-    when used_percent is null then 'unknown'
+    when used_percent is null then iif(blocking, 'used up', 'unknown')
     when stale then 'stale'
     when blocking then 'used up'
     else 'current'
@@ -2395,130 +2395,35 @@ cross join clock
 left join zone_offsets
   on zone_offsets.starts_at <= resets_at and resets_at < zone_offsets.ends_at;
 
--- What the gating windows of each group of models add up to; the group is '' for an account
--- without groups, and every group counts the windows of the whole account too.
-create view group_limits as
-with own_groups as (
-  select distinct
-    account_id as account_id,
-    scope_key  as group_name
-  from quota_window_states
-  where gating = 1 and scope = 'group'
-),
-all_groups as (
-  select account_id, group_name from own_groups
-  union all
-  select account_id, '' from account_poll_states
-  where account_id not in (select account_id from own_groups)
-),
-overage as (
-  select
-    account_id                                      as account_id,
-    max(used_percent is null or used_percent < 100) as covered,
-    max(coalesce(left_percent, 0) > 0)              as open
-  from quota_window_states
-  where scope = 'spend' and gating = 0
-  group by account_id
-),
--- A later permission excuses a blocking window, unless it limits spending.
-gating_windows as (
-  select
-    states.*,
-    states.blocking and (
-      states.scope = 'spend'
-      or account_poll_states.allowed is not 1
-      or account_poll_states.observed_at is null
-      or account_poll_states.observed_at < states.observed_at
-    ) as unexcused
-  from quota_window_states as states
-  join account_poll_states using (account_id)
-  where states.gating = 1
-),
-summed as (
-  select
-    account_poll_states.*,
-    all_groups.group_name                                       as group_name,
-    clock.now                                                   as now,
-    quota_staleness.stale_ms                                    as stale_ms,
-    count(window_id)                                            as windows,
-    coalesce(sum(not rolled_over), 0)                           as current,
-    coalesce(sum(not rolled_over and left_percent is null), 0)  as current_unknown,
-    coalesce(sum(blocking), 0)                                  as blocking,
-    coalesce(max(spent), 0)                                     as spent,
-    coalesce(sum(unexcused), 0)                                 as unexcused,
-    coalesce(sum(unexcused and scope = 'spend'), 0)             as unexcused_spend,
-    min(coalesce(left_percent, case when blocking and used_percent is null then 0.0 end))
-                                                                as effective_left,
-    coalesce(max(gating_windows.observed_at), 0)                as newest_at,
-    min(case when not rolled_over and used_percent is not null then gating_windows.observed_at end)
-                                                                as oldest_percent_at,
-    coalesce(sum(blocking and gating_windows.resets_at > clock.now), 0) as ending_blocks,
-    max(case when blocking and gating_windows.resets_at > clock.now then gating_windows.resets_at end)
-                                                                as last_block_ends_at,
-    group_concat(case when blocking then label end, ', ')       as blocked_by
-  from all_groups
-  join account_poll_states using (account_id)
-  cross join clock
-  cross join quota_staleness
-  left join gating_windows
-    on gating_windows.account_id = all_groups.account_id
-    and (gating_windows.scope <> 'group' or gating_windows.scope_key = all_groups.group_name)
-  group by all_groups.account_id, all_groups.group_name
-)
-select
-  summed.*,
-  coalesce(overage.covered, 0)                        as covered,
-  coalesce(overage.open, 0)                           as open_overage
-from summed
-left join overage using (account_id);
-
--- The same rules in Python are in quota/verdict.py; a property test holds them together.
+-- Can an account be used now, for each group of models that has limits of its own ('' for an
+-- account without groups): usable is 1, 0 or null for unknown, with the reason. The quota worker
+-- decides; before decided_at and from valid_until on its verdict is stale, and unknown.
 create view group_verdicts as
-with conditions as (
+with timed as (
   select
-    *,
-    observed_at is null or now - observed_at > stale_ms as is_old,
-    nullif(max(coalesce(observed_at, 0), newest_at), 0) as latest_at,
-    case
-      when disabled then 'disabled'
-      when state in ('needs_login', 'deactivated') then state
-    end                                                 as closed,
-    -- Any observation after a refused generation replaces it.
-    coalesce(exhausted_until > now, 0)
-      and max(coalesce(observed_at, 0), newest_at) <= exhausted_at as exhausted,
-    case
-      when reached_type <> '' and allowed is not 1 then reached_type
-      when limit_reached = 1 then 'limit_reached'
-      when allowed = 0 then 'not_allowed'
-    end                                                 as flagged
-  from group_limits
-),
-reasons as (
-  select
-    *,
+    account_poll_states.account_id                      as account_id,
+    account_poll_states.account                         as account,
+    account_poll_states.provider                        as provider,
+    account_poll_states.plan                            as plan,
+    coalesce(quota_verdicts.group_name, '')           as group_name,
+    account_poll_states.state                           as state,
+    quota_verdicts.usable                             as usable,
+    quota_verdicts.reason                             as reason,
+    quota_verdicts.effective_left                     as effective_left,
+    quota_verdicts.next_usable_at                     as next_usable_at,
+    quota_verdicts.blocked_by                         as blocked_by,
+    account_poll_states.cooldown_until                  as cooldown_until,
+    quota_verdicts.observed_at                        as observed_at,
+    quota_verdicts.decided_at                         as decided_at,
+    quota_verdicts.valid_until                        as valid_until,
+    clock.now                                         as now,
+    -- A clock that was set back makes verdicts of the future; clocks differ by moments.
     coalesce(
-      closed,
-      case when exhausted then 'usage_limit_reached' end,
-      -- Without a window that explains them, flags count only while fresh and unexplained.
-      case when blocking > 0 or not (spent or is_old) then flagged end,
-      case when unexcused_spend > 0 then 'spend_reached' end,
-      case when unexcused > 0 and not covered then 'window_spent' end
-    ) as refusal,
-    coalesce(
-      case when state in ('wrong_workspace', 'auth_error') then state end,
-      case when flagged is not null and is_old then 'stale' end,
-      case when flagged is not null then 'rolled_over' end,
-      case when unexcused > 0 and not open_overage then 'overage_unknown' end,
-      case when windows = 0 and state = 'ok' then 'no_limit_published' end,
-      case when windows = 0 then state end,
-      case when current = 0 then 'rolled_over' end,
-      case
-        when current_unknown > 0 and (current_unknown = current or allowed is not 1)
-          then 'percent_unknown'
-      end,
-      case when oldest_percent_at is null or now - oldest_percent_at > stale_ms then 'stale' end
-    ) as doubt
-  from conditions
+      clock.now >= quota_verdicts.decided_at - 5000 and clock.now < quota_verdicts.valid_until, 0
+    )                                                 as valid
+  from account_poll_states
+  cross join clock
+  left join quota_verdicts on quota_verdicts.account_id = account_poll_states.account_id
 )
 select
   account_id                                          as account_id,
@@ -2527,24 +2432,21 @@ select
   plan                                                as plan,
   group_name                                          as group_name,
   state                                               as state,
-  case when refusal is not null then 0 when doubt is null then 1 end as usable,
-  coalesce(
-    refusal,
-    doubt,
-    case when unexcused > 0 then 'overage' when allowed then 'allowed' else 'within_limits' end
-  )                                                   as reason,
-  effective_left                                      as effective_left,
-  -- The last block to end decides; one without an end leaves the end unknown.
+  case when valid then usable end                     as usable,
   case
-    when refusal is not null and closed is null and ending_blocks + exhausted > 0
-      and ending_blocks = blocking
-      then max(coalesce(last_block_ends_at, 0), case when exhausted then exhausted_until else 0 end)
-  end                                                 as next_usable_at,
-  case when refusal is not null then blocked_by end   as blocked_by,
+    when valid then reason
+    when decided_at is null then 'not_decided'
+    else 'verdict_stale'
+  end                                                 as reason,
+  case when valid then effective_left end             as effective_left,
+  case when valid then next_usable_at end             as next_usable_at,
+  case when valid then blocked_by end                 as blocked_by,
   cooldown_until                                      as cooldown_until,
-  latest_at                                           as observed_at,
-  (now - latest_at) / 1000                            as age_seconds
-from reasons;
+  observed_at                                         as observed_at,
+  (now - observed_at) / 1000                          as age_seconds,
+  decided_at                                          as decided_at,
+  valid_until                                         as valid_until
+from timed;
 
 -- In the order to use accounts: sort_group and sort_value are those of the account's best group,
 -- usable by most left, then blocked by soonest return, then unknown and closed. Rank 1 is the best
@@ -2588,7 +2490,9 @@ select
                                                       as sort_value,
   group_concat(
     group_name || ': ' || case usable when 1 then 'yes' when 0 then 'no' else 'unknown' end, ', '
-  ) over (partition by account_id)                    as groups
+  ) over (partition by account_id)                    as groups,
+  own_group                                           as own_group,
+  own_value                                           as own_value
 from sortable
 window best as (
   partition by account_id
@@ -2647,6 +2551,34 @@ cross join clock
 left join zone_offsets
   on zone_offsets.starts_at <= next_usable_at and next_usable_at < zone_offsets.ends_at;
 
+-- How long each verdict was as it was. The last one of an account and group is still so, while it
+-- is valid.
+create view quota_verdict_history as
+with followed as (
+  select
+    changes.*,
+    lead(since) over (partition by account_id, group_name order by since) as until
+  from quota_verdict_changes as changes
+)
+select
+  named_accounts.account_id                           as account_id,
+  named_accounts.account                              as account,
+  named_accounts.provider                             as provider,
+  followed.group_name                                 as group_name,
+  followed.since                                      as since,
+  coalesce(
+    followed.until,
+    min(clock.now, coalesce(quota_verdicts.valid_until, clock.now))
+  )                                                   as until,
+  followed.usable                                     as usable,
+  followed.reason                                     as reason
+from followed
+cross join clock
+join named_accounts on named_accounts.account_id = followed.account_id
+left join quota_verdicts
+  on quota_verdicts.account_id = followed.account_id
+  and quota_verdicts.group_name = followed.group_name;
+
 -- Where the running cycle of each window began, and its newest observation, which may not be among
 -- the kept points. Each subquery is one step into the points' key: a cycle may have hundreds of them.
 create view quota_cycles as
@@ -2693,129 +2625,34 @@ select
   )                                         as first_used
 from starts;
 
--- How fast each running cycle is used, in percent for each ms. The rate is that of the last hour
--- for 5 hours, the last day for a week, three days for a month, and of the whole cycle where there
--- are too few recent points.
-create view quota_cycle_rates as
-with recent as (
-  select
-    quota_cycles.*,
-    ends_at - window_seconds * 1000                     as opened_at,
-    last_at - coalesce(window_seconds, 2592000) * 1000 / case
-      when coalesce(window_seconds, 2592000) <= 86400 then 5
-      when coalesce(window_seconds, 2592000) <= 604800 then 7
-      else 10
-    end                                                 as recent_from
-  from quota_cycles
-),
-recent_points as (
-  select
-    recent.*,
-    coalesce(
-      (
-        select min(observed_at)
-        from quota_points
-        where window_id = recent.window_id
-          and cycle = recent.cycle
-          and observed_at >= recent_from
-      ),
-      last_at
-    )                                                   as recent_at,
-    (
-      select count(*)
-      from (
-        select 1
-        from quota_points
-        where window_id = recent.window_id
-          and cycle = recent.cycle
-          and observed_at >= recent_from
-          and observed_at < last_at
-        limit 2
-      )
-    )                                                   as points_before
-  from recent
-),
--- Materialized, since each column is read several times below.
-cycles as materialized (
-  select
-    recent_points.*,
-    coalesce(
-      (
-        select used_percent
-        from quota_points
-        where window_id = recent_points.window_id
-          and cycle = recent_points.cycle
-          and observed_at = recent_at
-      ),
-      last_used
-    )                                                   as recent_used
-  from recent_points
-)
-select
-  window_id                                           as window_id,
-  opened_at                                           as opened_at,
-  ends_at                                             as ends_at,
-  first_at                                            as first_at,
-  first_used                                          as first_used,
-  last_at                                             as last_at,
-  last_used                                           as last_used,
-  case
-    -- Percentages are mostly whole numbers: less than 2 of movement has no direction.
-    when points_before >= 2 and last_used - recent_used >= 2 and last_at > recent_at
-      then (last_used - recent_used) / (last_at - recent_at)
-    when early or opened_at is null
-      then case
-        when last_used - first_used >= 2 and last_at > first_at
-          then (last_used - first_used) / (last_at - first_at)
-      end
-    when last_used >= 2 and last_at > opened_at then last_used / (last_at - opened_at)
-  end                                                 as percent_per_ms
-from cycles;
-
--- The same rules in Python are in quota/forecast.py; a property test holds them together.
+-- Will a window last until its reset: outcome is runs_out, lasts, exhausted, or none with the
+-- reason. Rates are of the last hour for 5 hours, the last day for a week, three days for a
+-- month, and of the whole cycle where too little was seen lately. The quota worker projects; from
+-- valid_until on its forecast is stale.
 create view quota_window_forecasts as
-with tracked as (
+with timed as (
   select
-    account_poll_states.account_id                    as account_id,
-    account_poll_states.account                       as account,
-    account_poll_states.provider                      as provider,
-    account_poll_states.plan                          as plan,
-    quota_windows.id                                  as window_id,
-    quota_windows.scope                               as scope,
-    quota_windows.label                               as label,
-    quota_windows.used_percent                        as used_percent,
+    states.*,
+    quota_forecasts.outcome                           as outcome,
+    quota_forecasts.reason                            as reason,
+    quota_forecasts.percent_per_hour                  as percent_per_hour,
+    quota_forecasts.runs_out_at                       as runs_out_at,
+    quota_forecasts.left_over_percent                 as left_over_percent,
+    quota_forecasts.resets_at                         as ends_at,
+    quota_forecasts.first_at                          as first_at,
+    quota_forecasts.first_used                        as first_used,
+    quota_forecasts.last_at                           as last_at,
+    quota_forecasts.last_used                         as last_used,
+    quota_forecasts.decided_at                        as decided_at,
     clock.now                                         as now,
-    rates.ends_at                                     as ends_at,
-    rates.first_at                                    as first_at,
-    rates.first_used                                  as first_used,
-    rates.last_at                                     as last_at,
-    rates.last_used                                   as last_used,
-    rates.percent_per_ms                              as rate,
-    rates.last_at + cast(round((100 - rates.last_used) / percent_per_ms) as integer) as empty_at,
-    case
-      when started = 0 then 'not_started'
-      when rates.last_at is null or ends_at is null then 'unknown'
-      when ends_at <= clock.now then 'rolled_over'
-      when clock.now - rates.last_at > 7200000 then 'stale'
-      when clock.now - opened_at < 0.02 * window_seconds * 1000 then 'too_early'
-    end                                               as no_forecast
-  from quota_windows
-  join account_poll_states using (account_id)
-  join quota_cycle_rates as rates on rates.window_id = quota_windows.id
+    coalesce(
+      clock.now >= quota_forecasts.decided_at - 5000
+        and clock.now < quota_forecasts.valid_until,
+      0
+    )                                                 as valid
+  from quota_window_states as states
   cross join clock
-),
--- Materialized, since the outcome is read by most of the columns below.
-decided as materialized (
-  select
-    *,
-    case
-      when no_forecast is not null then 'none'
-      when last_used >= 100 then 'exhausted'
-      when rate is null then 'none'
-      when empty_at < ends_at then 'runs_out'
-      else 'lasts'
-    end as outcome
-  from tracked
+  left join quota_forecasts on quota_forecasts.window_id = states.window_id
 )
 select
   account_id                                          as account_id,
@@ -2827,18 +2664,21 @@ select
   label                                               as label,
   used_percent                                        as used_percent,
   ends_at                                             as resets_at,
-  outcome                                             as outcome,
-  case when outcome = 'none' then coalesce(no_forecast, 'too_little_data') end as reason,
-  case when outcome in ('runs_out', 'lasts') then rate * 3600000 end as percent_per_hour,
-  case when outcome = 'runs_out' then max(empty_at, now) end as runs_out_at,
+  iif(valid, outcome, 'none')                         as outcome,
   case
-    when outcome = 'lasts' then max(100 - last_used - rate * (ends_at - last_at), 0.0)
-  end                                                 as left_over_percent,
+    when valid then reason
+    when decided_at is null then 'not_decided'
+    when ends_at <= now then 'rolled_over'
+    else 'stale'
+  end                                                 as reason,
+  case when valid then percent_per_hour end           as percent_per_hour,
+  case when valid then max(runs_out_at, now) end      as runs_out_at,
+  case when valid then left_over_percent end          as left_over_percent,
   first_at                                            as first_at,
   first_used                                          as first_used,
   last_at                                             as last_at,
   last_used                                           as last_used
-from decided;
+from timed;
 
 -- From one observation to the next in the running cycles of account windows. The points are read
 -- in the order of their key, and the newest observation follows the last of them.

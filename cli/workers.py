@@ -61,18 +61,37 @@ def replay() -> None:
     replay.main()
 
 
-@click.command(context_settings=SETTINGS)
+@click.group(context_settings=SETTINGS, invoke_without_command=True)
 @once
 @click.option(
     "--force",
     is_flag=True,
     help="Poll every account now that may be polled; with --once, print all quotas.",
 )
-def quota(once: bool, force: bool) -> None:
+@click.pass_context
+def quota(context: click.Context, once: bool, force: bool) -> None:
     """Request the quotas of the accounts."""
-    from quota import start
+    if context.invoked_subcommand is None:
+        from quota import start
 
-    start.main(once=once, force=force)
+        start.main(once=once, force=force)
+
+
+@quota.command("next", context_settings=SETTINGS)
+@click.option("--provider", default="", help="Only accounts of this provider.")
+@click.option("--model", default="", help="Only accounts that may use this model now.")
+def next_account(provider: str, model: str) -> None:
+    """Print the account to use next, as JSON.
+
+    The exit status is 0 where it can be used now.
+    """
+    import sys
+
+    from ledger import settings
+    from quota import report
+
+    status = report.print_next_account(settings.load(), sys.stdout, provider=provider, model=model)
+    sys.exit(status)
 
 
 @click.command(context_settings=SETTINGS)

@@ -79,6 +79,8 @@ class Payload(msgspec.Struct, gc=False):
     fail: Fail | None = None
     # Decoded only for events that may carry quota headers.
     response_headers: msgspec.Raw = msgspec.Raw()
+    # Newer proxies put the quota headers here too, as `signals`.
+    quota: msgspec.Raw = msgspec.Raw()
     provider: Name = "unknown"
     executor_type: Name = ""
     model: Name = "unknown"

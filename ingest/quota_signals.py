@@ -1,11 +1,14 @@
 """Store the quota headers of usage events for the quota worker: allow-listed, the newest only.
 
 `response_headers` is the upstream's whole header map, cookies included, on events of
-router-for-me/CLIProxyAPI since v7.1.13. Headers of failures other than 429 may belong to the
-account that the proxy tried before.
+router-for-me/CLIProxyAPI since v7.1.13; newer proxies have the same names in `quota.signals`.
+Headers of failures other than 429 may belong to the account that the proxy tried before: of those
+only an error body that refuses for want of quota counts. Refusals are kept apart by model, so
+that no success replaces one before it is taken.
 """
 
 import json
+import re
 import sqlite3
 from collections.abc import Callable, Iterable
 from math import isfinite
@@ -17,12 +20,43 @@ from ingest.parse import Usage
 from ingest.payload import Payload
 from ledger.quota_headers import allowed
 
-PROVIDERS = ("codex", "claude")
+PROVIDERS = ("codex", "claude", "antigravity", "kimi", "xai")
+# The providers whose successes carry quota headers.
+WITH_HEADERS = ("codex", "claude")
 TOO_MANY_REQUESTS = 429
+# Statuses by which providers refuse for want of quota or credits.
+REFUSING = (400, 402, 403, TOO_MANY_REQUESTS)
 FAMILY = "x-codex-active-limit"
-EXHAUSTED = ("usage_limit_reached", "usage_not_included")
-ERROR_FIELDS = ("type", "code", "resets_at", "resets_in_seconds")
+REFUSED = "refused "
+EXHAUSTED = ("usage_limit_reached", "usage_not_included", "QUOTA_EXHAUSTED")
+ERROR_FIELDS = (
+    "type",
+    "code",
+    "status",
+    "reason",
+    "model",
+    "resets_at",
+    "resets_in_seconds",
+    "quotaResetTimeStamp",
+    "quotaResetDelay",
+    "retryDelay",
+)
+NESTED = ("error", "details", "metadata")
+# What refusals say in words, where they have no code.
+PHRASES = re.compile(
+    r"out of extra usage|run out of credits|exhausted your (?:capacity|quota)|usage limit"
+    r"|billing cycle|5[ -]hour|weekly|7[ -]day|monthly"
+)
+REFUSING_PHRASES = (
+    "out of extra usage",
+    "run out of credits",
+    "exhausted your capacity",
+    "exhausted your quota",
+    "usage limit",
+    "billing cycle",
+)
 LONGEST_BODY, LONGEST_TEXT = 10_000, 60
+DEEPEST = 5
 STORE_SIGNAL = """
   insert into quota_signals
     (credential_id, family, observed_at, failed, status_code, headers, error)
@@ -37,6 +71,8 @@ STORE_SIGNAL = """
   where excluded.observed_at > quota_signals.observed_at
 """
 decoder = msgspec.json.Decoder(dict[str, list[str]])
+signals_decoder = msgspec.json.Decoder(dict[str, str | list[str]])
+quota_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 ErrorFields = dict[str, str | int | float]
 
@@ -79,51 +115,81 @@ def is_candidate(payload: Payload) -> bool:
     if payload.auth_type != "oauth" or payload.provider not in PROVIDERS:
         return False
     if payload.failed:
-        return payload.fail is not None and payload.fail.status_code == TOO_MANY_REQUESTS
-    return has_headers(payload)
+        return payload.fail is not None and payload.fail.status_code in REFUSING
+    return payload.provider in WITH_HEADERS and has_headers(payload)
 
 
 def has_headers(payload: Payload) -> bool:
-    """Return whether the header map is more than `{}`."""
-    return len(bytes(payload.response_headers)) > 2
+    """Return whether one of the header maps is more than `{}`."""
+    return len(bytes(payload.response_headers)) > 2 or len(bytes(payload.quota)) > 2
 
 
 def signal_of(payload: Payload) -> Signal | None:
     """Return the quota data of an event; None when it has none."""
-    headers = allowed_headers(payload)
     error = limit_error(payload) if payload.failed else None
+    is_foreign = payload.failed and payload.fail and payload.fail.status_code != TOO_MANY_REQUESTS
+    headers = {} if is_foreign else allowed_headers(payload)
     if not headers and error is None:
         return None
-    return Signal(headers.get(FAMILY, "").lower()[:LONGEST_TEXT], headers, error)
+    family = headers.get(FAMILY, "").lower()
+    if payload.failed:
+        family = REFUSED + payload.model.lower()
+    return Signal(family[:LONGEST_TEXT], headers, error)
 
 
 def allowed_headers(payload: Payload) -> dict[str, str]:
     """Return the first value of each allowed header, names in lower case."""
-    if not has_headers(payload):
+    try:
+        headers = allowed(decoder.decode(payload.response_headers or b"{}"))
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        headers = {}
+    return {**signals(payload), **headers}
+
+
+def signals(payload: Payload) -> dict[str, str]:
+    """Return the allowed entries of `quota.signals`."""
+    if len(bytes(payload.quota)) <= 2:
         return {}
     try:
-        return allowed(decoder.decode(payload.response_headers))
+        content = quota_decoder.decode(payload.quota).get("signals", msgspec.Raw(b"{}"))
+        values = signals_decoder.decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return {}
+    return allowed({name: [v] if isinstance(v, str) else v for name, v in values.items()})
 
 
 def limit_error(payload: Payload) -> ErrorFields | None:
-    """Return fields of the error body when the plan's limit was reached; None for others."""
+    """Return fields of an error body that refuses for want of quota; None for others."""
+    body = payload.fail.body[:LONGEST_BODY] if payload.fail else ""
     try:
-        body = json.loads(payload.fail.body[:LONGEST_BODY]) if payload.fail else None
+        content = json.loads(body)
     except (ValueError, RecursionError):
+        content = None
+    fields: ErrorFields = {}
+    _collect(content, fields, DEEPEST)
+    phrases = sorted(set(PHRASES.findall(body.lower())))
+    codes = (fields.get("type"), fields.get("code"), fields.get("reason"))
+    is_code = any(code in EXHAUSTED for code in codes)
+    if not is_code and not any(phrase in REFUSING_PHRASES for phrase in phrases):
         return None
-    error = body.get("error") if isinstance(body, dict) else None
-    if not isinstance(error, dict):
-        return None
-    if error.get("type") not in EXHAUSTED and error.get("code") not in EXHAUSTED:
-        return None
-    fields = {name: error.get(name) for name in ERROR_FIELDS}
-    return {
-        name: value[:LONGEST_TEXT] if isinstance(value, str) else value
-        for name, value in fields.items()
-        if isinstance(value, str | int) or (isinstance(value, float) and isfinite(value))
-    }
+    return {**fields, "phrases": "; ".join(phrases)} if phrases else fields
+
+
+def _collect(content: object, fields: ErrorFields, depth: int) -> None:
+    """Collect the allowed fields of an error object, the innermost first."""
+    if depth and isinstance(content, list):
+        for element in content:
+            _collect(element, fields, depth - 1)
+    if not depth or not isinstance(content, dict):
+        return
+    for name in NESTED:
+        _collect(content.get(name), fields, depth - 1)
+    for name in ERROR_FIELDS:
+        value = content.get(name)
+        if isinstance(value, str):
+            fields.setdefault(name, value[:LONGEST_TEXT])
+        elif isinstance(value, int) or (isinstance(value, float) and isfinite(value)):
+            fields.setdefault(name, value)
 
 
 def signal_row(observed_at: int, payload: Payload, signal: Signal) -> tuple[object, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from ledger import transaction
 from quota.account_sync import AccountCredentials, has_source, link_credentials, store_listing
+from quota.decisions import mark_undecided
 from quota.identity import token_state
 from quota.schedule import PollContext, PollState
 from quota.sources import ListedCredential, Source
@@ -47,6 +48,7 @@ def store_expired(conn: sqlite3.Connection, state: PollState) -> None:
     if state.state != "token_expired":
         with transaction(conn):
             conn.execute(SET_EXPIRED, (state.account_id,))
+            mark_undecided(conn, state.account_id)
 
 
 class AccountList:

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from ledger import transaction
+from quota.decisions import mark_undecided
 from quota.identity import account_key, workspace_field
 from quota.model import Credential
 from quota.providers import PROVIDERS
@@ -89,6 +90,8 @@ WRITE_LISTING = """
       case when plan_source in ('endpoint', 'header') then plan_source else :plan_source end
   where account_id = :account_id
 """
+# The columns of a listing that a verdict depends on.
+DECIDING = "select state, disabled from quota_accounts where account_id = ?"
 AccountCredentials = dict[int, list[ListedCredential]]
 
 
@@ -135,7 +138,10 @@ def store_listing(conn: sqlite3.Connection, accounts: AccountCredentials, source
             credentials = [each.credential for each in listed]
             values = {"account_id": account_id, "source": source, **_listing_values(credentials)}
             values["state"] = _state(state, credentials)
+            before = conn.execute(DECIDING, (account_id,)).fetchone()
             conn.execute(WRITE_LISTING, values)
+            if conn.execute(DECIDING, (account_id,)).fetchone() != before:
+                mark_undecided(conn, account_id)
 
 
 def has_source(credential: Credential) -> bool:
@@ -202,11 +208,12 @@ def _merge_unreferenced(conn: sqlite3.Connection, old: int, new: int) -> None:
     """Move the quota of an account without credentials to another, then delete it."""
     if (old,) not in conn.execute(UNREFERENCED).fetchall():
         return
-    for table in ("quota_accounts", "quota_windows", "quota_requests"):
+    for table in ("quota_accounts", "quota_windows", "quota_requests", "quota_refusals"):
         conn.execute(
             f"update or ignore {table} set account_id = ? where account_id = ?", (new, old)
         )
     conn.execute("delete from known_accounts where id = ?", (old,))
+    mark_undecided(conn, new)
 
 
 def _state(before: str, credentials: Sequence[Credential]) -> str:

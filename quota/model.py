@@ -14,6 +14,8 @@ TOKEN = "$TOKEN$"
 TERMINAL = frozenset({"needs_login", "deactivated", "unsupported_credential"})
 
 MINUTE_MS = 60_000
+# The scope of a refusal of the whole account.
+ACCOUNT_SCOPE = ("account", "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,12 +90,32 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """What a provider refused: the account, its overage, or a group of models.
+
+    `windows` are the keys of the account's refused windows, empty where the refusal names none.
+    Without `ends_at` the end is unknown. A refusal that `needs_success` is lifted by a success
+    only, not by a poll.
+    """
+
+    scope: str = "account"
+    scope_key: str = ""
+    reason: str
+    windows: tuple[str, ...] = ()
+    refused_at: int
+    ends_at: int | None = None
+    needs_success: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
     """The content of one answer, or of one event's headers, about an account.
 
     `state` is None for a reading that is not a poll. A complete reading replaces everything
     stored: windows missing from it are retired and its None replaces older values. A partial
-    reading only adds to the stored values.
+    reading only adds to the stored values. `succeeded` are the scopes of refusals that a
+    successful generation has lifted, as (scope, scope_key). `keeps_credits` is set where another
+    request has the credits.
     """
 
     state: str | None
@@ -111,9 +133,11 @@ class Reading:
     credits_overage_reached: bool | None = None
     credits_balance: str | None = None
     reset_credits: int | None = None
-    exhausted_until: int | None = None
+    refusals: tuple[Refusal, ...] = ()
+    succeeded: tuple[tuple[str, str], ...] = field(default=(), compare=False)
     windows: tuple[Window, ...] = ()
     complete: bool = False
+    keeps_credits: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +145,6 @@ class Account:
     """The stored state of an account that its verdict depends on.
 
     `observed_at` is the instant of the last successful reading, which set the flags.
-    `exhausted_at` is the instant of the refusal that set `exhausted_until`.
     """
 
     state: str
@@ -130,15 +153,17 @@ class Account:
     allowed: bool | None = None
     limit_reached: bool | None = None
     reached_type: str | None = None
-    exhausted_until: int | None = None
-    exhausted_at: int | None = None
+    credits_has: bool | None = None
+    credits_unlimited: bool | None = None
+    credits_overage_reached: bool | None = None
+    credits_balance: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeaderSignal:
     """The quota content of one usage event; `observed_at` is the event's own time.
 
-    `error` is the failed event's error object: `type`, `resets_at`, `resets_in_seconds`.
+    `error` has fields of the failed event's error body: `type`, `resets_at`, `phrases`, …
     """
 
     provider: str
@@ -147,6 +172,7 @@ class HeaderSignal:
     status_code: int | None
     observed_at: int
     error: Mapping[str, object] | None = None
+    model: str = ""
 
 
 BuildRequest = Callable[[Credential], Request]
@@ -167,9 +193,10 @@ class Provider:
     `bases` are base URLs in the order to try. `parse` takes an answer and the account id that it
     must be about. `fallback` is the request to make when an answer succeeds but has no window of
     the account. `plan` is for providers whose quota answer does not contain the plan.
-    `read_headers` parses the quota headers of a generation's answer. `workspace_field` is the
-    credential file's field that names the workspace. No account is polled more often than once
-    in `minimum_interval_ms`.
+    `read_headers` parses the quota headers of a generation's answer, and its refusal.
+    `scope_of_model` returns the scope of the refusals that a success of a model lifts.
+    `workspace_field` is the credential file's field that names the workspace. No account is
+    polled more often than once in `minimum_interval_ms`.
     """
 
     bases: tuple[str, ...]
@@ -178,5 +205,6 @@ class Provider:
     fallback: BuildRequest | None = None
     plan: PlanQuery | None = None
     read_headers: Callable[[HeaderSignal], Reading] | None = None
+    scope_of_model: Callable[[str], tuple[str, str]] = lambda _: ACCOUNT_SCOPE
     workspace_field: str | None = None
     minimum_interval_ms: int = MINUTE_MS

@@ -143,7 +143,7 @@ def poll_quota(
 ) -> tuple[Reading, str]:
     """Request an account's quota; returns the reading and the base URL that it came from."""
     reading, base = _poll_bases(provider, credential, send, bases=bases)
-    has_window = any(window.gating for window in reading.windows)
+    has_window = any(window.scope == "account" for window in reading.windows)
     if provider.fallback and reading.state == "ok" and not has_window:
         other = _poll_once(
             provider, provider.fallback(credential), credential, send=send, base=base
@@ -164,7 +164,7 @@ def poll_plan(
         reading = provider.plan.parse(send(provider.plan.request(credential), base))
     except NoAnswer:
         return None
-    return reading if reading.plan_raw else None
+    return reading if reading.plan_raw or reading.credits_balance else None
 
 
 def _poll_bases(

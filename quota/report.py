@@ -1,4 +1,4 @@
-"""Print quotas in the shape that users of the original script know."""
+"""Print quotas in the shape that users of the original script know, and the next account."""
 
 import json
 import sqlite3
@@ -6,8 +6,11 @@ import time
 from contextlib import closing
 from typing import TextIO
 
+from sqlite_utils import Database
+
 from ledger import connect
 from ledger.database import FILE_NAME
+from ledger.queries import ask
 from ledger.settings import Settings
 from quota.refresh_requests import add_request, is_answered
 from runtime.heartbeat import now
@@ -36,6 +39,15 @@ def print_quotas(conn: sqlite3.Connection, out: TextIO) -> None:
     """Write every account's quota as JSON; null is unknown."""
     rows = [dict(zip(SHAPE, row, strict=True)) for row in conn.execute(QUOTAS)]
     print(json.dumps({"quotas": rows}, ensure_ascii=False, indent=2), file=out)
+
+
+def print_next_account(settings: Settings, out: TextIO, *, provider: str, model: str) -> int:
+    """Write the account to use next as JSON; returns 0, or 1 where none is usable now."""
+    with closing(connect(settings.data_folder / FILE_NAME)) as conn:
+        rows = ask(Database(conn), "next_account", provider=provider, model=model)
+    best = rows[0] if rows else None
+    print(json.dumps({"next": best}, ensure_ascii=False, indent=2), file=out)
+    return 0 if best and best["usable"] == "yes" else 1
 
 
 def refresh_by_running_worker(settings: Settings, out: TextIO) -> None:

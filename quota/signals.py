@@ -1,7 +1,7 @@
 """Quota that needs no call: headers and refusals carried by the proxy's usage events.
 
-`response_headers` of usage events of router-for-me/CLIProxyAPI since v7.1.13, Codex and Claude.
-The collector stores them in `quota_signals`.
+`response_headers` of usage events of router-for-me/CLIProxyAPI since v7.1.13, and error bodies.
+The collector stores them in `quota_signals`; a refusal's family is "refused " and its model.
 """
 
 import json
@@ -10,11 +10,14 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from ledger import transaction
+from quota.decisions import mark_undecided
 from quota.http import first_values
+from quota.json_fields import field
 from quota.model import HeaderSignal, Reading
 from quota.providers import PROVIDERS
 from quota.store import load_account, write_reading
 
+REFUSED = "refused "
 HAS_SIGNALS = "select 1 from quota_signals where taken = 0 limit 1"
 SIGNALS = """
   select
@@ -71,21 +74,24 @@ def add_unlisted_accounts(conn: sqlite3.Connection) -> None:
             load_account(conn, account_id)
             if provider not in PROVIDERS or auth_type == "apikey":
                 conn.execute(SET_NO_SOURCE, (account_id,))
+                mark_undecided(conn, account_id)
 
 
 def read_signal(signal: HeaderSignal) -> Reading | None:
     """Return the reading of a usage event; None when it contains no quota.
 
-    Only successes and 429s are read: the proxy leaves one attempt's headers to the next, so
-    any other failure may carry those of another account.
+    Of failures only 429s and error bodies about quota are read: the proxy leaves one attempt's
+    headers to the next, so those of any other failure may be of another account.
     """
     provider = PROVIDERS.get(signal.provider)
     if provider is None or provider.read_headers is None:
         return None
-    if signal.failed and signal.status_code != 429:
+    is_foreign = signal.failed and signal.status_code != 429
+    if is_foreign and not field(signal.error, "phrases"):
         return None
     error = signal.error if signal.failed else None
-    cleaned = replace(signal, headers=first_values(signal.headers), error=error)
+    headers = {} if is_foreign else first_values(signal.headers)
+    cleaned = replace(signal, headers=headers, error=error)
     reading = provider.read_headers(cleaned)
     is_empty = reading == Reading(state=None, observed_at=signal.observed_at)
     return None if is_empty else reading
@@ -113,4 +119,5 @@ def _signal(row: SignalRow) -> HeaderSignal:
         status_code=row.status_code,
         observed_at=row.observed_at,
         error=json.loads(row.error) if row.error else None,
+        model=row.family.removeprefix(REFUSED) if row.family.startswith(REFUSED) else "",
     )

@@ -14,7 +14,7 @@ from quota.poll import AccountPoller, PollLocks
 from quota.refresh_requests import RefreshProgress
 from quota.report import print_quotas, refresh_by_running_worker
 from quota.sources.choice import KeyDelay, choose_source, require_source
-from quota.worker import PollerParts, ProxyPoller, Shared, SignalReader
+from quota.worker import PollerParts, ProxyPoller, Shared, SignalReader, SignalWatch
 from runtime.loop import Job
 from runtime.proxies import find_all
 from runtime.tasks import Context, Task, for_each, start_tasks
@@ -41,7 +41,9 @@ def plan_tasks(force: bool, context: Context) -> list[Task]:
 def make_poller(shared: Shared, force: bool, context: Context, proxy_id: int, proxy: Proxy) -> Job:
     """Return the poller of one proxy."""
     conn, settings = context.conn, context.settings
-    source = choose_source(context, load_salt(settings.data_folder), proxy, proxy_id)
+    watch = SignalWatch(conn, context.stop.check)
+    salt = load_salt(settings.data_folder)
+    source = choose_source(context, salt, proxy, proxy_id=proxy_id, should_stop=watch)
     account_poller = AccountPoller(
         conn,
         source,

@@ -8,8 +8,10 @@ import sqlite3
 from typing import Any, NamedTuple
 
 from ledger import transaction
+from quota.decisions import mark_undecided
 from quota.history import retire_windows, store_windows
 from quota.model import Reading
+from quota.refusals import store_refusals
 
 READING_FIELDS = (
     "allowed",
@@ -21,6 +23,7 @@ READING_FIELDS = (
     "credits_balance",
     "reset_credits",
 )
+CREDIT_FIELDS = tuple(name for name in READING_FIELDS if name.startswith("credits_"))
 # The source of a plan with the higher rank is used; the token's claim can be weeks old.
 PLAN_SOURCE_RANK = {"endpoint": 3, "header": 2, "token": 1, None: 0}
 FIND_ACCOUNT = """
@@ -28,8 +31,7 @@ FIND_ACCOUNT = """
     state, last_success_at, consecutive_failures,
     plan_raw, plan_source, plan_asked_at,
     observed_at, allowed, limit_reached, reached_type,
-    credits_has, credits_unlimited, credits_overage_reached, credits_balance, reset_credits,
-    exhausted_until, exhausted_at
+    credits_has, credits_unlimited, credits_overage_reached, credits_balance, reset_credits
   from quota_accounts
   where account_id = ?
 """
@@ -65,9 +67,7 @@ WRITE_FACTS = """
     credits_unlimited = :credits_unlimited,
     credits_overage_reached = :credits_overage_reached,
     credits_balance = :credits_balance,
-    reset_credits = :reset_credits,
-    exhausted_until = :exhausted_until,
-    exhausted_at = :exhausted_at
+    reset_credits = :reset_credits
   where account_id = :account_id
 """
 Facts = dict[str, Any]
@@ -102,12 +102,14 @@ def write_reading(
 ) -> None:
     """Store one reading inside the caller's transaction."""
     stored = load_account(conn, account_id)
+    mark_undecided(conn, account_id)
     if attempt:
         conn.execute(WRITE_POLL, {"account_id": account_id, **_polled(stored, reading, attempt)})
     if reading.state not in (None, "ok"):
         return
     conn.execute(WRITE_FACTS, {"account_id": account_id, **_merged(stored, reading)})
     store_windows(conn, account_id, reading.windows)
+    store_refusals(conn, account_id, reading)
     if reading.complete:
         retire_windows(conn, account_id, reading.observed_at)
 
@@ -140,21 +142,15 @@ def _merged(stored: Facts, reading: Reading) -> Facts:
     rank, stored_rank = (PLAN_SOURCE_RANK[s] for s in (reading.plan_source, stored["plan_source"]))
     if reading.plan_raw and rank >= stored_rank:
         merged |= {"plan_raw": reading.plan_raw, "plan_source": reading.plan_source}
-    if (stored["exhausted_at"] or 0) <= reading.observed_at:
-        merged |= _exhaustion(reading)
     if (stored["observed_at"] or 0) > reading.observed_at:
         return merged
     values = {name: getattr(reading, name) for name in READING_FIELDS}
+    if reading.keeps_credits:
+        values |= {name: stored[name] for name in CREDIT_FIELDS}
     if not reading.complete:
         values = {name: value for name, value in values.items() if value is not None}
     dated = {"observed_at": reading.observed_at} if _has_account_flags(reading) else {}
     return {**merged, **values, **dated}
-
-
-def _exhaustion(reading: Reading) -> Facts:
-    if reading.exhausted_until is not None:
-        return {"exhausted_until": reading.exhausted_until, "exhausted_at": reading.observed_at}
-    return dict.fromkeys(("exhausted_until", "exhausted_at")) if reading.complete else {}
 
 
 def _has_account_flags(reading: Reading) -> bool:

@@ -1,13 +1,16 @@
 """The verdict of an account: usable now, yes, no or unknown, with the reason and what is left.
 
-The provider's own flags count first, then every gating window. A blocked window blocks until it
-resets, whatever the others have left. Without a recent value the verdict is never yes.
+Refusals count first, then the provider's own flags, then every gating window. A blocked window
+blocks until it resets, whatever the others have left. Without a recent value the verdict is never
+yes.
 """
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
-from quota.model import Account, Window
+from quota.model import Account, Refusal, Window
+from quota.refusals import is_lifted, is_over, is_unconfirmed
 
 STALE_MS = 3_600_000
 # A provider may need a moment after a reset before it answers again.
@@ -27,25 +30,68 @@ class Verdict:
     next_usable_at: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the verdict of an account rests on, and the moment to judge it for."""
+
+    account: Account
+    windows: Sequence[Window]
+    now: int
+    stale_ms: int = STALE_MS
+    refusals: Sequence[Refusal] = ()
+
+
 def account_verdict(
-    account: Account, windows: Iterable[Window], *, now: int, stale_ms: int = STALE_MS
+    account: Account,
+    windows: Iterable[Window],
+    *,
+    now: int,
+    stale_ms: int = STALE_MS,
+    refusals: Iterable[Refusal] = (),
 ) -> Verdict:
     """Return the verdict of an account: the best of its groups, where it has groups."""
-    return min(group_verdicts(account, windows, now=now, stale_ms=stale_ms).values(), key=_rank)
+    evidence = Evidence(account, list(windows), now, stale_ms, list(refusals))
+    return best(decide(evidence).values())
 
 
 def group_verdicts(
-    account: Account, windows: Iterable[Window], *, now: int, stale_ms: int = STALE_MS
+    account: Account,
+    windows: Iterable[Window],
+    *,
+    now: int,
+    stale_ms: int = STALE_MS,
+    refusals: Iterable[Refusal] = (),
 ) -> dict[str, Verdict]:
     """Return the verdict of each group of models; an account without groups is one, named ""."""
-    windows = list(windows)
-    gating = [w for w in windows if w.gating]
-    overage = [w for w in windows if w.scope == "spend" and not w.gating]
-    groups = sorted({w.scope_key for w in gating if w.scope == "group"}) or [""]
+    return decide(Evidence(account, list(windows), now, stale_ms, list(refusals)))
+
+
+def decide(evidence: Evidence) -> dict[str, Verdict]:
+    """Return the verdict of each group of models, "" for an account without groups."""
+    return {group: _verdict(state) for group, state in account_states(evidence).items()}
+
+
+def account_states(evidence: Evidence) -> dict[str, "AccountState"]:
+    """Return the state of each group of models that its verdict rests on."""
+    gating = [w for w in evidence.windows if w.gating]
+    groups = {w.scope_key for w in gating if w.scope == "group"}
+    groups |= {r.scope_key for r in evidence.refusals if r.scope == "group"}
     return {
-        group: _verdict(AccountState(account, _windows_of(gating, group), overage, now, stale_ms))
-        for group in groups
+        group: AccountState(
+            evidence.account,
+            _windows_of(gating, group),
+            [w for w in evidence.windows if w.scope == "spend" and not w.gating],
+            [r for r in evidence.refusals if r.scope != "group" or r.scope_key == group],
+            evidence.now,
+            evidence.stale_ms,
+        )
+        for group in sorted(groups) or [""]
     }
+
+
+def best(verdicts: Iterable[Verdict]) -> Verdict:
+    """Return the best of several verdicts."""
+    return min(verdicts, key=rank)
 
 
 def sort_key(verdict: Verdict, state: str) -> tuple[int, float]:
@@ -56,6 +102,11 @@ def sort_key(verdict: Verdict, state: str) -> tuple[int, float]:
     if verdict.usable:
         return 0, -(verdict.effective_left or 0)
     return 1, float("inf") if verdict.next_usable_at is None else verdict.next_usable_at
+
+
+def rank(verdict: Verdict) -> tuple[int, float, float]:
+    """Return a sort key of an account's groups: the best first."""
+    return (True, None, False).index(verdict.usable), *sort_key(verdict, "ok")
 
 
 def is_rolled_over(window: Window, now: int) -> bool:
@@ -95,13 +146,34 @@ def is_blocking(window: Window, siblings: Sequence[Window], *, now: int) -> bool
     return is_spent(window, siblings) and not has_reset
 
 
+def serves_credits(account: Account) -> bool:
+    """Return whether the account's own credits are served after its windows."""
+    if account.credits_overage_reached:
+        return False
+    balance = account.credits_balance
+    has_balance = bool(account.credits_has) and (balance is None or Decimal(balance) > 0)
+    return bool(account.credits_unlimited) or has_balance
+
+
+def is_open(budget: Window, now: int) -> bool | None:
+    """Return whether a budget still pays; None when its use is unknown."""
+    if budget.limit_reached:
+        return False
+    if budget.used_percent is None:
+        # A budget with an amount but without a limit has no cap.
+        return True if budget.used_value is not None and budget.limit_value is None else None
+    remaining = left(budget, now)
+    return None if remaining is None else remaining > 0
+
+
 @dataclass(frozen=True, slots=True)
 class AccountState:
-    """One account at one moment, with the gating windows and budgets that its verdict rests on."""
+    """One account at one moment, with the gating windows, budgets and refusals that count."""
 
     account: Account
     windows: Sequence[Window]
     overage: Sequence[Window]
+    refusals: Sequence[Refusal]
     now: int
     stale_ms: int
 
@@ -112,6 +184,35 @@ class AccountState:
     def current(self) -> list[Window]:
         """Return the windows whose percentage still applies."""
         return [w for w in self.windows if not is_rolled_over(w, self.now)]
+
+    def standing(self) -> list[Refusal]:
+        """Return the refusals of the account or group that stand, confirmed or not."""
+        return [
+            r
+            for r in self.refusals
+            if r.scope != "overage"
+            and not is_over(r, self.now)
+            and not is_lifted(r, self.account, self.windows, serves_overage=self.serves_overage())
+        ]
+
+    def serves_overage(self) -> bool:
+        """Return whether credits or a budget are known to pay for what the windows do not."""
+        credits = serves_credits(self.account) and all(w.scope != "group" for w in self.windows)
+        budgets = any(is_open(w, self.now) for w in self.overage)
+        return (credits or budgets) and not self.overage_refused()
+
+    def overage_refused(self) -> bool:
+        """Return whether the provider has refused overage lately."""
+        return any(
+            r.scope == "overage" and not is_over(r, self.now) and not is_unconfirmed(r, self.now)
+            for r in self.refusals
+        )
+
+    def overage_unknown(self) -> bool:
+        """Return whether there is a budget that may pay, and whose use is unknown."""
+        return not self.overage_refused() and any(
+            is_open(w, self.now) is None for w in self.overage
+        )
 
     def unexcused(self) -> list[Window]:
         """Return the blocking windows without a later permission; spend is never excused."""
@@ -134,18 +235,13 @@ def _closed(state: AccountState) -> str | None:
     return state.account.state if state.account.state in CLOSED else None
 
 
-def _exhausted(state: AccountState) -> str | None:
-    """Refuse until the end that a refused generation announced."""
-    account = state.account
-    if account.exhausted_until is None or account.exhausted_until <= state.now:
-        return None
-    observed = [account.observed_at or 0, *(w.observed_at for w in state.windows)]
-    # Any observation after the refusal replaces it.
-    is_replaced = account.exhausted_at is not None and max(observed) > account.exhausted_at
-    return None if is_replaced else "usage_limit_reached"
-
-
 def _refused(state: AccountState) -> str | None:
+    """Refuse while a refusal stands, by the newest one."""
+    standing = [r for r in state.standing() if not is_unconfirmed(r, state.now)]
+    return max(standing, key=lambda r: r.refused_at).reason if standing else None
+
+
+def _forbidden(state: AccountState) -> str | None:
     """Refuse by the provider's flags, where a window explains them or they are fresh."""
     if state.blocking():
         return _provider_reason(state)
@@ -160,24 +256,25 @@ def _spent(state: AccountState) -> str | None:
     unexcused = state.unexcused()
     if any(w.scope == "spend" for w in unexcused):
         return "spend_reached"
-    covered = any(w.used_percent is None or w.used_percent < 100 for w in state.overage)
+    covered = state.serves_overage() or state.overage_unknown()
     return "window_spent" if unexcused and not covered else None
 
 
 def _doubtful(state: AccountState) -> str | None:
-    """Doubt a state or flags that no longer say whether the account works."""
+    """Doubt a state, a refusal or flags that no longer say whether the account works."""
     if state.account.state in DOUBTFUL:
         return state.account.state
+    if state.standing():
+        return "refused_earlier"
     if _provider_reason(state):
         return "stale" if state.is_stale(state.account.observed_at) else "rolled_over"
-    has_budget = any((left(w, state.now) or 0) > 0 for w in state.overage)
-    return "overage_unknown" if state.unexcused() and not has_budget else None
+    return "overage_unknown" if state.unexcused() and not state.serves_overage() else None
 
 
 def _unknown(state: AccountState) -> str | None:
     """Doubt an account without a window, or without a percentage that applies."""
     if not state.windows:
-        return "no_limit_published" if state.account.state == "ok" else state.account.state
+        return None if _pays_without_windows(state) else _without_windows(state)
     current = state.current()
     if not current:
         return "rolled_over"
@@ -187,15 +284,26 @@ def _unknown(state: AccountState) -> str | None:
     return "percent_unknown" if is_unknown else None
 
 
+def _pays_without_windows(state: AccountState) -> bool:
+    """Return whether an account without limits is allowed, or has credits or a budget."""
+    return state.account.allowed is True or state.serves_overage()
+
+
+def _without_windows(state: AccountState) -> str:
+    return "no_limit_published" if state.account.state == "ok" else state.account.state
+
+
 def _stale(state: AccountState) -> str | None:
     """Doubt values that are too old."""
+    if not state.windows:
+        return "stale" if state.is_stale(state.account.observed_at) else None
     observed = [w.observed_at for w in state.current() if w.used_percent is not None]
     return "stale" if state.is_stale(min(observed, default=None)) else None
 
 
 # Each rule returns its reason or None; refusals are applied before doubts.
 Rule = Callable[[AccountState], str | None]
-REFUSALS: tuple[Rule, ...] = (_closed, _exhausted, _refused, _spent)
+REFUSALS: tuple[Rule, ...] = (_closed, _refused, _forbidden, _spent)
 DOUBTS: tuple[Rule, ...] = (_doubtful, _unknown, _stale)
 
 
@@ -210,8 +318,17 @@ def _verdict(state: AccountState) -> Verdict:
     reasons = filter(None, (rule(state) for rule in DOUBTS))
     if reason := next(reasons, None):
         return Verdict(None, reason, least)
-    permitted = "allowed" if state.account.allowed else "within_limits"
-    return Verdict(True, "overage" if state.unexcused() else permitted, least)
+    return Verdict(True, _permission(state), least)
+
+
+def _permission(state: AccountState) -> str:
+    """Return why an account is usable."""
+    account = state.account
+    if state.blocking() and (state.unexcused() or state.serves_overage()):
+        return "overage"
+    if not state.windows and state.serves_overage() and account.allowed is None:
+        return "unlimited" if account.credits_unlimited else "credits"
+    return "allowed" if account.allowed else "within_limits"
 
 
 def _provider_reason(state: AccountState) -> str | None:
@@ -225,8 +342,7 @@ def _provider_reason(state: AccountState) -> str | None:
 
 def _next_usable_at(state: AccountState) -> int | None:
     ends = [w.resets_at for w in state.blocking()]
-    if _exhausted(state):
-        ends.append(state.account.exhausted_until)
+    ends += [r.ends_at for r in state.standing()]
     # The last of the blocks decides, and one without an end leaves the end unknown.
     future = [end for end in ends if end is not None and end > state.now]
     return max(future) if future and len(future) == len(ends) else None
@@ -235,7 +351,3 @@ def _next_usable_at(state: AccountState) -> int | None:
 def _windows_of(gating: list[Window], group: str) -> list[Window]:
     """Return the windows of a group, and those that all groups share."""
     return [w for w in gating if w.scope != "group" or w.scope_key == group]
-
-
-def _rank(verdict: Verdict) -> tuple[int, float, float]:
-    return (True, None, False).index(verdict.usable), *sort_key(verdict, "ok")

@@ -5,10 +5,12 @@ A step polls at most one account, and no account is polled by two proxies at a t
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NamedTuple
 
 from ledger import Unavailable, transaction
 from quota.account_list import AccountList, store_expired
+from quota.decisions import decide_due, prune_changes
 from quota.history import prune
 from quota.http import Stopped
 from quota.poll import AccountPoller, PollLocks
@@ -26,6 +28,7 @@ from quota.sources import CredentialChanged, Source
 from runtime.heartbeat import now
 from runtime.refusals import Refused
 
+WATCH_EVERY_MS = 1_000
 PRUNE_EVERY_MS = 6 * 3_600_000
 # How long an account with a changed or an expired credential is not polled.
 PAUSE_MS = 10_000
@@ -77,6 +80,7 @@ class ProxyPoller:
         self._account_poller.save()
         self._release_lock()
         done = take_signals(self._conn)
+        decide_due(self._conn, self._clock())
         self._prune()
         if not self._may_poll():
             return done
@@ -85,6 +89,7 @@ class ProxyPoller:
         self._accounts.load_poll_states()
         self._reply_to_requests()
         done += self._poll_next()
+        decide_due(self._conn, self._clock())
         self._answer_requests()
         return done
 
@@ -193,7 +198,32 @@ class ProxyPoller:
         if self._clock() >= self._prune_due:
             with transaction(self._conn):
                 prune(self._conn, self._clock())
+                prune_changes(self._conn, self._clock())
             self._prune_due = self._clock() + PRUNE_EVERY_MS
+
+
+class SignalWatch:
+    """Takes signals and decides while a provider's answer is awaited; returns when to stop.
+
+    A slow provider must not delay the refusals of the traffic.
+    """
+
+    def __init__(self, conn: sqlite3.Connection, should_stop: Callable[[], bool]) -> None:
+        self._conn = conn
+        self._should_stop = should_stop
+        self._due = 0
+
+    def __call__(self) -> bool:
+        """Return whether the worker should stop, after taking signals once a second."""
+        at = now()
+        # The clock may have been set back.
+        if not 0 <= self._due - at <= WATCH_EVERY_MS:
+            self._due = at + WATCH_EVERY_MS
+            # The next step reports a ledger that cannot be written.
+            with suppress(Unavailable):
+                take_signals(self._conn)
+                decide_due(self._conn, at)
+        return self._should_stop()
 
 
 class SignalReader:
@@ -206,7 +236,9 @@ class SignalReader:
         """Take signals, and answer every request with the reason why nothing is polled."""
         for request in open_requests(self._conn):
             answer_requests(self._conn, {request.id: "quota_source is off"}, now=now())
-        return take_signals(self._conn)
+        taken = take_signals(self._conn)
+        decide_due(self._conn, now())
+        return taken
 
     def status_note(self) -> str | None:
         """Return None: there is nothing to report."""

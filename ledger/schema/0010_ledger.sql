@@ -486,10 +486,7 @@ create table quota_accounts (
   credits_overage_reached integer check (credits_overage_reached in (0, 1)),
   credits_balance         text,
   reset_credits           integer check (reset_credits >= 0),
-  exhausted_until         integer,
-  exhausted_at            integer,
-  check ((plan_raw is null) = (plan_source is null)),
-  check ((exhausted_until is null) = (exhausted_at is null))
+  check ((plan_raw is null) = (plan_source is null))
 ) strict;
 
 -- One limit of an account over one span of time, as last observed; retired when a complete
@@ -539,7 +536,8 @@ create table quota_points (
 ) strict, without rowid;
 
 -- Allow-listed quota headers of the newest usage event of each credential and limit family, and
--- the error of a refused generation. The collector writes, the quota worker takes.
+-- the error of a refused generation, whose family is "refused " and the model. The collector
+-- writes, the quota worker takes.
 create table quota_signals (
   credential_id integer not null references credentials (id),
   family        text not null,
@@ -551,6 +549,68 @@ create table quota_signals (
   taken         integer not null default 0 check (taken in (0, 1)),
   primary key (credential_id, family)
 ) strict, without rowid;
+
+-- What providers refused an account, its overage ('overage') or a group of models. Windows are
+-- the keys of the refused ones, apart by spaces; without an end the end is unknown.
+create table quota_refusals (
+  account_id    integer not null references known_accounts (id) on delete cascade,
+  scope         text not null,
+  scope_key     text not null,
+  reason        text not null,
+  windows       text not null,
+  refused_at    integer not null,
+  ends_at       integer,
+  needs_success integer not null check (needs_success in (0, 1)),
+  primary key (account_id, scope, scope_key)
+) strict, without rowid;
+
+-- The verdict of each account, or of each of its groups of models, as the quota worker last
+-- decided it. It is not valid before decided_at and after valid_until.
+create table quota_verdicts (
+  account_id     integer not null references known_accounts (id) on delete cascade,
+  group_name     text not null,
+  usable         integer check (usable in (0, 1)),
+  reason         text not null,
+  effective_left real,
+  next_usable_at integer,
+  blocked_by     text,
+  observed_at    integer,
+  decided_at     integer not null,
+  valid_until    integer not null,
+  primary key (account_id, group_name)
+) strict, without rowid;
+
+-- Since when each verdict was as it was; the next row of the account and group ends it.
+create table quota_verdict_changes (
+  account_id integer not null references known_accounts (id) on delete cascade,
+  group_name text not null,
+  since      integer not null,
+  usable     integer check (usable in (0, 1)),
+  reason     text not null,
+  primary key (account_id, group_name, since)
+) strict, without rowid;
+
+-- Whether each window lasts until its reset, as the quota worker last projected it.
+create table quota_forecasts (
+  window_id         integer primary key references quota_windows (id) on delete cascade,
+  outcome           text not null check (outcome in ('runs_out', 'lasts', 'exhausted', 'none')),
+  reason            text,
+  percent_per_hour  real,
+  runs_out_at       integer,
+  left_over_percent real,
+  resets_at         integer,
+  first_at          integer,
+  first_used        real,
+  last_at           integer,
+  last_used         real,
+  decided_at        integer not null,
+  valid_until       integer not null
+) strict;
+
+-- Accounts whose verdict has to be decided again.
+create table quota_undecided (
+  account_id integer primary key references known_accounts (id) on delete cascade
+) strict;
 
 -- "Refresh now", of one account or of all, and what came of it.
 create table quota_requests (

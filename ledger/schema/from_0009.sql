@@ -88,3 +88,130 @@ where failed = 1
   and usage_events.id <= (select last_event_id from rollup_state)
   and occurred_at >= (select raw_complete_from from rollup_state)
 group by 1, 2, 3;
+
+-- The refusal of an account is a row of its own.
+create table quota_refusals (
+  account_id    integer not null references known_accounts (id) on delete cascade,
+  scope         text not null,
+  scope_key     text not null,
+  reason        text not null,
+  windows       text not null,
+  refused_at    integer not null,
+  ends_at       integer,
+  needs_success integer not null check (needs_success in (0, 1)),
+  primary key (account_id, scope, scope_key)
+) strict, without rowid;
+
+create table quota_verdicts (
+  account_id     integer not null references known_accounts (id) on delete cascade,
+  group_name     text not null,
+  usable         integer check (usable in (0, 1)),
+  reason         text not null,
+  effective_left real,
+  next_usable_at integer,
+  blocked_by     text,
+  observed_at    integer,
+  decided_at     integer not null,
+  valid_until    integer not null,
+  primary key (account_id, group_name)
+) strict, without rowid;
+
+create table quota_verdict_changes (
+  account_id integer not null references known_accounts (id) on delete cascade,
+  group_name text not null,
+  since      integer not null,
+  usable     integer check (usable in (0, 1)),
+  reason     text not null,
+  primary key (account_id, group_name, since)
+) strict, without rowid;
+
+create table quota_forecasts (
+  window_id         integer primary key references quota_windows (id) on delete cascade,
+  outcome           text not null check (outcome in ('runs_out', 'lasts', 'exhausted', 'none')),
+  reason            text,
+  percent_per_hour  real,
+  runs_out_at       integer,
+  left_over_percent real,
+  resets_at         integer,
+  first_at          integer,
+  first_used        real,
+  last_at           integer,
+  last_used         real,
+  decided_at        integer not null,
+  valid_until       integer not null
+) strict;
+
+create table quota_undecided (
+  account_id integer primary key references known_accounts (id) on delete cascade
+) strict;
+
+insert into quota_refusals
+select account_id, 'account', '', 'usage_limit_reached', '', exhausted_at, exhausted_until, 0
+from quota_accounts
+where exhausted_until is not null;
+
+alter table quota_accounts rename to quota_accounts_before;
+
+create table quota_accounts (
+  account_id              integer primary key references known_accounts (id) on delete cascade,
+  state                   text not null,
+  http_status             integer,
+  error_code              text,
+  error_text              text check (length(error_text) <= 200),
+  source                  text check (source in ('files', 'management')),
+  fingerprint             text,
+  last_attempt_at         integer,
+  last_success_at         integer,
+  next_attempt_at         integer,
+  consecutive_failures    integer not null default 0 check (consecutive_failures >= 0),
+  disabled                integer not null default 0 check (disabled in (0, 1)),
+  cooldown_until          integer,
+  token_expires_at        integer,
+  subscription_until      integer,
+  plan_raw                text,
+  plan_source             text check (plan_source in ('endpoint', 'header', 'token')),
+  plan_asked_at           integer,
+  observed_at             integer,
+  allowed                 integer check (allowed in (0, 1)),
+  limit_reached           integer check (limit_reached in (0, 1)),
+  reached_type            text,
+  credits_has             integer check (credits_has in (0, 1)),
+  credits_unlimited       integer check (credits_unlimited in (0, 1)),
+  credits_overage_reached integer check (credits_overage_reached in (0, 1)),
+  credits_balance         text,
+  reset_credits           integer check (reset_credits >= 0),
+  check ((plan_raw is null) = (plan_source is null))
+) strict;
+
+insert into quota_accounts
+select
+  account_id,
+  state,
+  http_status,
+  error_code,
+  error_text,
+  source,
+  fingerprint,
+  last_attempt_at,
+  last_success_at,
+  next_attempt_at,
+  consecutive_failures,
+  disabled,
+  cooldown_until,
+  token_expires_at,
+  subscription_until,
+  plan_raw,
+  plan_source,
+  plan_asked_at,
+  observed_at,
+  allowed,
+  limit_reached,
+  reached_type,
+  credits_has,
+  credits_unlimited,
+  credits_overage_reached,
+  credits_balance,
+  reset_credits
+from quota_accounts_before;
+
+drop table quota_accounts_before;

@@ -11,6 +11,7 @@ A claim with a suffix belongs to one model and never blocks the account.
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from quota.errors import open_answer
 from quota.json_fields import (
@@ -30,6 +31,7 @@ from quota.json_fields import (
     word,
 )
 from quota.model import (
+    ACCOUNT_SCOPE,
     MINUTE_MS,
     TOKEN,
     Answer,
@@ -38,27 +40,33 @@ from quota.model import (
     PlanQuery,
     Provider,
     Reading,
+    Refusal,
     Request,
     Window,
 )
-from quota.windows import DAY, FIVE_HOURS, HOUR, WEEK, finish_windows, window_name
+from quota.windows import DAY, FIVE_HOURS, HOUR, MONTH, WEEK, finish_windows, window_name
 
 BASES = ("https://api.anthropic.com",)
 PATH = "/api/oauth/usage"
 PLAN_PATH = "/api/oauth/profile"
 # Any other agent is always answered with 429.
 AGENT = "claude-cli/2.1.100 (external, cli)"
-REQUIRED = ("five_hour", "seven_day", "limits")
+REQUIRED = ("five_hour", "seven_day", "limits", "extra_usage", "spend")
 LENGTHS = {"five_hour": FIVE_HOURS, "seven_day": WEEK}
 KINDS = {"session": FIVE_HOURS, "weekly_all": WEEK}
 MODELS = ("opus", "sonnet", "haiku")
+# A scoped week of this name is the account's own.
+ALL_MODELS = "all models"
+GROUPS = {"session": FIVE_HOURS, "daily": DAY, "weekly": WEEK, "monthly": MONTH}
 CENT_DIGITS = 2
 
 PREFIX = "anthropic-ratelimit-unified-"
 CLAIM = re.compile(PREFIX + r"(([1-9]\d{0,2})([hd])(?:_([a-z0-9_]+))?)-(?:utilization|status)")
 UNITS = {"h": HOUR, "d": DAY}
 CLAIM_TITLES = {"oi": "overage-included"}
-ACCOUNT_CLAIMS = ("five_hour", "seven_day")
+ACCOUNT_CLAIMS = {"five_hour": "5h", "seven_day": "7d"}
+OVERAGE_SCOPE = ("overage", "")
+OUT_OF_EXTRA_USAGE = "out of extra usage"
 
 
 def request(credential: Credential) -> Request:
@@ -72,11 +80,17 @@ def parse(answer: Answer, expected_account_id: str | None = None) -> Reading:
     if isinstance(opened, Reading):
         return opened
     answer, body = opened
-    windows = [*_usage_windows(body), *_extra_usage(body)]
+    windows = _usage_windows(body)
+    extra = list(_extra_usage(body))
+    if not any(window.gating for window in windows):
+        # An enterprise seat has nothing but its budget, which then decides.
+        extra = [replace(budget, gating=budget.limit_value is not None) for budget in extra]
+    windows += extra
     return Reading(
         state="ok",
         observed_at=answer.observed_at,
         http_status=answer.status,
+        reset_credits=_banked_resets(body, answer.observed_at),
         windows=finish_windows(windows, answer.observed_at),
         complete=all(isinstance(field(body, key), dict | list | None) for key in REQUIRED),
     )
@@ -117,12 +131,26 @@ def read_headers(signal: HeaderSignal) -> Reading:
     status = word(headers.get(f"{PREFIX}status"))
     rejected = status == "rejected" and _refuses_account(headers, windows)
     permitted = status is not None and status.startswith("allowed")
+    refusals = [
+        refusal
+        for refusal in (
+            _account_refusal(signal, windows, rejected=rejected),
+            _overage_refusal(signal, windows),
+        )
+        if refusal
+    ]
+    succeeded = [] if signal.failed else [ACCOUNT_SCOPE]
+    if (word(headers.get(f"{PREFIX}overage-status")) or "").startswith("allowed"):
+        succeeded.append(OVERAGE_SCOPE)
     return Reading(
         state=None,
         observed_at=observed_at,
         allowed=False if rejected else True if permitted else None,
         limit_reached=True if rejected else False if permitted else None,
-        exhausted_until=_exhausted_until(headers, windows) if rejected else None,
+        # Overage that is served is the account's credits, whatever its amount.
+        credits_has=True if OVERAGE_SCOPE in succeeded else None,
+        refusals=tuple(refusals),
+        succeeded=tuple(succeeded),
         windows=windows,
     )
 
@@ -164,12 +192,20 @@ def _listed(body: Mapping[str, object]) -> Iterator[Window]:
         model = text(field(field(scope, "model"), "display_name", "id"))
         surface = field(scope, "surface")
         surface = text(field(surface, "display_name", "id")) or text(surface)
+        group = GROUPS.get(word(field(limit, "group")) or "")
         used, resets_at = percent(field(limit, "percent")), instant(field(limit, "resets_at"))
         if kind in KINDS:
             yield _window("account", "", length=KINDS[kind], used=used, resets_at=resets_at)
-        elif kind == "weekly_scoped" and (title := model or surface):
+        elif kind == "weekly_scoped" and (model or surface or "").lower() == ALL_MODELS:
+            yield _window("account", "", length=WEEK, used=used, resets_at=resets_at)
+        elif title := model or surface:
             scope_name = "model" if model else "feature"
-            yield _window(scope_name, title, length=WEEK, used=used, resets_at=resets_at)
+            length = WEEK if kind == "weekly_scoped" else group
+            yield _window(scope_name, title, length=length, used=used, resets_at=resets_at)
+        elif kind and kind != "weekly_scoped":
+            # A kind that nobody knows yet gets a row, but blocks nothing.
+            title = kind.replace("_", " ")
+            yield _window("feature", title, length=group, used=used, resets_at=resets_at)
 
 
 def _named(body: Mapping[str, object]) -> Iterator[Window]:
@@ -182,7 +218,8 @@ def _named(body: Mapping[str, object]) -> Iterator[Window]:
         if key in LENGTHS:
             yield _window("account", "", length=LENGTHS[key], used=used, resets_at=resets_at)
         elif rest != key:
-            scope, title = "model" if rest in MODELS else "feature", rest.replace("_", " ")
+            scope = "model" if rest.startswith(MODELS) else "feature"
+            title = rest.replace("_", " ")
             yield _window(scope, title, length=WEEK, used=used, resets_at=resets_at)
         else:
             title = key.replace("_", " ")
@@ -213,16 +250,19 @@ def _extra_usage(body: object) -> Iterator[Window]:
     """Parse the monthly budget that takes over when the plan's windows are spent.
 
     It is `extra_usage` in minor units of its currency, or the newer `spend` with its exponent. It
-    counts while it is enabled. It never gates, it only lifts a block.
+    counts while it is enabled, and is not served where a reason for that is stated. It only
+    lifts a block. An absent limit is no cap.
     """
     old, new = field(body, "extra_usage"), field(body, "spend")
     spent = field(new, "used")
     if flag(field(old, "is_enabled")):
         ratio, digits, unit = field(old, "utilization"), CENT_DIGITS, field(old, "currency")
         used, limit = field(old, "used_credits"), field(old, "monthly_limit")
+        disabled_reason = text(field(old, "disabled_reason"))
     elif flag(field(new, "enabled")):
         ratio, digits, unit = field(new, "percent"), _minor_digits(spent), field(spent, "currency")
         used, limit = field(spent, "amount_minor"), field(field(new, "limit"), "amount_minor")
+        disabled_reason = text(field(new, "disabled_reason"))
     else:
         return
     used_percent = percent(ratio)
@@ -235,7 +275,18 @@ def _extra_usage(body: object) -> Iterator[Window]:
         used_value=amount(used, digits),
         limit_value=amount(limit, digits),
         unit=text(unit, 12),
+        limit_reached=True if disabled_reason else None,
     )
+
+
+def _banked_resets(body: Mapping[str, object], now: int) -> int | None:
+    """Return how many resets are banked: the grants, under a code name, that have not lapsed."""
+    grants = (field(value, "grants") for value in body.values())
+    lists = [each for each in grants if isinstance(each, list)]
+    if not lists:
+        return None
+    expiries = [instant(field(grant, "expires_at")) for each in lists for grant in each]
+    return sum(expires_at is None or expires_at > now for expires_at in expiries)
 
 
 def _minor_digits(money: object) -> int:
@@ -270,6 +321,49 @@ def _refuses_account(headers: Mapping[str, str], windows: tuple[Window, ...]) ->
     if refusing:
         return any(window.gating for window in refusing)
     return claim is None or claim in ACCOUNT_CLAIMS
+
+
+def _account_refusal(
+    signal: HeaderSignal, windows: tuple[Window, ...], *, rejected: bool
+) -> Refusal | None:
+    """Return the refusal of the whole account by its own windows, or for want of overage."""
+    headers, refused_at = signal.headers, signal.observed_at
+    if not signal.failed:
+        return None
+    if OUT_OF_EXTRA_USAGE in str(field(signal.error, "phrases") or ""):
+        return Refusal(reason="out_of_extra_usage", refused_at=refused_at)
+    disabled = word(headers.get(f"{PREFIX}overage-disabled-reason"))
+    if rejected:
+        claim = ACCOUNT_CLAIMS.get(word(headers.get(f"{PREFIX}representative-claim")) or "")
+        refused = tuple(w.window_key for w in windows if w.gating and w.limit_reached)
+        return Refusal(
+            reason="usage_limit_reached",
+            windows=refused or ((claim,) if claim else ()),
+            refused_at=refused_at,
+            ends_at=_exhausted_until(headers, windows),
+        )
+    # Without any status, a reason against overage is the only thing that can have refused.
+    has_status = any(name.endswith("status") for name in headers if name.startswith(PREFIX))
+    if disabled and not has_status:
+        return Refusal(reason=disabled, refused_at=refused_at)
+    return None
+
+
+def _overage_refusal(signal: HeaderSignal, windows: tuple[Window, ...]) -> Refusal | None:
+    """Return the refusal of overage; it holds until the reset of the window that needs it."""
+    headers = signal.headers
+    status = word(headers.get(f"{PREFIX}overage-status"))
+    reason = word(headers.get(f"{PREFIX}overage-disabled-reason"))
+    if status != "rejected" and (reason is None or status is not None):
+        return None
+    claim = ACCOUNT_CLAIMS.get(word(headers.get(f"{PREFIX}representative-claim")) or "")
+    ends_at = [w.resets_at for w in windows if w.gating and w.window_key == claim]
+    return Refusal(
+        scope="overage",
+        reason=reason or "overage_rejected",
+        refused_at=signal.observed_at,
+        ends_at=_exhausted_until(headers, windows) or next(iter(ends_at), None),
+    )
 
 
 def _exhausted_until(headers: Mapping[str, str], windows: tuple[Window, ...]) -> int | None:

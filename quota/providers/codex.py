@@ -1,6 +1,7 @@
 """Codex: usage, spend caps, banked resets and rate-limit headers of chatgpt.com.
 
-GET /backend-api/wham/usage as read by openai/codex: `rate_limit` objects with up to two windows.
+GET /backend-api/wham/usage as read by openai/codex: `rate_limit` objects with up to three
+windows, the third being a month beside 5 hours and a week.
 The usage answer has `primary_window` with seconds; the stream event `codex.rate_limits` and the
 response headers have `primary` with minutes.
 
@@ -30,8 +31,19 @@ from quota.json_fields import (
     text,
     word,
 )
-from quota.model import TOKEN, Answer, Credential, HeaderSignal, Provider, Reading, Request, Window
-from quota.windows import FIVE_HOURS, WEEK, finish_windows, reset_instant, window_name
+from quota.model import (
+    ACCOUNT_SCOPE,
+    TOKEN,
+    Answer,
+    Credential,
+    HeaderSignal,
+    Provider,
+    Reading,
+    Refusal,
+    Request,
+    Window,
+)
+from quota.windows import FIVE_HOURS, MONTH, WEEK, finish_windows, reset_instant, window_name
 
 BASES = ("https://chatgpt.com",)
 PATH = "/backend-api/wham/usage"
@@ -40,7 +52,7 @@ AGENT = "codex_cli_rs/0.144.1 (Debian 13.0.0; x86_64) WindowsTerminal"
 REQUIRED = ("rate_limit", "rate_limits", "plan_type", "spend_control")
 REVIEW = ("code_review_rate_limit", "code_review_rate_limits")
 # Only a window without a length is named by its position.
-POSITIONS = (("primary", FIVE_HOURS), ("secondary", WEEK))
+POSITIONS = (("primary", FIVE_HOURS), ("secondary", WEEK), ("tertiary", MONTH))
 # The stream event calls an extra limit by its display name, answers by the metered feature.
 FEATURES = {"gpt-5.3-codex-spark": "codex_bengalfox", "gpt-reserve": "base_model_inference"}
 CAPS = {
@@ -52,13 +64,14 @@ CAPS = {
     "workspace_shared": "workspace_shared_limit",
 }
 
-FAMILY = re.compile(r"(x-codex-(?:(.+)-)?)(?:primary|secondary)-used-percent")
+FAMILY = re.compile(r"(x-codex-(?:(.+)-)?)(?:primary|secondary|tertiary)-used-percent")
 # The values of `x-codex-active-limit` that mean the account's ordinary limit.
 ACCOUNT_LIMITS = ("", "premium", "codex")
 FLAG_FIELDS = ("allowed", "limit_reached")
 CREDIT_FIELDS = ("has_credits", "unlimited", "balance")
 WINDOW_FIELDS = ("used_percent", "window_minutes", "reset_after_seconds", "reset_at")
 LIMIT_REACHED, NOT_INCLUDED = "usage_limit_reached", "usage_not_included"
+SPARK = "codex_bengalfox"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,17 +119,21 @@ def parse(answer: Answer, expected_account_id: str | None = None) -> Reading:
         )
     rate_limit = field(body, "rate_limit", "rate_limits")
     plan = word(field(body, "plan_type"))
+    reached = _reached_type(field(body, "rate_limit_reached_type"))
+    windows = finish_windows(_usage_windows(body, answer.observed_at), answer.observed_at)
+    allowed = flag(field(rate_limit, "allowed"))
     return Reading(
         state="ok",
         observed_at=answer.observed_at,
         http_status=answer.status,
         plan_raw=plan,
         plan_source="endpoint" if plan else None,
-        allowed=flag(field(rate_limit, "allowed")),
+        allowed=allowed,
         limit_reached=flag(field(rate_limit, "limit_reached")),
-        reached_type=_reached_type(field(body, "rate_limit_reached_type")),
+        reached_type=reached,
         reset_credits=count(field(field(body, "rate_limit_reset_credits"), "available_count")),
-        windows=finish_windows(_usage_windows(body, answer.observed_at), answer.observed_at),
+        refusals=tuple(_poll_refusals(windows, reached)) if allowed is False else (),
+        windows=windows,
         complete=rate_limit is None or isinstance(rate_limit, dict),
         **_credits(field(body, "credits")),
     )
@@ -134,7 +151,10 @@ def read_headers(signal: HeaderSignal) -> Reading:
     plan = word(headers.get("x-codex-plan-type"))
     own = {} if active else headers
     reached = text(own.get("x-codex-rate-limit-reached-type"))
-    windows = _header_windows(headers, Limit(observed_at, "header"), active=active)
+    windows = finish_windows(
+        _header_windows(headers, Limit(observed_at, "header"), active=active), observed_at
+    )
+    refusal = None if active else _refusal(signal, code, reached=reached, windows=windows)
     return Reading(
         state=None,
         observed_at=observed_at,
@@ -143,10 +163,11 @@ def read_headers(signal: HeaderSignal) -> Reading:
         plan_source="header" if plan else None,
         allowed=flag(own.get("x-codex-allowed")),
         limit_reached=flag(own.get("x-codex-limit-reached")),
-        reached_type=reached or (NOT_INCLUDED if code == NOT_INCLUDED else None),
+        reached_type=None if signal.failed else reached,
         reset_credits=count(headers.get("x-codex-rate-limit-reset-credits-available-count")),
-        exhausted_until=None if active else _exhausted_until(signal.error, observed_at),
-        windows=finish_windows(windows, observed_at),
+        refusals=(refusal,) if refusal else (),
+        succeeded=() if active or signal.failed else (ACCOUNT_SCOPE,),
+        windows=windows,
         **_credits(_header_fields(headers, "x-codex-credits-", names=CREDIT_FIELDS)),
     )
 
@@ -156,6 +177,7 @@ PROVIDER = Provider(
     request=request,
     parse=parse,
     read_headers=read_headers,
+    scope_of_model=lambda model: ("feature", SPARK) if "spark" in model else ACCOUNT_SCOPE,
     workspace_field="account_id",
 )
 
@@ -190,6 +212,19 @@ def _is_other_workspace(body: object, expected: str | None) -> bool:
     return answered.lower() != expected.lower()
 
 
+def _poll_refusals(windows: tuple[Window, ...], reached: str | None) -> Iterator[Refusal]:
+    """Return the refusal of an answer that does not allow the account for its spent windows."""
+    spent = [w for w in windows if w.scope == "account" and (w.used_percent or 0) >= 100]
+    if spent:
+        resets = [w.resets_at for w in spent if w.resets_at]
+        yield Refusal(
+            reason=reached or "limit_reached",
+            windows=tuple(w.window_key for w in spent),
+            refused_at=spent[0].observed_at,
+            ends_at=max(resets) if len(resets) == len(spent) else None,
+        )
+
+
 def _reached_type(reached: object) -> str | None:
     """Return why an account is blocked: `{type}`, or a bare word in older answers."""
     return text(field(reached, "type")) or text(reached)
@@ -214,7 +249,24 @@ def _usage_windows(body: object, observed_at: int) -> Iterator[Window]:
     yield from _limit_windows(field(body, "rate_limit", "rate_limits"), account)
     yield from _limit_windows(field(body, *REVIEW), review)
     yield from _additional_windows(field(body, "additional_rate_limits"), account)
+    yield from _model_windows(field(body, "model_usage"))
     yield from _spend_windows(body, observed_at)
+
+
+def _model_windows(models: object) -> Iterator[Window]:
+    """Parse the models that are unavailable until an instant; they have no percentage."""
+    for model, usage in mapping(models).items():
+        available, name = flag(field(usage, "available")), text(model)
+        if available is False and name:
+            yield Window(
+                scope="model",
+                scope_key=slug(name) or "",
+                window_key="unknown",
+                label=name,
+                resets_at=instant(field(usage, "available_at")),
+                allowed=False,
+                limit_reached=True,
+            )
 
 
 def _limit_windows(rate_limit: object, limit: Limit) -> Iterator[Window]:
@@ -319,17 +371,32 @@ def _cap_window(kind: str, content: object, *, observed_at: int) -> Window:
     )
 
 
-def _exhausted_until(error: object, observed_at: int) -> int | None:
-    """Return until when a refused generation says that the plan's limit is reached.
+def _refusal(
+    signal: HeaderSignal, code: str | None, *, reached: str | None, windows: tuple[Window, ...]
+) -> Refusal | None:
+    """Return the refusal of a failed generation by the account's limit; None for other failures.
 
     `{"error": {"type": "usage_limit_reached", "resets_at", "resets_in_seconds"}}` or the inner
-    object, as answered with 429 by chatgpt.com and read by openai/codex.
+    object, as answered with 429 by chatgpt.com and read by openai/codex. A reached type alone
+    names neither window nor end: credits of a workspace are used up.
     """
-    if _error_code(error) != LIMIT_REACHED:
+    if not signal.failed or not (code or reached):
         return None
-    inner = field(error, "error") or error
-    resets_at, after = field(inner, "resets_at"), field(inner, "resets_in_seconds")
-    return reset_instant(resets_at, after, observed_at=observed_at)
+    inner = field(signal.error, "error") or signal.error
+    ends_at = reset_instant(
+        field(inner, "resets_at"), field(inner, "resets_in_seconds"), observed_at=signal.observed_at
+    )
+    spent = [w for w in windows if w.gating and (w.used_percent or 0) >= 100]
+    if ends_at is None and spent and code != NOT_INCLUDED:
+        ends_at = max((w.resets_at for w in spent if w.resets_at), default=None)
+    is_endless = ends_at is None and not spent
+    return Refusal(
+        reason=code if code and not (is_endless and reached) else reached or LIMIT_REACHED,
+        windows=tuple(w.window_key for w in spent),
+        refused_at=signal.observed_at,
+        ends_at=None if code == NOT_INCLUDED else ends_at,
+        needs_success=code == NOT_INCLUDED or (is_endless and reached is not None),
+    )
 
 
 def _error_code(error: object) -> str | None:

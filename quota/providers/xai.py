@@ -1,7 +1,11 @@
 """Grok: GET https://cli-chat-proxy.grok.com/v1/billing, as read by the Grok CLI and CodexBar.
 
-`?format=credits` is answered with a percentage of the current period, on some plans without one;
-the plain view with cents of a monthly limit. A limit of zero is a placeholder, not "nothing left".
+`?format=credits` is answered with a percentage of the current period, on some plans and at the
+start of a period without one; the plain view with cents of a monthly limit, of another cycle. A
+limit of zero is a placeholder, not "nothing left". Prepaid and on-demand amounts are spent after
+the period's (inferred).
+
+A refused generation answers 403: "You have run out of credits or need a Grok subscription".
 """
 
 from collections.abc import Iterator
@@ -19,7 +23,17 @@ from quota.json_fields import (
     slug,
     text,
 )
-from quota.model import TOKEN, Answer, Credential, Provider, Reading, Request, Window
+from quota.model import (
+    TOKEN,
+    Answer,
+    Credential,
+    HeaderSignal,
+    Provider,
+    Reading,
+    Refusal,
+    Request,
+    Window,
+)
 from quota.windows import WEEK, finish_windows, window_name
 
 BASES = ("https://cli-chat-proxy.grok.com",)
@@ -27,6 +41,7 @@ PATH = "/v1/billing"
 # Without the first of these the answer is 404.
 CLIENT = {"x-xai-token-auth": "xai-grok-cli", "x-grok-client-version": "0.2.93"}
 CENT_DIGITS = 2
+OUT_OF_CREDITS = "run out of credits"
 
 
 def request(credential: Credential) -> Request:
@@ -46,17 +61,38 @@ def parse(answer: Answer, expected_account_id: str | None = None) -> Reading:
         return opened
     answer, body = opened
     config = field(body, "config")
-    windows = [*_period_windows(config), *_month_window(config), *_on_demand_window(config)]
+    windows = [*_period_windows(config), *_on_demand_window(config)]
+    if not any(window.scope == "account" for window in windows):
+        windows += _month_window(config)
+    plan = text(field(body, "subscription_tier")) or text(field(config, "subscription_tier"))
+    prepaid = field(field(config, "prepaid_balance"), "val")
     return Reading(
         state="ok" if isinstance(config, dict) else "bad_response",
         observed_at=answer.observed_at,
         http_status=answer.status,
+        plan_raw=plan,
+        plan_source="endpoint" if plan else None,
+        credits_has=None if number(prepaid) is None else bool(number(prepaid)),
+        credits_balance=amount(prepaid, CENT_DIGITS),
         windows=finish_windows(windows, answer.observed_at),
         complete=isinstance(config, dict),
     )
 
 
-PROVIDER = Provider(bases=BASES, request=request, parse=parse, fallback=fallback_request)
+def read_headers(signal: HeaderSignal) -> Reading:
+    """Parse the refusal of a generation; headers have no quota."""
+    spent = signal.failed and OUT_OF_CREDITS in str(field(signal.error, "phrases") or "")
+    refusal = Refusal(reason="out_of_credits", refused_at=signal.observed_at)
+    return Reading(state=None, observed_at=signal.observed_at, refusals=(refusal,) if spent else ())
+
+
+PROVIDER = Provider(
+    bases=BASES,
+    request=request,
+    parse=parse,
+    fallback=fallback_request,
+    read_headers=read_headers,
+)
 
 
 def _request(credential: Credential, path: str) -> Request:
@@ -71,6 +107,9 @@ def _period_windows(config: object) -> Iterator[Window]:
     used = percent(field(config, "credit_usage_percent"))
     if used is not None:
         yield replace(window, used_percent=used)
+    elif window.resets_at is not None:
+        # At the start of a period the percentage is left out: the window is there all the same.
+        yield replace(window, gating=False)
     for product in items(field(config, "product_usage")):
         title, used = text(field(product, "product")), percent(field(product, "usage_percent"))
         if title and used is not None:

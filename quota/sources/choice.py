@@ -6,6 +6,7 @@ import time
 from ledger import Unavailable
 from ledger.keys import Salt
 from ledger.settings import Proxy, Settings, require_key
+from quota.http import ShouldStop
 from quota.model import Answer, Request
 from quota.sources import ListedCredential, Source
 from quota.sources.files import CredentialFiles
@@ -22,17 +23,19 @@ OUTAGE_SECONDS = 120.0
 RETRY_SECONDS = 60.0
 
 
-def choose_source(context: Context, salt: Salt, proxy: Proxy, proxy_id: int) -> Source:
+def choose_source(
+    context: Context, salt: Salt, proxy: Proxy, *, proxy_id: int, should_stop: ShouldStop
+) -> Source:
     """Return the source of the quotas of a proxy's accounts."""
-    settings, stop = context.settings, context.stop
-    files = CredentialFiles(proxy.auth_folder, stop.check) if proxy.auth_folder else None
+    settings = context.settings
+    files = CredentialFiles(proxy.auth_folder, should_stop) if proxy.auth_folder else None
     if files and (settings.quota_source == "files" or not proxy.key):
         return files
     management = ManagementApi(
         address=proxy.url,
         key=proxy.key,
         refusals=Refusals(context.conn, proxy_id, salt.key(proxy.key)),
-        should_stop=stop.check,
+        should_stop=should_stop,
     )
     if files and settings.quota_source == "auto":
         return FallbackSource(management, files)

@@ -16,6 +16,7 @@ from datasette.app import Datasette  # type: ignore[import-untyped]
 
 import ledger
 from ledger import data_folder
+from quota.decisions import decide_due
 
 ROOT = Path(ledger.__file__).parents[1]
 PARAMETER = re.compile(r":([a-z_]+)\b")
@@ -32,6 +33,11 @@ SETTINGS = {"max_returned_rows": 20_000, "num_sql_threads": 1, "sql_time_limit_m
 def prepare(folder: Path, *, timezone: str) -> sqlite3.Connection:
     """Open the ledger in a folder as every worker does, which converts an older one."""
     return data_folder.prepare(folder, timezone=timezone)
+
+
+def decide(conn: sqlite3.Connection, now: int) -> None:
+    """Write the verdicts and forecasts of an instant, as the quota worker does."""
+    decide_due(conn, now)
 
 
 def metadata() -> dict[str, Any]:

@@ -165,6 +165,7 @@ def opened(source: Path, folder: Path) -> Path:
     file.chmod(0o600)
     with closing(program.prepare(folder, timezone=ZONE)) as conn:
         set_clock(conn, NOW)
+        program.decide(conn, NOW)
     return file
 
 

@@ -51,12 +51,22 @@ def test_a_converted_ledger_has_the_tables_of_a_new_one(tmp_path, old):
 
 
 def test_a_conversion_keeps_every_row(tmp_path, old):
+    with closing(sqlite3.connect(old)) as conn, conn:
+        conn.execute(
+            "update quota_accounts set exhausted_at = 1, exhausted_until = 2 "
+            "where account_id = (select min(account_id) from quota_accounts)"
+        )
     names = select(old, "select name from sqlite_schema where type = 'table'")
     kept = {name for (name,) in names} - GONE - {"settings"}
     before = {name: select(old, f"select * from {name}") for name in kept}
     prepare(tmp_path, timezone=ZONE).close()
     for name, rows in before.items():
         after = select(old, f"select * from {RENAMED.get(name, name)}")
+        if name == "quota_accounts":
+            refused = [(row[0], *row[-2:]) for row in rows if row[-1] is not None]
+            sql = "select account_id, ends_at, refused_at from quota_refusals"
+            assert set(select(old, sql)) == set(refused)
+            rows = [row[:-2] for row in rows]
         assert set(rows) <= set(after), name
         # Totals are kept by the hour now.
         assert len(rows) == len(after) or name == "total_rollup"

@@ -11,6 +11,7 @@ import pytest
 
 from ledger import connect
 from ledger.status import query_status, short_number, status_line, status_words
+from quota.decisions import decide_due
 from tests.support import quota_ledger
 from tests.support.brute import DAY, HOUR, MINUTE, NOW, Ledger, random_uses
 from tests.support.home import ROOT
@@ -75,6 +76,7 @@ def pool(*accounts: list[tuple[float | None, int | None]]) -> sqlite3.Connection
         ]
         quota_ledger.add_windows(conn, account, windows)
         assert number < 9
+    decide_due(conn, NOW)
     return conn
 
 

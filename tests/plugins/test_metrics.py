@@ -20,6 +20,7 @@ from ledger.own_prices import Price
 from ledger.prices import Prices
 from ledger.reprice import reprice
 from plugins.metrics import ACCOUNT_SOURCES, FILE_BYTES, GAP_SOURCE, SOURCES, families
+from quota.decisions import decide_due
 from tests.support import quota_ledger
 from tests.support.brute import DAY, HOUR, NOW, Ledger, payload, random_uses
 from tests.support.home import ROOT, eventually
@@ -323,6 +324,7 @@ def test_accounts_are_counted_as_the_page_counts_them():
                 for group in groups
             ]
             quota_ledger.add_windows(conn, account, windows)
+        decide_due(conn, NOW)
         samples = samples_of(conn)
         verdicts = conn.execute("select provider, usable, reason from account_verdicts").fetchall()
     closed = ("needs_login", "deactivated", "disabled")

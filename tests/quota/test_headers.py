@@ -9,7 +9,7 @@ import pytest
 
 from ledger.quota_headers import allowed
 from quota.http import first_values
-from quota.model import Account, HeaderSignal, Reading, Window
+from quota.model import Account, HeaderSignal, Reading, Refusal, Window
 from quota.signals import read_signal
 from quota.verdict import Verdict, account_verdict
 from tests.support.quota_samples import AT, DATA
@@ -58,6 +58,22 @@ def row(label: str, key: str, used: float, resets_at: int, **more: Any) -> Windo
         resets_at=resets_at,
         **fields,
     )
+
+
+def refused(
+    windows: tuple[str, ...],
+    ends_at: int,
+    *,
+    scope: str = "account",
+    reason: str = "usage_limit_reached",
+) -> tuple[Refusal, ...]:
+    """Return a refusal whose instant is that of its event."""
+    return (Refusal(scope=scope, reason=reason, windows=windows, refused_at=AT, ends_at=ends_at),)
+
+
+def end_of(reading: Reading) -> int | None:
+    """Return when the account's refusal ends."""
+    return next((r.ends_at for r in reading.refusals if r.scope == "account"), None)
 
 
 SPARK = {"scope": "feature", "scope_key": "codex_bengalfox", "gating": False}
@@ -117,7 +133,7 @@ CALM, REJECTED = {"limit_reached": False}, {"limit_reached": True}
                 "plan_raw": "plus",
                 "plan_source": "header",
                 "error_code": "usage_limit_reached",
-                "exhausted_until": 1_795_572_193_000,
+                "refusals": refused(("7d",), 1_795_572_193_000),
                 **NO_CREDITS,
             },
             [
@@ -128,13 +144,22 @@ CALM, REJECTED = {"limit_reached": False}, {"limit_reached": True}
         ),
         pytest.param(
             "codex-429-bare",
-            {"error_code": "usage_limit_reached", "exhausted_until": 1_795_572_130_000},
+            {
+                "error_code": "usage_limit_reached",
+                "refusals": refused((), 1_795_572_130_000),
+            },
             [],
             id="refused-without-headers",
         ),
         pytest.param(
             "claude-ok",
-            {"allowed": True, "limit_reached": False},
+            {
+                "allowed": True,
+                "limit_reached": False,
+                "refusals": refused(
+                    (), 1_795_487_594_000, scope="overage", reason="overage_rejected"
+                ),
+            },
             [
                 row("5-hour", "5h", 41, 1_795_487_594_000, **CALM),
                 row("weekly", "7d", 63, 1_795_878_594_000, **CALM),
@@ -143,7 +168,14 @@ CALM, REJECTED = {"limit_reached": False}, {"limit_reached": True}
         ),
         pytest.param(
             "claude-429",
-            {"allowed": False, "limit_reached": True, "exhausted_until": 1_795_487_594_000},
+            {
+                "allowed": False,
+                "limit_reached": True,
+                "refusals": (
+                    *refused(("5h",), 1_795_487_594_000),
+                    *refused((), 1_795_487_594_000, scope="overage", reason="overage_rejected"),
+                ),
+            },
             [
                 row("5-hour", "5h", 41, 1_795_487_594_000, **REJECTED),
                 row("weekly", "7d", 63, 1_795_878_594_000, **CALM),
@@ -155,10 +187,14 @@ CALM, REJECTED = {"limit_reached": False}, {"limit_reached": True}
 def test_a_recorded_event_has_the_windows_of_its_account(
     name: str, facts: dict[str, Any], rows: list[Window]
 ) -> None:
+    facts = dict(facts)
     event = signal(EVENTS[name])
     dated = tuple(replace(window, observed_at=event.observed_at) for window in rows)
+    refusals = tuple(
+        replace(refusal, refused_at=event.observed_at) for refusal in facts.pop("refusals", ())
+    )
     assert read_signal(event) == Reading(
-        state=None, observed_at=event.observed_at, windows=dated, **facts
+        state=None, observed_at=event.observed_at, windows=dated, refusals=refusals, **facts
     )
 
 
@@ -249,7 +285,7 @@ def test_a_refused_spark_request_does_not_exhaust_the_account() -> None:
     refused = codex({"active-limit": "codex_bengalfox"}, failed=True, status_code=429, error=error)
     reading = read_signal(refused)
     assert reading is not None
-    assert (reading.error_code, reading.exhausted_until) == ("usage_limit_reached", None)
+    assert (reading.error_code, reading.refusals) == ("usage_limit_reached", ())
 
 
 @pytest.mark.parametrize(
@@ -303,14 +339,15 @@ def test_a_header_reset_may_be_sent_as_a_wait() -> None:
 def test_only_a_reached_usage_limit_exhausts_a_plan(error: Any, until: int | None) -> None:
     reading = read_signal(codex(WEEK, failed=True, status_code=429, error=error))
     assert reading is not None
-    assert reading.exhausted_until == (AT + until * 1000 if until else None)
+    assert end_of(reading) == (AT + until * 1000 if until else None)
 
 
 def test_a_plan_without_codex_has_its_own_blocking_reason() -> None:
     error = {"error": {"type": "usage_not_included"}}
     reading = read_signal(codex({}, failed=True, status_code=429, error=error))
     assert reading is not None
-    assert reading.reached_type == "usage_not_included"
+    (refusal,) = reading.refusals
+    assert (refusal.reason, refusal.needs_success) == ("usage_not_included", True)
 
 
 def test_a_success_status_never_makes_a_failed_event_trustworthy() -> None:
@@ -339,7 +376,7 @@ MODEL_ONLY = {
 def test_a_models_own_limit_of_claude_never_blocks_the_account() -> None:
     reading = read_signal(claude(MODEL_ONLY, failed=True, status_code=429))
     assert reading is not None
-    assert (reading.allowed, reading.exhausted_until) == (None, None)
+    assert (reading.allowed, reading.refusals) == (None, ())
     model = reading.windows[-1]
     assert (model.scope, model.scope_key, model.label) == ("model", "oi", "overage-included weekly")
     assert (model.used_percent, model.limit_reached, model.gating) == (100, True, False)
@@ -375,7 +412,7 @@ def test_a_refusal_of_claude_ends_with_the_window_that_refuses(
     headers: dict[str, str], allowed_now: bool | None, until: int | None
 ) -> None:
     reading = read_signal(claude(headers, failed=True, status_code=429))
-    result = (None, None) if reading is None else (reading.allowed, reading.exhausted_until)
+    result = (None, None) if reading is None else (reading.allowed, end_of(reading))
     assert result == (allowed_now, AT + until * 1000 if until else None)
 
 

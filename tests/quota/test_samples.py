@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from quota.model import Answer, Reading, Window
+from quota.model import Answer, Reading, Refusal, Window
 from quota.providers import PROVIDERS
 from quota.sources.management import unwrap
 from quota.verdict import Verdict, account_verdict, group_verdicts
@@ -163,6 +163,14 @@ FACTS: dict[str, dict[str, Any]] = {
         "plan_raw": "plus",
         "reset_credits": 3,
         "reached_type": "rate_limit_reached",
+        "refusals": (
+            Refusal(
+                reason="rate_limit_reached",
+                windows=("7d",),
+                refused_at=AT,
+                ends_at=AT + 93_600_000,
+            ),
+        ),
         **BLOCKED,
     },
     "codex-business-usage-based": {
@@ -183,6 +191,7 @@ FACTS: dict[str, dict[str, Any]] = {
         "credits_unlimited": False,
         "credits_balance": "4.52",
     },
+    "xai-weekly": {"credits_has": False, "credits_balance": "0"},
     "codex-stream-rate-limits-event": {
         **CREDITS_NONE,
         "plan_raw": "plus",

@@ -181,7 +181,7 @@ def test_an_exhausted_plan_is_stored_without_any_call(events):
     refused = event(3, failed=True, fail={"status_code": 429, "body": json.dumps(LIMIT)})
     del refused["response_headers"]
     events.add(event(1), refused)
-    until = events.account("exhausted_until", "exhausted_at")
+    until = events.home.query("select ends_at, refused_at from quota_refusals")[0]
     assert until[0] == 1_795_600_000_000
     events.add(event(5, response_headers=headers_at(31, 41)))
     assert sorted(events.windows().values()) == [31, 41]

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from quota.account_sync import link_credentials, store_listing
+from quota.decisions import decide_due
 from quota.identity import from_file, from_listing
 from quota.model import Credential, Reading, Window
 from quota.signals import add_unlisted_accounts
@@ -165,6 +166,7 @@ def test_a_window_that_is_not_started_has_no_cycle(conn):
         write_reading(conn, account_id, reading(AT + minute * MINUTE, lazy))
     assert rows(conn, "select distinct cycle from quota_points") == [{"cycle": 0}]
     assert rows(conn, "select * from quota_cycle_ends") == []
+    decide_due(conn, AT)
     (forecast,) = rows(conn, "select * from quota_window_forecasts")
     assert forecast["reason"] == "not_started"
 
@@ -192,6 +194,7 @@ def test_a_percent_point_has_its_tokens_and_the_share_of_others(conn):
         write_reading(conn, account_id, reading(AT + minute * MINUTE, window(used)))
     add_event(conn, account_id, AT + 20 * MINUTE, 30_000, 0.3)
     add_event(conn, account_id, AT + 80 * MINUTE, 20_000, 0.2)
+    decide_due(conn, AT)
     (row,) = rows(conn, "select * from quota_cycle_usage")
     assert (row["moved_percent"], row["requests"], row["total_tokens"]) == (10, 2, 50_000)
     assert (row["tokens_per_percent"], row["dollars_per_percent"]) == (5000, pytest.approx(0.05))
@@ -353,6 +356,7 @@ def test_accounts_known_from_events_only_have_a_state(conn):
     add_unlisted_accounts(conn)
     states = rows(conn, "select state from account_poll_states order by account_id")
     assert states == [{"state": "never"}, {"state": "no_source"}]
+    decide_due(conn, AT)
     verdicts = rows(conn, "select usable, reason from account_verdicts order by account_id")
     assert verdicts == [
         {"usable": None, "reason": "never"},

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from quota.model import Account, Window
+from quota.model import Account, Refusal, Window
 from quota.verdict import Verdict, account_verdict, group_verdicts, left, left_per_hour, sort_key
 from tests.support.quota_ledger import RESETS, gating_window
 from tests.support.quota_samples import AT
@@ -224,36 +224,122 @@ BOTH = {"limit_reached": True}
             Verdict(True, "within_limits", 90),
             id="a-failed-poll-keeps-what-was-known",
         ),
-        pytest.param(
-            account(exhausted_until=AT + HOUR, exhausted_at=AT),
-            [gating_window("5h", 1), gating_window("7d", 99)],
-            Verdict(False, "usage_limit_reached", 1, AT + HOUR),
-            id="refused-by-generation",
-        ),
-        pytest.param(
-            account(exhausted_until=AT + HOUR, exhausted_at=AT),
-            [gating_window("5h", 1), gating_window("7d", 100)],
-            Verdict(False, "usage_limit_reached", 0, RESETS["7d"]),
-            id="refused-and-spent",
-        ),
-        pytest.param(
-            account(exhausted_until=AT + HOUR, exhausted_at=AT - MINUTE),
-            [gating_window("5h", 1)],
-            Verdict(True, "within_limits", 99),
-            id="a-later-answer-outdates-a-refusal",
-        ),
-        pytest.param(
-            account(exhausted_until=AT, exhausted_at=AT - HOUR),
-            [gating_window("5h", 1)],
-            Verdict(True, "within_limits", 99),
-            id="a-refusal-that-is-over",
-        ),
     ],
 )
 def test_an_account_has_its_verdict(
     state: Account, windows: list[Window], expected: Verdict
 ) -> None:
     assert account_verdict(state, windows, now=AT) == expected
+
+
+def refusal(at: int, **more: Any) -> Refusal:
+    """Return a refusal of the account."""
+    return Refusal(**{"reason": "usage_limit_reached", "refused_at": at, **more})
+
+
+HELD = Verdict(False, "usage_limit_reached", 1, AT + HOUR)
+
+
+@pytest.mark.parametrize(
+    ("state", "windows", "refused", "expected"),
+    [
+        pytest.param(
+            account(),
+            [gating_window("5h", 1), gating_window("7d", 99)],
+            refusal(AT, ends_at=AT + HOUR),
+            HELD,
+            id="refused-by-generation",
+        ),
+        pytest.param(
+            account(),
+            [gating_window("5h", 1), gating_window("7d", 100)],
+            refusal(AT, ends_at=AT + HOUR),
+            Verdict(False, "usage_limit_reached", 0, RESETS["7d"]),
+            id="refused-and-spent",
+        ),
+        pytest.param(
+            account(**PERMIT),
+            [gating_window("5h", 1)],
+            refusal(AT - MINUTE, ends_at=AT + HOUR),
+            Verdict(True, "allowed", 99),
+            id="a-later-permission-lifts-a-refusal",
+        ),
+        pytest.param(
+            account(**PERMIT),
+            [gating_window("5h", 1), gating_window("7d", 100)],
+            refusal(AT - MINUTE, ends_at=AT + HOUR),
+            Verdict(False, "usage_limit_reached", 0, RESETS["7d"]),
+            id="a-permission-with-a-spent-week-lifts-nothing",
+        ),
+        pytest.param(
+            account(**PERMIT),
+            [gating_window("5h", 1), gating_window("7d", 100)],
+            refusal(AT - MINUTE, ends_at=AT + HOUR, windows=("5h",)),
+            Verdict(True, "allowed", 0),
+            id="a-permission-with-room-in-the-refused-window",
+        ),
+        pytest.param(
+            account(**PERMIT, credits_has=True, credits_balance="5"),
+            [gating_window("7d", 100)],
+            refusal(AT - MINUTE, ends_at=AT + HOUR, windows=("7d",)),
+            Verdict(True, "overage", 0),
+            id="a-permission-with-credits",
+        ),
+        pytest.param(
+            account(**PERMIT, credits_has=True, credits_balance="0"),
+            [gating_window("7d", 100)],
+            refusal(AT - MINUTE, ends_at=AT + HOUR, windows=("7d",)),
+            Verdict(False, "usage_limit_reached", 0, RESETS["7d"]),
+            id="credits-that-are-used-up",
+        ),
+        pytest.param(
+            account(),
+            [gating_window("5h", 1)],
+            refusal(AT - MINUTE, ends_at=AT + HOUR),
+            Verdict(False, "usage_limit_reached", 99, AT + HOUR),
+            id="an-answer-without-permission-lifts-nothing",
+        ),
+        pytest.param(
+            account(),
+            [gating_window("5h", 1)],
+            refusal(AT - MINUTE, ends_at=AT + HOUR, windows=("5h",)),
+            Verdict(True, "within_limits", 99),
+            id="room-in-the-refused-window",
+        ),
+        pytest.param(
+            account(**PERMIT),
+            [gating_window("5h", 1)],
+            refusal(AT - MINUTE, needs_success=True),
+            Verdict(False, "usage_limit_reached", 99),
+            id="only-a-success-lifts",
+        ),
+        pytest.param(
+            account(**PERMIT),
+            [gating_window("5h", 1)],
+            refusal(AT - 6 * HOUR - 1, needs_success=True),
+            Verdict(None, "refused_earlier", 99),
+            id="unknown-after-six-hours",
+        ),
+        pytest.param(
+            account(),
+            [gating_window("5h", 1)],
+            refusal(AT - HOUR, ends_at=AT),
+            Verdict(True, "within_limits", 99),
+            id="a-refusal-that-is-over",
+        ),
+        pytest.param(
+            account(),
+            [gating_window("5h", 100), spend(24.7, **EXTRA)],
+            refusal(AT - MINUTE, scope="overage", ends_at=AT + HOUR),
+            Verdict(False, "window_spent", 0, RESETS["5h"]),
+            id="overage-that-is-refused",
+        ),
+    ],
+)
+def test_a_refusal_stands_until_it_is_lifted(
+    state: Account, windows: list[Window], refused: Refusal, expected: Verdict
+) -> None:
+    assert account_verdict(state, windows, now=AT, refusals=[refused]) == expected
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The quota views in SQL agree with `quota.verdict` and `quota.forecast` in Python."""
+"""The quota views show what the worker decided, and call it stale when it is over."""
 
 import re
 from dataclasses import asdict, replace
@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ledger import zones
+from quota.decisions import decide_due
 from quota.forecast import Cycle, forecast
 from quota.history import Point, is_early, store_windows
 from quota.model import Account, Window
@@ -72,7 +73,6 @@ def windows(draw: st.DrawFn) -> list[Window]:
 @st.composite
 def accounts(draw: st.DrawFn) -> Account:
     """Draw an account's state."""
-    exhausted = draw(st.booleans())
     return Account(
         state=draw(
             st.sampled_from(
@@ -84,8 +84,8 @@ def accounts(draw: st.DrawFn) -> Account:
         allowed=draw(flags),
         limit_reached=draw(flags),
         reached_type=draw(st.sampled_from([None, None, "rate_limit_reached"])),
-        exhausted_until=NOW + draw(st.sampled_from([-1, 0, HOUR])) if exhausted else None,
-        exhausted_at=NOW - draw(ages) if exhausted else None,
+        credits_has=draw(flags),
+        credits_balance=draw(st.sampled_from([None, "0", "4.5"])),
     )
 
 
@@ -97,7 +97,15 @@ def conn():
     opened.close()
 
 
-TABLES = ("quota_windows", "quota_accounts", "credentials", "credential_files", "known_accounts")
+TABLES = (
+    "quota_verdict_changes",
+    "quota_refusals",
+    "quota_windows",
+    "quota_accounts",
+    "credentials",
+    "credential_files",
+    "known_accounts",
+)
 
 
 def cleared(conn) -> None:
@@ -114,13 +122,14 @@ def as_verdict(row: dict) -> Verdict:
 
 @given(cases=st.lists(st.tuples(accounts(), windows()), min_size=1, max_size=12))
 @FEW
-def test_a_verdict_in_sql_is_the_verdict_in_python(conn, cases):
+def test_the_views_show_the_verdicts(conn, cases):
     cleared(conn)
     cases_by_id = {}
     for account, account_windows in cases:
         account_id = add_account(conn, **asdict(account))
         add_windows(conn, account_id, account_windows)
         cases_by_id[account_id] = account, account_windows
+    decide_due(conn, NOW)
     in_groups: dict[int, dict[str, Verdict]] = {}
     for row in rows(conn, "select * from group_verdicts"):
         in_groups.setdefault(row["account_id"], {})[row["group_name"]] = as_verdict(row)
@@ -191,12 +200,13 @@ def cycle_of(conn, window_id: int) -> Cycle:
 
 @given(histories=st.lists(observations(), min_size=1, max_size=8))
 @FEW
-def test_a_forecast_in_sql_is_the_forecast_in_python(conn, histories):
+def test_the_views_show_the_forecasts(conn, histories):
     cleared(conn)
     for history in histories:
         account_id = add_account(conn, state="ok")
         for window in history:
             store_windows(conn, account_id, [window])
+    decide_due(conn, NOW)
     for row in rows(conn, "select * from quota_window_forecasts"):
         expected = forecast(cycle_of(conn, row["window_id"]), NOW)
         assert (row["outcome"], row["reason"]) == (expected.outcome, expected.reason)
@@ -289,6 +299,7 @@ def test_a_fixed_history_has_its_fixed_forecast(conn, seconds, reset_hours, obse
     account_id = add_account(conn, state="ok")
     for window in history(seconds, NOW + reset_hours * HOUR, observations):
         store_windows(conn, account_id, [window])
+    decide_due(conn, NOW)
     (row,) = rows(conn, "select * from quota_window_forecasts")
     names = ("outcome", "reason", "percent_per_hour", "runs_out_at", "left_over_percent")
     assert tuple(row[name] for name in names) == expected
@@ -349,6 +360,7 @@ def test_the_quota_page_says_when_a_limit_resets_and_how_old_it_is(filled):
 
 
 def test_usable_accounts_come_first_and_closed_ones_last(filled):
+    decide_due(filled, NOW)
     result = [(row["usable"], row["reason"]) for row in ask(filled, "usable_accounts")]
     assert result == [("yes", "within_limits"), ("no", "window_spent"), ("no", "needs_login")]
     blocked = ask(filled, "usable_accounts", usable="no")[0]
@@ -371,6 +383,7 @@ def test_a_change_of_the_clocks_changes_no_forecast_and_no_history(filled):
         (window,) = history(18_000, night + 4 * HOUR, [(0, half * 5)])
         store_windows(filled, account_id, [replace(window, observed_at=at)])
     set_clock(filled, night + 7 * HOUR // 2)
+    decide_due(filled, night + 7 * HOUR // 2)
     (forecast,) = ask(filled, "quota_forecast")
     assert (forecast["percent_per_hour"], forecast["left_over_percent"]) == (10, 60)
     shown = [row["observed_local"][11:16] for row in reversed(ask(filled, "quota_history"))]

@@ -12,6 +12,7 @@ from alerts.start import create
 from alerts.worker import AlertsWorker
 from ledger.data_folder import prepare
 from ledger.settings import Settings
+from quota.decisions import decide_due
 from runtime.tasks import Context
 from tests.support.brute import local
 
@@ -115,6 +116,7 @@ class Watch:
         """Step until nothing is left to do, at an instant (ms) or at the last one."""
         if now is not None:
             self.set_clock(now)
+        decide_due(self.conn, self.now)
         self.job.failed(None)
         while self.job.step():
             pass
