@@ -413,7 +413,8 @@ select
   reasoning_tokens                                                as reasoning_tokens,
   unclassified_tokens                                             as unclassified_tokens,
   coalesce(cost_microdollars, 0)                                  as cost_microdollars,
-  cost_microdollars is null                                       as unpriced,
+  saved_microdollars                                              as saved_microdollars,
+  cost_reason is not null                                         as unpriced,
   iif(is_timed, latency_ms, 0)                                    as timed_ms,
   iif(is_timed, output_tokens, 0)                                 as timed_tokens,
   iif(is_timed and ttft_ms < latency_ms, latency_ms - ttft_ms, 0) as streamed_ms,
@@ -472,7 +473,7 @@ select
   part.sign * reasoning_tokens               as reasoning_tokens,
   part.sign * unclassified_tokens            as unclassified_tokens,
   part.sign * coalesce(cost_microdollars, 0) as cost_microdollars,
-  part.sign * (cost_microdollars is null)    as unpriced
+  part.sign * (cost_reason is not null)    as unpriced
 from span_parts as part
 cross join usage_events
   on usage_events.occurred_at >= part.from_at
@@ -529,7 +530,7 @@ select
   part.sign * reasoning_tokens                                                as reasoning_tokens,
   part.sign * unclassified_tokens                                             as unclassified_tokens,
   part.sign * coalesce(cost_microdollars, 0)                                  as cost_microdollars,
-  part.sign * (cost_microdollars is null)                                     as unpriced,
+  part.sign * (cost_reason is not null)                                     as unpriced,
   part.sign * iif(is_timed, latency_ms, 0)                                    as timed_ms,
   part.sign * iif(is_timed, output_tokens, 0)                                 as timed_tokens,
   part.sign * iif(is_timed and ttft_ms < latency_ms, latency_ms - ttft_ms, 0) as streamed_ms,
@@ -591,7 +592,7 @@ select
   part.sign * reasoning_tokens               as reasoning_tokens,
   part.sign * unclassified_tokens            as unclassified_tokens,
   part.sign * coalesce(cost_microdollars, 0) as cost_microdollars,
-  part.sign * (cost_microdollars is null)    as unpriced
+  part.sign * (cost_reason is not null)    as unpriced
 from span_parts as part
 cross join usage_events
   on usage_events.occurred_at >= part.from_at
@@ -640,7 +641,7 @@ select
   part.sign * reasoning_tokens               as reasoning_tokens,
   part.sign * unclassified_tokens            as unclassified_tokens,
   part.sign * coalesce(cost_microdollars, 0) as cost_microdollars,
-  part.sign * (cost_microdollars is null)    as unpriced
+  part.sign * (cost_reason is not null)    as unpriced
 from span_parts as part
 cross join usage_events
   on usage_events.occurred_at >= part.from_at
@@ -695,7 +696,7 @@ select
   part.sign * reasoning_tokens               as reasoning_tokens,
   part.sign * unclassified_tokens            as unclassified_tokens,
   part.sign * coalesce(cost_microdollars, 0) as cost_microdollars,
-  part.sign * (cost_microdollars is null)    as unpriced
+  part.sign * (cost_reason is not null)    as unpriced
 from named_credentials as named
 cross join span_parts as part
 cross join usage_events
@@ -758,7 +759,7 @@ select
   part.sign * reasoning_tokens               as reasoning_tokens,
   part.sign * unclassified_tokens            as unclassified_tokens,
   part.sign * coalesce(cost_microdollars, 0) as cost_microdollars,
-  part.sign * (cost_microdollars is null)    as unpriced
+  part.sign * (cost_reason is not null)    as unpriced
 from named_credentials as named
 cross join span_parts as part
 cross join usage_events
@@ -813,7 +814,7 @@ select
   part.sign * reasoning_tokens               as reasoning_tokens,
   part.sign * unclassified_tokens            as unclassified_tokens,
   part.sign * coalesce(cost_microdollars, 0) as cost_microdollars,
-  part.sign * (cost_microdollars is null)    as unpriced
+  part.sign * (cost_reason is not null)    as unpriced
 from known_models
 cross join span_parts as part
 cross join usage_events
@@ -872,7 +873,7 @@ select
   part.sign * reasoning_tokens               as reasoning_tokens,
   part.sign * unclassified_tokens            as unclassified_tokens,
   part.sign * coalesce(cost_microdollars, 0) as cost_microdollars,
-  part.sign * (cost_microdollars is null)    as unpriced
+  part.sign * (cost_reason is not null)    as unpriced
 from named_clients
 cross join span_parts as part
 cross join usage_events
@@ -1068,7 +1069,7 @@ select
   reasoning_tokens               as reasoning_tokens,
   unclassified_tokens            as unclassified_tokens,
   coalesce(cost_microdollars, 0) as cost_microdollars,
-  (cost_microdollars is null)    as unpriced
+  (cost_reason is not null)    as unpriced
 from spans
 cross join usage_events
   on usage_events.occurred_at >= spans.starts_at
@@ -1344,6 +1345,11 @@ select
   cost_microdollars / 1e6                                             as cost_dollars,
   known_efforts.name                                                  as reasoning_effort,
   known_tiers.name                                                    as service_tier,
+  answered.name                                                       as answered_tier,
+  known_prices.model                                                  as price_model,
+  price_rules.rule                                                    as price_rule,
+  price_rules.tier                                                    as price_tier,
+  cost_reasons.reason                                                 as cost_reason,
   warm_up                                                             as warm_up,
   request_id                                                          as request_id,
   named_credentials.auth_index                                        as auth_index,
@@ -1359,6 +1365,10 @@ left join named_clients on named_clients.client_id = coalesce(usage_events.clien
 left join known_endpoints on known_endpoints.id = usage_events.endpoint_id
 left join known_efforts on known_efforts.id = usage_events.effort_id
 left join known_tiers on known_tiers.id = usage_events.tier_id
+left join known_tiers as answered on answered.id = usage_events.answered_tier_id
+left join known_prices on known_prices.id = usage_events.price_id
+left join price_rules on price_rules.id = usage_events.price_rule_id
+left join cost_reasons on cost_reasons.id = usage_events.cost_reason
 left join imports on imports.id = usage_events.import_id
 left join failure_details on failure_details.event_id = usage_events.id
 left join zone_offsets
@@ -1366,16 +1376,51 @@ left join zone_offsets
     select max(starts_at) from zone_offsets where starts_at <= usage_events.occurred_at
   );
 
--- Models that were used and have no price, so that their cost is missing everywhere.
+-- Why a cost is missing or incomplete, and what to do: the numbers that events have.
+create view cost_reasons as
+with reasons (id, reason, remedy) as (
+  values
+    (1, 'no price', 'set a price in prices, then run: .venv/bin/python -m ledger reprice'),
+    (2, 'no usage', 'the proxy reported no tokens of a success: nothing can be done'),
+    (3, 'unclassified', 'only the total of the tokens is known: nothing can be done'),
+    (4, 'partly unclassified', 'the cost covers the tokens whose kind is known'),
+    (5, 'unit', 'not billed by the token: set a request price, then reprice')
+)
+select
+  id      as id,
+  reason  as reason,
+  remedy  as remedy
+from reasons;
+
+-- Models whose cost is missing or incomplete everywhere. The reasons are those of the events that
+-- are kept, each found with one look into an index of such events.
 create view unpriced_models as
 select
-  known_models.name                              as model,
-  sum(unpriced)                                  as requests,
-  datetime(max(bucket_at) / 1000, 'unixepoch')   as last_day_utc
-from model_rollup
-join known_models on known_models.id = model_rollup.model_id
-where resolution = 4 and unpriced > 0
-group by model_id;
+  totals.model                                      as model,
+  totals.requests                                   as requests,
+  totals.last_day_utc                               as last_day_utc,
+  group_concat(cost_reasons.reason, ', ')           as reason,
+  group_concat(cost_reasons.remedy, '; ')           as remedy
+from (
+  select
+    model_id                                        as model_id,
+    known_models.name                               as model,
+    sum(unpriced)                                   as requests,
+    datetime(max(bucket_at) / 1000, 'unixepoch')    as last_day_utc
+  from model_rollup
+  join known_models on known_models.id = model_rollup.model_id
+  where resolution = 4 and unpriced > 0
+  group by model_id
+) as totals
+left join cost_reasons
+  on exists (
+    select 1
+    from usage_events indexed by events_without_cost
+    where cost_reason = cost_reasons.id
+      and cost_reason is not null
+      and usage_events.model_id = totals.model_id
+  )
+group by totals.model_id;
 
 -- 5. Health: workers, gaps, accounting, integrity
 
@@ -1706,7 +1751,7 @@ with raw as materialized (
     sum(output_tokens)                      as output_tokens,
     sum(unclassified_tokens)                as unclassified_tokens,
     sum(coalesce(cost_microdollars, 0))     as cost_microdollars,
-    sum(cost_microdollars is null)          as unpriced,
+    sum(cost_reason is not null)          as unpriced,
     count(iif(not failed and not warm_up, latency_ms, null)) as timed,
     count(iif(not failed and not warm_up, ttft_ms, null))    as streamed
   from usage_events
@@ -3396,7 +3441,7 @@ select
   parts.budget                                                             as budget,
   usage_events.total_tokens                                                as total_tokens,
   coalesce(cost_microdollars, 0)                                           as cost_microdollars,
-  (cost_microdollars is null)                                              as unpriced
+  (cost_reason is not null)                                              as unpriced
 from parts
 cross join members on members.budget = parts.budget
 cross join usage_events

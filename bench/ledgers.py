@@ -24,7 +24,7 @@ from ledger import connect
 from ledger.data_folder import prepare
 from ledger.database import FILE_NAME
 from ledger.keys import load_salt
-from ledger.prices import Prices
+from ledger.prices.calculator import Prices
 from ledger.settings import ROOT
 from runtime import proxies
 from runtime.heartbeat import now

@@ -19,7 +19,7 @@ from ingest.proxies import ProxyRow
 from ingest.spool import Batch
 from ingest.store import ADD_EVENT, Store
 from ledger.database import FILE_NAME
-from ledger.prices import Prices
+from ledger.prices.calculator import Prices
 from runtime.heartbeat import now
 
 BATCH = 500

@@ -73,6 +73,25 @@ def reprice(first: date | None, last: date | None) -> None:
     commands.reprice(first, last)
 
 
+@ledger.command()
+@click.argument("model")
+@click.option("--provider", default="", help="The proxy's name of the provider, such as codex.")
+@click.option("--auth", "auth_type", default="", help="How it is used: oauth or apikey.")
+@click.option("--tier", "requested_tier", default="", help="The service tier asked for.")
+@click.option("--alias", default="", help="The model that the client asked for.")
+@click.option("--client", default="", help="The client key, by its label or your name for it.")
+@click.option("--account", default="", help="The account, by its label or your name for it.")
+@click.option("--at", "day", metavar="DAY", callback=parse_day, help="A day (UTC), at noon.")
+def price(day: date | None, **attempt: str) -> None:
+    """Print what a model costs.
+
+    The rule by which its price was found is printed too; see docs/costs.md.
+    """
+    from ledger import commands
+
+    commands.explain_price(attempt, day)
+
+
 @ledger.command("import")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--proxy", metavar="NAME", help="The proxy that the events are of.")

@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 from ingest.payload import Payload
 from ledger import transaction
-from ledger.keys import Salt
-from ledger.prices import Rates, price_id
+from ledger.keys import Key, Salt, tail
+from ledger.prices.calculator import PriceIds, price_ids
+from ledger.prices.rates import Rates
 from ledger.redaction import EMAIL
 
 TEXT_TABLES = (
@@ -56,6 +57,7 @@ class TextIds(NamedTuple):
     executor_id: int | None
     effort_id: int | None
     tier_id: int | None
+    answered_tier_id: int | None
 
 
 class Ids(NamedTuple):
@@ -69,6 +71,7 @@ class Ids(NamedTuple):
     executor_id: int | None
     effort_id: int | None
     tier_id: int | None
+    answered_tier_id: int | None
 
 
 class Label(NamedTuple):
@@ -96,6 +99,7 @@ class Dimensions:
         self._salt = salt
         self._texts: dict[tuple[str, ...], TextIds] = {}
         self._ids: dict[object, int] = {}
+        self._prices: dict[tuple[str, ...], PriceIds] = {}
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -106,6 +110,7 @@ class Dimensions:
         except BaseException:
             self._texts.clear()
             self._ids.clear()
+            self._prices.clear()
             raise
 
     def ids(self, payload: Payload) -> Ids:
@@ -121,23 +126,32 @@ class Dimensions:
             credential_id = self._ids[key] = self._find_credential(payload)
         return credential_id
 
-    def price_id(self, rates: Rates) -> int:
-        """Return the id of the price that a cost was computed with."""
-        key = (rates.source, rates.version, rates.model)
-        cached = self._ids.get(key)
+    def price_ids(self, rates: Rates) -> PriceIds:
+        """Return the ids of the price that a cost was computed with."""
+        key = (rates.source, rates.version, rates.model, rates.rule, rates.tier)
+        cached = self._prices.get(key)
         if cached is None:
-            cached = self._ids[key] = price_id(self._conn, rates)
+            cached = self._prices[key] = price_ids(self._conn, rates)
         return cached
 
+    def client_label(self, payload: Payload) -> str:
+        """Return the label of an event's client key; empty without a key."""
+        return Key(b"", tail(payload.api_key)).label if payload.api_key else ""
+
+    def account_label(self, payload: Payload) -> str:
+        """Return the label of an event's account."""
+        return account_label(payload, self._salt).text
+
     def _text_ids(self, payload: Payload) -> TextIds:
-        # The same few combinations come again and again: one look-up for all six.
+        # The same few combinations come again and again: one look-up for all seven.
         texts = (
             payload.model or "unknown",
             payload.alias,
             payload.endpoint,
             payload.executor_type,
             payload.reasoning_effort,
-            payload.response_service_tier or payload.service_tier,
+            payload.service_tier,
+            payload.response_service_tier,
         )
         ids = self._texts.get(texts)
         if ids is None:
@@ -145,7 +159,7 @@ class Dimensions:
         return ids
 
     def _find_texts(self, model: str, alias: str, *others: str) -> TextIds:
-        endpoint, executor, effort, tier = others
+        endpoint, executor, effort, tier, answered_tier = others
         return TextIds(
             model_id=self._add_text("known_models", model),
             alias_id=self._text_id("known_models", alias if alias != model else ""),
@@ -153,6 +167,7 @@ class Dimensions:
             executor_id=self._text_id("known_executors", executor),
             effort_id=self._text_id("known_efforts", effort),
             tier_id=self._text_id("known_tiers", tier),
+            answered_tier_id=self._text_id("known_tiers", answered_tier),
         )
 
     def _text_id(self, table: str, text: str) -> int | None:

@@ -17,7 +17,7 @@ from ingest.store import TOO_OLD, Store
 from ledger import SchemaMismatch, Unavailable, retention, settings
 from ledger.data_folder import prepare
 from ledger.keys import load_salt
-from ledger.prices import Prices
+from ledger.prices.calculator import Prices
 from runtime.heartbeat import now
 
 CHUNK = 500
@@ -89,7 +89,7 @@ def main() -> None:
         with closing(
             prepare(loaded.data_folder, timezone=loaded.zone_name, names=loaded.aliases)
         ) as conn:
-            salt, prices = load_salt(loaded.data_folder), Prices(loaded.prices)
+            salt, prices = load_salt(loaded.data_folder), Prices.configured(loaded)
             result = replay(conn, cache(lambda proxy_id: Store(conn, proxy_id, salt, prices)))
     except (Unavailable, SchemaMismatch) as error:
         raise SystemExit(f"Not replayed: {error}.") from error

@@ -3,7 +3,7 @@
 from functools import partial
 from typing import NamedTuple, NoReturn
 
-from ingest import proxies
+from ingest import price_updates, proxies
 from ingest.collector import Collector, Parts
 from ingest.idle import Retention, StatusPoll, StatusTarget
 from ingest.management import Management
@@ -14,7 +14,7 @@ from ingest.store import Store
 from ledger import Unavailable
 from ledger.database import FILE_NAME, FileIdentity, Wal
 from ledger.keys import Salt, load_salt
-from ledger.prices import Prices
+from ledger.prices.calculator import Prices
 from ledger.settings import Proxy, require_key
 from runtime.proxies import find_all
 from runtime.refusals import Refusals
@@ -33,7 +33,8 @@ def collectors(context: Context) -> list[Task]:
     """Return a task for each proxy, after settling the removed proxies."""
     conn, settings = context.conn, context.settings
     require_key(settings)
-    salt, prices = load_salt(settings.data_folder), Prices(settings.prices)
+    salt, prices = load_salt(settings.data_folder), Prices.configured(settings)
+    price_updates.start(prices, settings, context.stop)
     pool = settings.pool
     ids = find_all(conn, pool)
     killed = frozenset(proxy_id for proxy_id in ids if proxies.was_killed(conn, proxy_id))

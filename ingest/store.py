@@ -13,7 +13,8 @@ from ingest.spool import Batch
 from ingest.tokens import Tokens
 from ledger import retention, rollups, zones
 from ledger.keys import Salt
-from ledger.prices import Counts, Prices, Spent
+from ledger.prices.calculator import NO_PRICE_IDS, Attempt, PriceIds, Prices
+from ledger.prices.rates import Counts
 
 HOUR_MS = 3_600_000
 TOO_OLD = "timestamp: older than the events that keep_events_days keeps"
@@ -31,7 +32,9 @@ EVENT_COLUMNS = (
     "total_tokens",
     "request_id",
     "cost_microdollars",
-    "price_id",
+    "saved_microdollars",
+    "cost_reason",
+    *PriceIds._fields,
     "import_id",
 )
 ADD_EVENT = f"""
@@ -201,19 +204,35 @@ class EventWriter:
             self._import_id,
         )
 
-    def _cost(self, usage: Usage) -> tuple[int | None, int | None]:
-        """Return the cost in micro-dollars and the id of the price; None where unknown."""
-        tokens, payload = usage.tokens, usage.payload
-        spent = Spent(
+    def _cost(self, usage: Usage) -> tuple[int | None, ...]:
+        """Return the cost, what the cache saved, the reason of a missing cost, and the price."""
+        tokens = usage.tokens
+        counts = Counts(
+            tokens.input, tokens.cached, tokens.cache_write, tokens.output, tokens.reasoning
+        )
+        cost = self._prices.cost(
+            self._attempt(usage), counts, total=tokens.total, unclassified=tokens.unclassified
+        )
+        ids = self._dimensions.price_ids(cost.rates) if cost.rates else NO_PRICE_IDS
+        return cost.microdollars, cost.saved, cost.reason, *ids
+
+    def _attempt(self, usage: Usage) -> Attempt:
+        """Return what decides the cost of an event besides its tokens."""
+        payload, prices = usage.payload, self._prices
+        return Attempt(
             payload.provider,
             payload.model,
             usage.occurred_at,
-            tokens.total,
-            tokens.unclassified,
+            payload.alias,
+            payload.auth_type,
+            payload.endpoint,
+            payload.service_tier,
+            payload.response_service_tier,
+            self._dimensions.client_label(payload) if prices.needs_client else "",
+            self._dimensions.account_label(payload) if prices.needs_account else "",
+            payload.failed,
+            payload.generate is False,
         )
-        counts = Counts(tokens.input, tokens.cached, tokens.cache_write, tokens.output)
-        cost, rates = self._prices.cost(spent, counts)
-        return cost, self._dimensions.price_id(rates) if rates else None
 
 
 class Store:

@@ -5,8 +5,10 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from datetime import date
+from datetime import UTC, date, datetime
+from datetime import time as time_of_day
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -75,16 +77,30 @@ def rebuild() -> None:
 
 def reprice(first: date | None, last: date | None) -> None:
     """Compute the cost of stored events again, of all or of whole local days."""
-    from ledger.prices import Prices  # Slow to load, and the other commands do without.
-    from ledger.reprice import reprice
+    from ledger.prices.calculator import Prices  # Slow to load; the other commands do without.
+    from ledger.prices.reprice import reprice, summary
 
     settings = read()
     existing_file(settings)
     with closing(open_ledger(settings)) as conn, progress_bar("costs") as update:
         start = day_boundary(conn, first, "starts_at") if first else 0
         end = day_boundary(conn, last, "ends_at") if last else LONG_AFTER
-        changed = reprice(conn, Prices(settings.prices), start=start, end=end, told=update)
-    print(f"{changed:,} costs changed.")
+        prices = Prices.configured(settings)
+        changes = reprice(conn, prices, start=start, end=end, progress=update)
+    print(*summary(changes), sep="\n")
+
+
+def explain_price(fields: dict[str, Any], day: date | None) -> None:
+    """Print what a model costs and by which rule, now or at noon of a day (UTC).
+
+    `fields` are those of `Attempt` but the time.
+    """
+    from ledger.prices.calculator import Attempt, Prices
+    from ledger.prices.explain import explain
+
+    moment = datetime.combine(day, time_of_day(12), UTC) if day else datetime.now(UTC)
+    attempt = Attempt(occurred_at=round(moment.timestamp() * 1000), **fields)
+    print(*explain(Prices.configured(read()), attempt), sep="\n")
 
 
 def day_boundary(conn: sqlite3.Connection, day: date, column: str) -> int:

@@ -39,12 +39,17 @@ class Salt:
             return Key(bytes.fromhex(match[1]), match[2])
         content = text.encode("utf-8", "surrogatepass")
         digest = hashlib.blake2b(content, digest_size=16, key=self._value).digest()
-        return Key(digest, text[-4:] if len(text) >= SHORTEST_WITH_TAIL else "")
+        return Key(digest, tail(text))
 
     def placeholder(self, text: str) -> str:
         """Return the text that replaces a secret in a redacted record."""
         key = self.key(text)
         return f"hash:{key.hash.hex()}:{key.tail}"
+
+
+def tail(text: str) -> str:
+    """Return the last characters of a key that may be shown; none of a short key."""
+    return text[-4:] if len(text) >= SHORTEST_WITH_TAIL else ""
 
 
 def load_salt(folder: Path) -> Salt:

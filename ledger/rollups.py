@@ -13,7 +13,8 @@ from ledger.database import transaction
 
 MEASURES = (
     *("requests", "failed", "input_tokens", "cached_tokens", "cache_write_tokens"),
-    *("output_tokens", "reasoning_tokens", "unclassified_tokens", "cost_microdollars", "unpriced"),
+    *("output_tokens", "reasoning_tokens", "unclassified_tokens"),
+    *("cost_microdollars", "saved_microdollars", "unpriced"),
 )
 SPEEDS = ("timed_ms", "timed_tokens", "streamed_ms", "streamed_tokens")
 

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta
 
-from ledger.own_prices import Price
+from ledger.prices import overrides
 
 ROOT = Path(__file__).parents[1]
 PREFIX = "LEDGER_"
@@ -170,10 +170,20 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     usage_source: Literal["auto", "resp", "http"] = "auto"
     """How events are popped: by RESP, by HTTP, or by the one that the proxy offers.
     Example: `http`"""
-    prices: dict[str, Price] = {}
-    """Your own prices, which win over the price list: patterns of model names, each with dollars
-    for a million tokens.
+    prices: overrides.Prices = {}
+    """Your own prices, which win over the price list: models, each with dollars for a million
+    tokens, or with a factor on the list price; see docs/costs.md.
     Example: `{"mock-*": {"input": 1.25, "cache_read": 0.125, "output": 10}}`"""
+    cache_lifetimes: dict[str, Literal["5m", "1h"]] = {}
+    """How long cache writes of Claude live, by client, `*` for all others; where nothing is set,
+    an hour with the login of a subscription and five minutes with an API key.
+    Example: `{"*": "5m", "laptop": "1h"}`"""
+    price_updates: Literal["on", "off"] = "off"
+    """Whether the collector fetches the newest price list once a day, from the repository of
+    genai-prices. Example: `on`"""
+    price_updates_url: str = ""
+    """Where the price list is fetched; empty is the repository of genai-prices.
+    Example: `https://prices.example.com/data.json`"""
     quota_source: Literal["auto", "files", "management", "off"] = "auto"
     """How quotas are requested: `files` uses the credentials in `auth_dir`, `management` sends the
     requests through the proxy, which adds its own tokens, `off` sends none; `auto` uses the proxy
@@ -519,6 +529,10 @@ def requirements(settings: Settings) -> Iterator[Requirement]:
     for name in ("auth_dir", "data_dir"):
         yield Requirement(name, is_path(getattr(settings, name)), "be a path")
     yield from proxy_requirements(settings.proxies)
+    for problem in overrides.problems(settings.prices):
+        yield Requirement("prices", False, f"be usable: {problem}")
+    url = settings.price_updates_url
+    yield Requirement("price_updates_url", not url or is_host_or_url(url), "be an http(s):// URL")
     yield from alert_requirements(settings)
     yield from budget_requirements(settings.budgets)
     data, auth = settings.data_folder.resolve(), settings.auth_folders

@@ -19,7 +19,7 @@ from ledger.commands import progress_bar
 from ledger.data_folder import prepare
 from ledger.keys import load_salt
 from ledger.locks import hold
-from ledger.prices import Prices
+from ledger.prices.calculator import Prices
 from ledger.settings import Proxy, Settings
 from runtime.heartbeat import now
 from runtime.proxies import find_all
@@ -112,7 +112,7 @@ def import_file(
     import_id = run.begin(conn, reader, row)
     dimensions = Dimensions(conn, proxy.id, load_salt(loaded.data_folder), shares_accounts=True)
     events = EventWriter(
-        conn, dimensions, Prices(loaded.prices), origin=reader.origin, import_id=import_id
+        conn, dimensions, Prices.configured(loaded), origin=reader.origin, import_id=import_id
     )
     job = run.Import(import_id, conn, dimensions, events)
     with progress_bar("import") as show:

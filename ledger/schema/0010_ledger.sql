@@ -104,6 +104,7 @@ create table usage_events (
   endpoint_id         integer references known_endpoints (id),
   executor_id         integer references known_executors (id),
   effort_id           integer references known_efforts (id),
+  -- The service tier that the request asked for.
   tier_id             integer references known_tiers (id),
   failed              integer not null check (failed in (0, 1)),
   warm_up             integer not null check (warm_up in (0, 1)),
@@ -123,13 +124,23 @@ create table usage_events (
   cost_microdollars   integer check (cost_microdollars >= 0),
   price_id            integer references known_prices (id),
   -- The import that an event came with; null for one that was collected from the proxy.
-  import_id           integer references imports (id)
+  import_id           integer references imports (id),
+  -- The service tier that the answer named.
+  answered_tier_id    integer references known_tiers (id),
+  -- What the cache saved against the full price of input, less what its writes cost beyond it.
+  saved_microdollars  integer not null default 0,
+  -- Why the cost is missing or incomplete: 1 no price, 2 no usage reported, 3 tokens unclassified,
+  -- 4 tokens partly unclassified, 5 billed by a unit that events do not count.
+  cost_reason         integer check (cost_reason between 1 and 5),
+  price_rule_id       integer references price_rules (id)
 ) strict;
 
 -- The same bytes again are the same event; the time first keeps inserts local and serves ranges.
 create unique index events_by_time on usage_events (occurred_at, event_hash);
 create index events_by_credential on usage_events (credential_id, occurred_at);
 create index failed_events_by_time on usage_events (occurred_at) where failed = 1;
+create index events_without_cost on usage_events (cost_reason, model_id)
+  where cost_reason is not null;
 
 -- What a failed attempt said: its code and one scrubbed line.
 create table failure_details (
@@ -217,6 +228,14 @@ create table known_prices (
   unique (source, version, model)
 ) strict;
 
+-- How the entry of a price list was found, and the service tier that it was taken for.
+create table price_rules (
+  id   integer primary key,
+  rule text not null,
+  tier text not null,
+  unique (rule, tier)
+) strict;
+
 -- Sums of fixed lengths of time, kept in the transaction that stores the events: see rollups.py.
 create table rollup_state (
   id            integer primary key check (id = 1),
@@ -283,6 +302,7 @@ create table total_rollup (
   unclassified_tokens integer not null,
   cost_microdollars   integer not null,
   unpriced            integer not null,
+  saved_microdollars  integer not null default 0,
   primary key (resolution, bucket_at, proxy_id)
 ) strict, without rowid;
 
@@ -306,6 +326,7 @@ create table model_rollup (
   timed_tokens        integer not null,
   streamed_ms         integer not null,
   streamed_tokens     integer not null,
+  saved_microdollars  integer not null default 0,
   primary key (resolution, bucket_at, proxy_id, model_id)
 ) strict, without rowid;
 
@@ -325,6 +346,7 @@ create table client_rollup (
   unclassified_tokens integer not null,
   cost_microdollars   integer not null,
   unpriced            integer not null,
+  saved_microdollars  integer not null default 0,
   primary key (resolution, bucket_at, proxy_id, client_id)
 ) strict, without rowid;
 
@@ -342,6 +364,7 @@ create table credential_rollup (
   unclassified_tokens integer not null,
   cost_microdollars   integer not null,
   unpriced            integer not null,
+  saved_microdollars  integer not null default 0,
   primary key (resolution, bucket_at, credential_id)
 ) strict, without rowid;
 
@@ -360,6 +383,7 @@ create table credential_model_rollup (
   unclassified_tokens integer not null,
   cost_microdollars   integer not null,
   unpriced            integer not null,
+  saved_microdollars  integer not null default 0,
   primary key (resolution, model_id, bucket_at, credential_id)
 ) strict, without rowid;
 
@@ -379,6 +403,7 @@ create table client_model_rollup (
   unclassified_tokens integer not null,
   cost_microdollars   integer not null,
   unpriced            integer not null,
+  saved_microdollars  integer not null default 0,
   primary key (resolution, client_id, bucket_at, model_id, proxy_id)
 ) strict, without rowid;
 

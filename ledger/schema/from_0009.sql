@@ -215,3 +215,38 @@ select
 from quota_accounts_before;
 
 drop table quota_accounts_before;
+
+alter table usage_events add column answered_tier_id integer references known_tiers (id);
+
+alter table usage_events add column saved_microdollars integer not null default 0;
+
+alter table usage_events add column cost_reason integer check (cost_reason between 1 and 5);
+
+create table price_rules (
+  id   integer primary key,
+  rule text not null,
+  tier text not null,
+  unique (rule, tier)
+) strict;
+
+alter table usage_events add column price_rule_id integer references price_rules (id);
+
+-- Until now nothing but these two left a cost out.
+update usage_events
+set cost_reason = iif(total_tokens = unclassified_tokens, 3, 1)
+where cost_microdollars is null;
+
+alter table total_rollup add column saved_microdollars integer not null default 0;
+
+alter table model_rollup add column saved_microdollars integer not null default 0;
+
+alter table client_rollup add column saved_microdollars integer not null default 0;
+
+alter table credential_rollup add column saved_microdollars integer not null default 0;
+
+alter table credential_model_rollup add column saved_microdollars integer not null default 0;
+
+alter table client_model_rollup add column saved_microdollars integer not null default 0;
+
+create index events_without_cost on usage_events (cost_reason, model_id)
+  where cost_reason is not null;

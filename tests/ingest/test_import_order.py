@@ -18,7 +18,7 @@ from ingest.store import EventWriter, Store
 from ledger.data_folder import prepare
 from ledger.integrity import check_all
 from ledger.keys import load_salt
-from ledger.prices import Prices
+from ledger.prices.calculator import Prices
 from runtime.proxies import find
 from tests.support.import_files import WRITERS
 

@@ -9,9 +9,9 @@ import pytest
 
 from ledger import retention, rollups
 from ledger.integrity import check_all
-from ledger.own_prices import Price
-from ledger.prices import Prices
-from ledger.reprice import reprice
+from ledger.prices.calculator import Prices
+from ledger.prices.overrides import Price
+from ledger.prices.reprice import reprice
 from tests.support.brute import DAY, HOUR, Ledger, asked, local, midnight, rollup_contents, summed
 
 NOW = 1_795_500_000_000
@@ -125,7 +125,7 @@ def test_a_rebuild_and_new_prices_touch_nothing_older(thinned):
     rollups.catch_up(ledger.conn)
     assert rollup_contents(ledger) == before
     free = Prices({"own-*": Price(input=0.0, output=0.0)})
-    reprice(ledger.conn, free, start=0, end=1 << 62, told=told)
+    reprice(ledger.conn, free, start=0, end=1 << 62, progress=told)
     assert wrong(ledger) == []
     old = "select sum(cost_microdollars) from total_rollup where resolution = 4 and bucket_at < ?"
     expected = sum(row[11] for row in before["total_rollup"] if row[0] == 4 and row[1] < CUT)

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from ledger import rollups, transaction
 from ledger.data_folder import prepare
 from ledger.integrity import check_all
-from ledger.own_prices import Price
-from ledger.prices import Prices
-from ledger.reprice import reprice
+from ledger.prices.calculator import Attempt, Prices
+from ledger.prices.overrides import Price
+from ledger.prices.reprice import Change, reprice
 from tests.support.brute import (
     DAY,
     HOUR,
@@ -79,9 +79,13 @@ def test_a_repriced_ledger_equals_one_that_had_those_prices_from_the_start(event
         closing(Ledger(Path(two), "UTC", recent_from=RECENT, prices=other)) as early,
     ):
         late.keep(events, popped_at=NOW)
-        reprice(late.conn, Prices(other), start=0, end=1 << 62, told=told)
+        reprice(late.conn, Prices(other), start=0, end=1 << 62, progress=told)
         early.keep(events, popped_at=NOW)
-        costs = "select event_hash, cost_microdollars from usage_events order by 1"
+        costs = """
+          select event_hash, cost_microdollars, cost_reason, saved_microdollars
+          from usage_events
+          order by 1
+        """
         assert late.conn.execute(costs).fetchall() == early.conn.execute(costs).fetchall()
         assert rollup_contents(late) == rollup_contents(early)
         assert everything_holds(late)
@@ -107,7 +111,9 @@ def test_only_the_days_named_are_repriced(tmp_path):
     with closing(Ledger(tmp_path, "UTC")) as ledger:
         ledger.keep([event(NOW - DAY), event(NOW)])
         other = Prices({"own-*": Price(input=0.0, output=0.0)})
-        assert reprice(ledger.conn, other, start=NOW, end=1 << 62, told=told) == 1
+        assert reprice(ledger.conn, other, start=NOW, end=1 << 62, progress=told) == {
+            ("codex", "own-large"): Change(1, 610, 0, 0, 0)
+        }
         costs = "select cost_microdollars from usage_events order by occurred_at"
         assert ledger.conn.execute(costs).fetchall() == [(610,), (0,)]
 
@@ -153,4 +159,5 @@ def test_a_rebuild_goes_on_while_events_arrive(tmp_path, monkeypatch):
 
 
 def test_the_own_prices_of_the_tests_are_whole_numbers():
-    assert Prices(OWN).rates("codex", "own-large", NOW).steps[0].output == 8.0
+    rates = Prices(OWN).plan(Attempt("codex", "own-large", NOW)).rates_at(NOW)
+    assert rates.steps[0].output == 8.0

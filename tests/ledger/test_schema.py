@@ -67,7 +67,9 @@ def test_a_conversion_keeps_every_row(tmp_path, old):
             sql = "select account_id, ends_at, refused_at from quota_refusals"
             assert set(select(old, sql)) == set(refused)
             rows = [row[:-2] for row in rows]
-        assert set(rows) <= set(after), name
+        # New columns are the last ones.
+        width = len(rows[0]) if rows else 0
+        assert set(rows) <= {row[:width] for row in after}, name
         # Totals are kept by the hour now.
         assert len(rows) == len(after) or name == "total_rollup"
     copy = tmp_path / f"ledger-before-{OLD + 1:04d}.db"
@@ -92,7 +94,9 @@ def test_a_backup_of_the_old_schema_can_be_restored(tmp_path, old):
     assert restore(old, data) is None
     events = select(old, "select * from usage_events")
     prepare(data, timezone=ZONE).close()
-    assert select(data / "ledger.db", "select * from usage_events") == events
+    restored = select(data / "ledger.db", "select * from usage_events")
+    # New columns are the last ones.
+    assert [row[: len(events[0])] for row in restored] == events
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from bench.plan import QUICK, Plan, options
 from bench.report import at_least, at_most, percentile
 from bench.workload import DAY, Workload, even, history
 from ingest.parse import Usage, parse
-from ledger.prices import Prices
+from ledger.prices.calculator import Prices
 from tests.support.home import ROOT
 
 SMALL = {

@@ -16,9 +16,9 @@ from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
 from ledger import connect, retention, rollups
-from ledger.own_prices import Price
-from ledger.prices import Prices
-from ledger.reprice import reprice
+from ledger.prices.calculator import Prices
+from ledger.prices.overrides import Price
+from ledger.prices.reprice import reprice
 from plugins.metrics import ACCOUNT_SOURCES, FILE_BYTES, GAP_SOURCE, SOURCES, families
 from quota.decisions import decide_due
 from tests.support import quota_ledger
@@ -233,7 +233,7 @@ def steps(ledger: Ledger, chance: random.Random) -> Iterator[str]:
             rollups.catch_up(conn)
         else:
             prices = Prices({"own-*": Price(input=chance.random(), output=1.0)})
-            reprice(conn, prices, start=0, end=1 << 62, told=told)
+            reprice(conn, prices, start=0, end=1 << 62, progress=told)
         yield action
 
 

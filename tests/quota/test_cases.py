@@ -12,7 +12,7 @@ from ingest.quota_signals import is_candidate, signal_of
 from ingest.spool import Batch
 from ingest.store import Store
 from ledger.keys import load_salt
-from ledger.prices import Prices
+from ledger.prices.calculator import Prices
 from quota.decisions import decide_due
 from quota.model import Answer, Credential, Request
 from quota.poll import poll_quota

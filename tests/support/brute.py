@@ -21,8 +21,8 @@ from ledger import rollups
 from ledger.data_folder import prepare
 from ledger.integrity import check_all
 from ledger.keys import load_salt
-from ledger.own_prices import Price
-from ledger.prices import Prices
+from ledger.prices.calculator import Prices
+from ledger.prices.overrides import Price
 from ledger.queries import ask
 from runtime.proxies import find
 

@@ -1,0 +1,1 @@
+"""Prices: what an attempt costs, by which rule, from the package and the user's own prices."""

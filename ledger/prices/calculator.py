@@ -1,0 +1,355 @@
+"""What an attempt would cost at list price, in micro-dollars: an estimate, null when unknown.
+
+Prices come from the user's own `prices` first, else from the `genai-prices` package as of the
+event's time. Tiers, cache lifetimes and hours are those of docs/costs.md.
+"""
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from ledger.keys import Key, tail
+from ledger.prices import overrides
+from ledger.prices.corrections import is_correction
+from ledger.prices.lookup import COMPATIBLE, Lookup, Match
+from ledger.prices.overrides import Price
+from ledger.prices.rates import Counts, Rates, has_token_prices, own_steps, package_steps, scaled
+from ledger.prices.snapshot import Lists, lists
+from ledger.settings import Settings
+
+# Why a cost is missing or incomplete; the numbers are stored.
+REASONS = {
+    1: "no price",
+    2: "no usage",
+    3: "unclassified",
+    4: "partly unclassified",
+    5: "unit",
+}
+NO_PRICE, NO_USAGE, UNCLASSIFIED, PARTLY_UNCLASSIFIED, UNIT = REASONS
+ADD_PRICE = """
+  insert into known_prices (source, version, model) values (?, ?, ?) on conflict do nothing
+"""
+FIND_PRICE = "select id from known_prices where source = ? and version = ? and model = ?"
+ADD_RULE = "insert into price_rules (rule, tier) values (?, ?) on conflict do nothing"
+FIND_RULE = "select id from price_rules where rule = ? and tier = ?"
+# Quarter hours: no price of the package begins or ends inside one.
+QUARTER_MS = 900_000
+MINUTE_MS = 60_000
+MOST_INSTANTS = 10_000
+# Asking for none of these words is asking for the standard tier.
+PAID_TIERS = ("priority", "fast", "flex", "batch")
+
+
+class Attempt(NamedTuple):
+    """What decides the cost of an attempt besides its tokens, as the proxy reports it.
+
+    `occurred_at` is ms UTC; `client` and `account` are labels, needed only for prices of the
+    user's own that name one.
+    """
+
+    provider: str
+    model: str
+    occurred_at: int
+    alias: str = ""
+    auth_type: str = ""
+    endpoint: str = ""
+    requested_tier: str = ""
+    answered_tier: str = ""
+    client: str = ""
+    account: str = ""
+    failed: bool = False
+    is_warm_up: bool = False
+
+
+class Cost(NamedTuple):
+    """A cost in micro-dollars, what the cache saved, the rates used, and why it is incomplete.
+
+    `microdollars` is None when nothing is known; with the reason "partly unclassified" it covers
+    the tokens whose kind is known.
+    """
+
+    microdollars: int | None
+    saved: int
+    rates: Rates | None
+    reason: int | None
+
+
+class Prices:
+    """Works out costs; each combination of names is resolved once.
+
+    `client_names` and `account_names` are the user's own names by label: prices and cache lifetimes
+    may use either.
+    """
+
+    def __init__(
+        self,
+        own: overrides.Prices,
+        *,
+        cache_lifetimes: Mapping[str, str] | None = None,
+        client_names: Mapping[str, str] | None = None,
+        account_names: Mapping[str, str] | None = None,
+        listed: Lists | None = None,
+    ) -> None:
+        self._own = list(overrides.entries(own))
+        self._lifetimes = dict(cache_lifetimes or {})
+        self._client_names = dict(client_names or {})
+        self._account_names = dict(account_names or {})
+        self.use(listed or lists())
+        self.needs_account = any(price.account for _, price in self._own)
+        self.needs_client = any(price.client for _, price in self._own) or bool(
+            self._lifetimes.keys() - {"*"}
+        )
+
+    def use(self, listed: Lists) -> None:
+        """Price by other lists from now on; another thread may be pricing meanwhile."""
+        self._listed = listed
+        self._lookup = Lookup(listed.providers)
+        self._plans: dict[tuple[str, ...], Plan] = {}
+
+    @classmethod
+    def configured(cls, settings: Settings) -> "Prices":
+        """Return the prices that the settings ask for."""
+        return cls(
+            settings.prices,
+            cache_lifetimes=settings.cache_lifetimes,
+            client_names={
+                client_label(text): name for text, name in settings.client_aliases.items()
+            },
+            account_names=settings.account_aliases,
+            listed=lists(settings.data_folder),
+        )
+
+    def cost(self, attempt: Attempt, counts: Counts, *, total: int, unclassified: int) -> Cost:
+        """Return what an attempt costs; `total` counts all its tokens, `unclassified` among them.
+
+        A failure without tokens costs nothing; a success without tokens is one whose usage was
+        not told.
+        """
+        if not total:
+            return NOTHING if is_free(attempt) else Cost(None, 0, None, NO_USAGE)
+        if total == unclassified:
+            return Cost(None, 0, None, UNCLASSIFIED)
+        plan = self.plan(attempt)
+        rates = plan.rates_at(attempt.occurred_at)
+        if rates is None:
+            return Cost(None, 0, None, plan.reason)
+        cost, saved = rates.cost(counts, is_hour=plan.is_hour)
+        return Cost(cost, saved, rates, PARTLY_UNCLASSIFIED if unclassified else None)
+
+    def plan(self, attempt: Attempt) -> "Plan":
+        """Return how an attempt is priced, apart from the time and the length of its input."""
+        key = (
+            attempt.provider,
+            attempt.model,
+            attempt.alias,
+            attempt.auth_type,
+            attempt.requested_tier,
+            attempt.answered_tier,
+            attempt.endpoint,
+            attempt.client if self.needs_client else "",
+            attempt.account if self.needs_account else "",
+        )
+        plan = self._plans.get(key)
+        if plan is None:
+            plan = self._plans[key] = self._make_plan(attempt)
+        return plan
+
+    def _make_plan(self, attempt: Attempt) -> "Plan":
+        match = self._lookup.find(attempt.provider, attempt.model, attempt.alias)
+        clients, accounts = self._client_texts(attempt), self._account_texts(attempt)
+        own = [
+            (pattern, price)
+            for pattern, price in self._own
+            if applies(pattern, price, attempt)
+            and is_one_of(price.client, clients)
+            and is_one_of(price.account, accounts)
+        ]
+        return Plan(
+            match,
+            own,
+            tier=tier(attempt),
+            is_hour=self._is_hour(attempt),
+            version=self._listed.version,
+        )
+
+    def _client_texts(self, attempt: Attempt) -> list[str]:
+        """Return the label of the client key and the user's own name for it."""
+        return [attempt.client, self._client_names.get(attempt.client, "")]
+
+    def _account_texts(self, attempt: Attempt) -> list[str]:
+        """Return the label of the account and the user's own name for it."""
+        label, names = attempt.account, self._account_names
+        return [label, names.get(f"{attempt.provider}:{label}") or names.get(label, "")]
+
+    def _is_hour(self, attempt: Attempt) -> bool:
+        """Return whether cache writes of an attempt live for an hour; the event does not tell."""
+        names = [*self._client_texts(attempt), "*"]
+        chosen = next((self._lifetimes[name] for name in names if name in self._lifetimes), "")
+        if attempt.provider != "claude" or not chosen:
+            # The proxy and Claude Code ask for an hour with the tokens of a subscription.
+            return attempt.provider == "claude" and attempt.auth_type == "oauth"
+        return chosen == "1h"
+
+
+NOTHING = Cost(0, 0, None, None)
+
+
+class Plan:
+    """How one combination of names, tier and cache lifetime is priced at any time."""
+
+    def __init__(
+        self,
+        match: Match | None,
+        own: Sequence[tuple[str, Price]],
+        *,
+        tier: str,
+        is_hour: bool,
+        version: str,
+    ) -> None:
+        self.match = match
+        self._version = version
+        self.is_hour = is_hour
+        self.tier = tier
+        self._own = own
+        self._context = context(tier) if match and match.has_variants else {}
+        self._instants: dict[int, Rates | None] = {}
+        self._step_ms = self._granularity()
+        self.reason = NO_PRICE
+
+    def rates_at(self, occurred_at: int) -> Rates | None:
+        """Return the rates at an instant (ms UTC), or None; `reason` says then why."""
+        instant = occurred_at // self._step_ms if self._step_ms else 0
+        try:
+            return self._instants[instant]
+        except KeyError:
+            if len(self._instants) >= MOST_INSTANTS:
+                self._instants.clear()
+            rates = self._instants[instant] = self._rates(occurred_at)
+            return rates
+
+    def _granularity(self) -> int:
+        """Return the length of the stretches in which no price changes (ms); 0 is for ever."""
+        if any(price.depends_on_time for _, price in self._own):
+            return MINUTE_MS
+        model = self.match and self.match.model
+        if model is None:
+            return 0
+        prices = model.prices if isinstance(model.prices, list) else []
+        conditions = [price.constraint for price in prices]
+        conditions += [variant.constraint for variant in model.price_variants or ()]
+        return QUARTER_MS if any(conditions) else 0
+
+    def _rates(self, occurred_at: int) -> Rates | None:
+        """Return the rates of the user's own price that holds, else the list's."""
+        moment = datetime.fromtimestamp(occurred_at / 1000, UTC)
+        factor = 1.0
+        scalers: list[str] = []
+        for pattern, price in self._own:
+            if not price.holds_at(moment):
+                continue
+            if not price.is_scale:
+                starts, steps = own_steps(price)
+                rule = "; ".join(["own price", *scalers])
+                return Rates(starts, scaled(steps, factor), "config", "", pattern, rule, price.tier)
+            factor *= price.multiplier or 0.0
+            scalers.append(f"times {price.multiplier:g} by {pattern}")
+        return self._list_rates(moment, factor, scalers)
+
+    def _list_rates(self, moment: datetime, factor: float, scalers: list[str]) -> Rates | None:
+        """Return the rates of the price list, times the user's own factor."""
+        if self.match is None:
+            return None
+        price = self.match.model.get_prices(moment, self._context)
+        if not has_token_prices(price):
+            self.reason = UNIT
+            return None
+        starts, steps = package_steps(price)
+        is_own = is_correction(self.match.list_id, self.match.model.id)
+        return Rates(
+            starts,
+            scaled(steps, factor) if scalers else steps,
+            "correction" if is_own else "genai-prices",
+            self._version,
+            self.match.name,
+            "; ".join([self.match.rule, *scalers]),
+            self.tier,
+        )
+
+
+def tier(attempt: Attempt) -> str:
+    """Return the service tier that decides the price, or "" for the standard one.
+
+    For Codex it is the request's: the answer always says `default` or `auto` there, and the proxy
+    passes `priority` alone on (v7.2.140); the paths from Claude, Gemini and Interactions clients
+    turn `fast` into `priority`. Elsewhere the answer's tier wins where there is one.
+    """
+    if attempt.provider == "codex":
+        asked = attempt.requested_tier
+        is_responses = attempt.endpoint.rsplit(" ", 1)[-1] == "/v1/responses"
+        return "priority" if asked == "priority" or (asked == "fast" and not is_responses) else ""
+    word = (attempt.answered_tier or attempt.requested_tier).lower()
+    return word if word in PAID_TIERS else ""
+
+
+def context(tier: str) -> dict[str, str]:
+    """Return a tier in the words of the package's price variants; empty for the standard one."""
+    if not tier:
+        return {}
+    if tier == "batch":
+        return {"processing": "batch"}
+    return {"service_tier": tier, **({"speed": "fast"} if tier == "fast" else {})}
+
+
+def applies(pattern: str, price: Price, attempt: Attempt) -> bool:
+    """Return whether a price of the user's own is for an attempt, whoever made it and when."""
+    names = [attempt.model, attempt.alias] if attempt.alias else [attempt.model]
+    return (
+        any(overrides.matches(pattern, name) for name in names)
+        and (not price.provider or is_provider(price.provider, attempt.provider))
+        and (not price.tier or price.tier == (tier(attempt) or "standard"))
+    )
+
+
+def is_one_of(pattern: str, names: Sequence[str]) -> bool:
+    """Return whether a pattern is empty or fits one of the names."""
+    return not pattern or any(name and overrides.matches(pattern, name) for name in names)
+
+
+def client_label(text: str) -> str:
+    """Return the label of a client key that the settings name by its label or as a whole."""
+    if text.startswith(("…", "...")):
+        return f"…{text.removeprefix('...').removeprefix('…')}"
+    return Key(b"", tail(text)).label
+
+
+def is_provider(pattern: str, provider: str) -> bool:
+    """Return whether a provider is the one meant; a relay may be named without its prefix."""
+    return overrides.matches(pattern, provider) or overrides.matches(
+        pattern, provider.removeprefix(COMPATIBLE)
+    )
+
+
+def is_free(attempt: Attempt) -> bool:
+    """Return whether an attempt without tokens used nothing: a failure, a warm-up, a count."""
+    return attempt.failed or attempt.is_warm_up or "count" in attempt.endpoint.lower()
+
+
+class PriceIds(NamedTuple):
+    """What a cost was worked out by, named as the columns of `usage_events`; None where unknown."""
+
+    price_id: int | None
+    price_rule_id: int | None
+
+
+NO_PRICE_IDS = PriceIds(None, None)
+
+
+def price_ids(conn: sqlite3.Connection, rates: Rates) -> PriceIds:
+    """Return the ids of what a cost was worked out by, adding what is new."""
+    price, rule = (rates.source, rates.version, rates.model), (rates.rule, rates.tier)
+    conn.execute(ADD_PRICE, price)
+    conn.execute(ADD_RULE, rule)
+    return PriceIds(
+        conn.execute(FIND_PRICE, price).fetchone()[0], conn.execute(FIND_RULE, rule).fetchone()[0]
+    )

@@ -1,0 +1,329 @@
+"""Costs of attempts: cases from the field, the package's own arithmetic, the user's own prices."""
+
+import json
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from genai_prices import Usage
+from genai_prices.data_snapshot import get_snapshot
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ledger.prices.calculator import (
+    NO_PRICE,
+    NO_USAGE,
+    PARTLY_UNCLASSIFIED,
+    UNCLASSIFIED,
+    UNIT,
+    Attempt,
+    Cost,
+    Prices,
+    context,
+    tier,
+)
+from ledger.prices.overrides import Price, Step, problems
+from ledger.prices.rates import Counts, Rates, has_token_prices, package_steps
+from ledger.prices.snapshot import lists
+from tests.support.brute import Ledger
+
+DATA = Path(__file__).parents[1] / "data" / "prices"
+NOW = 1_795_500_000_000
+DAY = 86_400_000
+COSTS = [json.loads(line) for line in (DATA / "costs.jsonl").read_text("utf-8").splitlines()]
+REGISTRY = [
+    line.split("\t") for line in (DATA / "registry.tsv").read_text("utf-8").splitlines()[1:]
+]
+# They have no published price by the token.
+WITHOUT_PRICE = {"codex-auto-review", "gpt-5.3-codex-spark", "grok-composer-2.5-fast"}
+
+
+def instant(text: str) -> int:
+    """Return an ISO timestamp as ms UTC."""
+    return int(datetime.fromisoformat(text).timestamp() * 1000)
+
+
+def price(attempt: Attempt, counts: Counts, own: dict | None = None) -> Cost:
+    """Return the cost of an attempt all of whose tokens are classified."""
+    total = counts.input + counts.output
+    return Prices(own or {}).cost(attempt, counts, total=total, unclassified=0)
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, id=case["label"]) for case in COSTS])
+def test_a_case_from_the_field_costs(case):
+    attempt = Attempt(
+        case["provider"],
+        case["model"],
+        instant(case["timestamp"]),
+        auth_type=case["auth_type"],
+        endpoint="POST /v1/responses",
+        requested_tier=case["service_tier"],
+        answered_tier=case["response_service_tier"],
+    )
+    counts = Counts(
+        case["input_tokens"],
+        case["cache_read_tokens"],
+        case["cache_write_tokens"],
+        case["output_tokens"],
+        0,
+    )
+    assert price(attempt, counts).microdollars == case["expected_microdollars"]
+
+
+def test_the_proxys_own_models_have_a_price():
+    prices = Prices({})
+    unpriced = {
+        model
+        for provider, model in REGISTRY
+        if prices.plan(Attempt(provider, model, NOW)).rates_at(NOW) is None
+    }
+    # The unit of Imagen is the picture.
+    assert {model for model in unpriced if not model.startswith("imagen-")} == WITHOUT_PRICE
+
+
+def test_every_model_of_openrouters_list_is_priced_by_it():
+    prices = Prices({})
+    for model in lists().providers["openrouter"].models:
+        plan = prices.plan(Attempt("openai-compatible-openrouter", model.id, NOW))
+        rates = plan.rates_at(NOW)
+        assert rates is not None or plan.reason == UNIT, model.id
+        assert rates is None or rates.model == f"openrouter/{model.id}"
+
+
+MODELS = [(provider, model) for provider in get_snapshot().providers for model in provider.models]
+LENGTHS = st.sampled_from([0, 1, 127_999, 128_001, 199_999, 200_000, 200_001, 272_001, 1_000_000])
+TIERS = st.sampled_from(["", "priority", "flex", "batch", "fast"])
+
+
+@given(st.sampled_from(MODELS), LENGTHS, TIERS, st.data())
+@settings(max_examples=500, deadline=None)
+def test_every_model_tier_and_length_costs_what_the_package_says(chosen, length, tier, data):
+    _, model = chosen
+    cached = data.draw(st.integers(0, length // 2))
+    written = data.draw(st.integers(0, length // 2))
+    output = data.draw(st.integers(0, 100_000))
+    reasoning = data.draw(st.integers(0, output))
+    is_hour = data.draw(st.booleans())
+    listed = model.get_prices(datetime.fromtimestamp(NOW / 1000, UTC), context(tier))
+    has_images = listed.output_image_mtok is not None
+    hours = listed.cache_write_1h_mtok is not None and is_hour
+    usage = Usage(
+        input_tokens=length,
+        cache_read_tokens=cached,
+        cache_write_tokens=written,
+        output_tokens=output,
+        **({"cache_write_1h_tokens": written} if hours else {}),
+        **({"output_image_tokens": output - reasoning} if has_images else {}),
+        **({"output_reasoning_tokens": reasoning} if listed.output_reasoning_mtok else {}),
+    )
+    expected = listed.calc_price(usage)["total_price"] * 1_000_000
+    starts, steps = package_steps(listed)
+    rates = Rates(starts, steps, "genai-prices", "", model.id, "", tier)
+    counts = Counts(length, cached, written, output, reasoning)
+    if has_token_prices(listed):
+        assert abs(rates.cost(counts, is_hour=is_hour)[0] - expected) <= Decimal("0.501")
+
+
+TIER_CASES = [
+    pytest.param("codex", "priority", "default", "", "priority", id="codex-asks-priority"),
+    pytest.param("codex", "flex", "default", "", "", id="codex-drops-flex"),
+    pytest.param("codex", "auto", "priority", "", "", id="codex-answer-does-not-count"),
+    pytest.param("codex", "fast", "", "POST /v1/responses", "", id="codex-drops-fast"),
+    pytest.param("codex", "fast", "", "POST /v1/messages", "priority", id="codex-fast-by-claude"),
+    pytest.param("openai", "flex", "default", "", "", id="answer-wins"),
+    pytest.param("openai", "flex", "", "", "flex", id="request-without-answer"),
+    pytest.param("openai", "auto", "priority", "", "priority", id="answer-tells-more"),
+    pytest.param("gemini", "turbo", "", "", "", id="unknown-word"),
+]
+
+
+@pytest.mark.parametrize(("provider", "asked", "answered", "endpoint", "expected"), TIER_CASES)
+def test_the_tier_that_decides_the_price(provider, asked, answered, endpoint, expected):
+    attempt = Attempt(
+        provider,
+        "gpt-5.5",
+        NOW,
+        endpoint=endpoint,
+        requested_tier=asked,
+        answered_tier=answered,
+    )
+    assert tier(attempt) == expected
+
+
+LOOKUPS = [
+    pytest.param("codex", "gpt-5.5(high)", "", "openai/gpt-5.5", id="thinking-budget"),
+    pytest.param(
+        "gemini", "models/gemini-2.5-pro", "", "google/gemini-2.5-pro", id="models-prefix"
+    ),
+    pytest.param("vertex", "gemini-3-pro", "", "google/gemini-3-pro-preview", id="preview-added"),
+    pytest.param("claude", "claude-sonnet-5[1m]", "", "anthropic/claude-sonnet-5", id="window"),
+    pytest.param("openai-compatible-my-groq", "openai/gpt-oss-120b", "", "groq/", id="named-relay"),
+    pytest.param("openai-compatible-1", "z-ai/glm-5.2", "", "zai/GLM-5.2", id="vendor-prefix"),
+    pytest.param("openai-compatible-zhipu", "glm-5.2", "", "zhipuai/GLM-5.2", id="yuan-by-name"),
+    pytest.param("openai-compatible-1", "glm-5.2", "", "zai/GLM-5.2", id="dollars-by-default"),
+    pytest.param("codex", "unknown-model", "gpt-5.5", "openai/gpt-5.5", id="alias"),
+    pytest.param("openai-compatible-1", "acme/gpt-5.5", "", None, id="foreign-vendor"),
+    pytest.param("openai-compatible-1", "my-model", "", None, id="nobody's"),
+]
+
+
+@pytest.mark.parametrize(("provider", "model", "alias", "expected"), LOOKUPS)
+def test_a_model_is_priced_by_the_entry(provider, model, alias, expected):
+    rates = Prices({}).plan(Attempt(provider, model, NOW, alias)).rates_at(NOW)
+    assert (rates and rates.model.startswith(expected)) if expected else rates is None
+
+
+COUNTS = Counts(1000, 400, 100, 50, 0)
+CODEX = Attempt("codex", "gpt-5.5", NOW)
+REASON_CASES = [
+    pytest.param(Attempt("codex", "who-knows", NOW), 1050, 0, None, NO_PRICE, id="no-price"),
+    pytest.param(CODEX, 0, 0, None, NO_USAGE, id="no-usage"),
+    pytest.param(CODEX._replace(failed=True), 0, 0, 0, None, id="failure"),
+    pytest.param(CODEX._replace(is_warm_up=True), 0, 0, 0, None, id="warm-up"),
+    pytest.param(CODEX, 700, 700, None, UNCLASSIFIED, id="only-a-total"),
+    pytest.param(CODEX, 6050, 5000, 4700, PARTLY_UNCLASSIFIED, id="remainder"),
+    pytest.param(Attempt("openai", "whisper-1", NOW), 1050, 0, None, UNIT, id="by-the-hour"),
+]
+
+
+@pytest.mark.parametrize(("attempt", "total", "unclassified", "cost", "reason"), REASON_CASES)
+def test_a_missing_cost_has_a_reason(attempt, total, unclassified, cost, reason):
+    result = Prices({}).cost(attempt, COUNTS, total=total, unclassified=unclassified)
+    assert (result.microdollars, result.reason) == (cost, reason)
+
+
+FLAT = Price(input=1, output=2)
+RELAY = "openai-compatible-relay"
+OWN_CASES = [
+    pytest.param({"gpt-5.*": FLAT}, CODEX, 1100, id="pattern"),
+    pytest.param({"*": Price(input=9, output=9), "gpt-5.5": FLAT}, CODEX, 1100, id="exact-first"),
+    pytest.param(
+        {"kimi-k3[1m]": FLAT}, Attempt("kimi", "kimi-k3[1m]", NOW), 1100, id="brackets-are-a-name"
+    ),
+    pytest.param(
+        {"GPT-*": Price(input=1, output=2, cache_read=0, cache_write=3)}, CODEX, 900, id="cache"
+    ),
+    pytest.param({"*": Price(multiplier=0.5)}, CODEX, 2350, id="half-of-list"),
+    pytest.param(
+        {"*": Price(multiplier=0.7, provider="relay")},
+        Attempt(RELAY, "openai/gpt-5.5", NOW),
+        3290,
+        id="relay-at-0.7",
+    ),
+    pytest.param({"*": Price(multiplier=0.7, provider="relay")}, CODEX, 4700, id="other-provider"),
+    pytest.param(
+        {"gpt-5.5": Price(input=1, output=2, client="ci")}, CODEX, 4700, id="other-client"
+    ),
+    pytest.param(
+        {"gpt-5.5": Price(input=1, output=2, client="ci")},
+        CODEX._replace(client="ci"),
+        1100,
+        id="client",
+    ),
+    pytest.param(
+        {"gpt-5.5": Price(input=1, output=2, account="*@example.com")},
+        CODEX._replace(account="ann@example.com"),
+        1100,
+        id="account",
+    ),
+    pytest.param(
+        {"gpt-5.5": Price(input=1, output=2, tier="priority")},
+        CODEX._replace(requested_tier="priority"),
+        1100,
+        id="tier",
+    ),
+    pytest.param(
+        {"gpt-5.5": [FLAT, Price(input=2, output=2, since="2026-11-01")]}, CODEX, 2100, id="newest"
+    ),
+    pytest.param(
+        {"gpt-5.5": [FLAT, Price(input=2, output=2, since="2027-01-01")]},
+        CODEX,
+        1100,
+        id="not-yet",
+    ),
+    pytest.param(
+        {"gpt-5.5": Price(input=1, output=2, steps=(Step(above=999, input=3),))},
+        CODEX,
+        3000 + 100,
+        id="step",
+    ),
+]
+
+
+@pytest.mark.parametrize(("own", "attempt", "cost"), OWN_CASES)
+def test_a_price_of_the_users_own(own, attempt, cost):
+    assert price(attempt, COUNTS, own).microdollars == cost
+
+
+def test_hours_and_weekdays_of_an_own_price_are_utc():
+    night = Price(input=1, output=1, hours="22:00-02:00", weekdays="mon-fri")
+    prices = Prices({"gpt-5.5": night})
+    at = {
+        "2026-11-25T21:59:59Z": 4700,
+        "2026-11-25T22:00:00Z": 1050,
+        "2026-11-26T01:59:59Z": 1050,
+        "2026-11-26T02:00:00Z": 4700,
+        "2026-11-28T23:00:00Z": 4700,
+    }
+    for text, cost in at.items():
+        attempt = CODEX._replace(occurred_at=instant(text))
+        result = prices.cost(attempt, COUNTS, total=1050, unclassified=0)
+        assert result.microdollars == cost, text
+
+
+def test_the_lifetime_of_claudes_cache_follows_from_the_login_unless_a_setting_says_so():
+    counts = Counts(1000, 0, 1000, 0, 0)
+    oauth = Attempt("claude", "claude-sonnet-4-6", NOW, auth_type="oauth", client="laptop")
+    key = oauth._replace(auth_type="apikey")
+    for lifetimes, costs in (
+        ({}, (6000, 3750)),
+        ({"*": "5m"}, (3750, 3750)),
+        ({"laptop": "1h", "*": "5m"}, (6000, 6000)),
+    ):
+        prices = Prices({}, cache_lifetimes=lifetimes)
+        results = [prices.cost(a, counts, total=1000, unclassified=0) for a in (oauth, key)]
+        assert tuple(result.microdollars for result in results) == costs
+
+
+def test_what_the_cache_saved_counts_reads_and_takes_off_the_extra_price_of_writes():
+    # 60,000 reads at 0.5 instead of 5, 5,000 writes at 6.25 instead of 5.
+    counts = Counts(66_000, 60_000, 5_000, 0, 0)
+    result = price(Attempt("claude", "claude-opus-5", NOW), counts)
+    assert result.saved == 60_000 * 4.5 - 5_000 * 1.25
+
+
+def test_a_wrong_own_price_gets_a_sentence():
+    wrong = {
+        "a": Price(input=1),
+        "b": Price(),
+        "c": Price(input=1, output=1, hours="25:00-26:00"),
+        "d": Price(input=1, output=1, weekdays="monday"),
+        "e": Price(input=1, output=1, since="tomorrow"),
+        "f": Price(input=1, output=1, tier="gold"),
+        "g": Price(input=1, output=1, steps=(Step(above=9), Step(above=3))),
+    }
+    sentences = problems(wrong)
+    assert [sentence.split("'")[1] for sentence in sentences] == sorted(wrong)
+    assert problems({"gpt-*": FLAT, "*": Price(multiplier=0.7)}) == []
+
+
+def test_unpriced_models_are_listed_and_counted(tmp_path):
+    ledger = Ledger(tmp_path, "UTC")
+    event = {
+        "at": NOW - 1000,
+        "account": "ann",
+        "client": "alpha1",
+        "input": 300,
+        "output": 20,
+        "latency": 1000,
+        "failed": False,
+    }
+    ledger.keep([{**event, "model": "unknown-model", "id": "1"}])
+    ledger.keep([{**event, "model": "own-large", "id": "2"}])
+    ledger.set_clock(NOW)
+    [row] = ledger.ask("unpriced")
+    assert (row["model"], row["requests"]) == ("unknown-model", 1)
+    [whole] = ledger.ask("summary", window="24h")
+    assert (whole["unpriced"], whole["cost_dollars"]) == (1, 610 / 1e6)
+    ledger.close()
