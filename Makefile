@@ -99,7 +99,7 @@ bench: $(READY) ## Run the benchmark, 15 minutes; QUICK=1 two minutes; EVENTS= R
 	@exec $(PY) -m bench $(if $(QUICK),--quick) $(if $(KEEP),--keep) $(if $(EVENTS),--events $(EVENTS)) $(if $(RATE),--rate $(RATE)) $(if $(GROW),--grow $(GROW))
 
 lint: $(DEV) ## Check style, format and types
-	@ruff check . && ruff format --check .
+	@ruff check . && ruff format --check . && mypy
 
 lock: ## Resolve pyproject.toml anew into requirements.lock and requirements-dev.lock
 	@rm -rf build/lock && $(PYTHON) -m venv build/lock

@@ -13,9 +13,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.runtime.test_run import Run
 from tests.support.chaos_rig import LARGE, SIZE, account, events, must_add_up, nothing_lost, record
 from tests.support.home import Home, eventually
+from tests.support.run import Run
 from tests.support.sites import free_port
 
 pytestmark = pytest.mark.timeout(1200)
