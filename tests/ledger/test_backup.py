@@ -1,4 +1,4 @@
-"""Backups are sound, private, rotated and do not hold up ingest; a restore brings one back."""
+"""Backups are intact, private, rotated and do not block ingest; a restore puts one in place."""
 
 import shutil
 import sqlite3
@@ -18,7 +18,7 @@ from tests.support.home import eventually, recorded
 
 
 def progress(done: int, whole: int) -> None:
-    """Take no notice of progress."""
+    """Ignore progress."""
 
 
 @pytest.fixture
@@ -40,8 +40,8 @@ def test_a_backup_holds_everything_and_is_private(filled):
     assert "is intact" in filled.run("ledger", "backup")
     [file] = backups(filled.data / "backups")
     assert events(file) == filled.count() > 0
-    found = {entry.name: entry.stat().st_mode & 0o777 for entry in file.parent.iterdir()}
-    assert found == {file.name: 0o600, file.with_suffix(".salt").name: 0o600}
+    modes = {entry.name: entry.stat().st_mode & 0o777 for entry in file.parent.iterdir()}
+    assert modes == {file.name: 0o600, file.with_suffix(".salt").name: 0o600}
     assert file.parent.stat().st_mode & 0o777 == 0o700
     assert file.with_suffix(".salt").read_bytes() == (filled.data / "salt").read_bytes()
 
@@ -128,8 +128,8 @@ def test_a_restore_is_refused_while_a_worker_runs(filled, worker):
     [file] = backups(filled.data / "backups")
     held = hold(filled.data, worker, shared=worker == "web")
     before = (filled.data / "ledger.db").read_bytes()
-    said = filled.run("ledger", "restore", str(file), status=1)
-    assert f"{worker} (process" in said
+    output = filled.run("ledger", "restore", str(file), status=1)
+    assert f"{worker} (process" in output
     assert (filled.data / "ledger.db").read_bytes() == before
     import os
 
@@ -148,7 +148,7 @@ def test_the_dashboard_holds_its_lock(filled):
 
 
 def come_from_the_future(file: Path) -> None:
-    """Say in a ledger that a later program wrote it."""
+    """Mark a ledger as written by a later program."""
     with closing(sqlite3.connect(file)) as conn:
         conn.execute("pragma user_version = 9999")
 
@@ -167,8 +167,8 @@ def test_a_damaged_backup_is_refused(filled, spoil):
     [file] = backups(filled.data / "backups")
     before = filled.count()
     spoil(file)
-    said = filled.run("ledger", "restore", str(file), status=1)
-    assert len(said.splitlines()) == 1, said
+    output = filled.run("ledger", "restore", str(file), status=1)
+    assert len(output.splitlines()) == 1, output
     assert filled.count() == before
 
 

@@ -1,4 +1,4 @@
-"""A key is known again by its hash, and never shown."""
+"""A key is recognised by its hash, and never shown."""
 
 import subprocess
 import sys
@@ -109,9 +109,9 @@ def test_processes_that_race_agree_on_one_salt(tmp_path: Path) -> None:
     assert [racer.stdout.readline() for racer in racers] == ["ready\n"] * 8
     for racer in racers:
         racer.stdin.close()
-    said = [racer.stdout.read() for racer in racers]
+    outputs = [racer.stdout.read() for racer in racers]
     statuses = [racer.wait() for racer in racers]
     for racer in racers:
         racer.stdout.close()
-    assert (set(said), statuses) == ({load_salt(tmp_path).placeholder("key") + "\n"}, [0] * 8)
+    assert (set(outputs), statuses) == ({load_salt(tmp_path).placeholder("key") + "\n"}, [0] * 8)
     assert [file.name for file in tmp_path.iterdir()] == ["salt"]

@@ -35,19 +35,19 @@ EVENTS = st.lists(
 
 
 def percentiles(values: list[int]) -> list[int | None]:
-    """Give the smallest value that so many percent do not exceed."""
+    """Return the smallest value that so many percent do not exceed."""
     ordered = sorted(values)
     ranks = [math.ceil(len(ordered) * part / 100) - 1 for part in (50, 95, 99)]
     return [ordered[rank] if ordered else None for rank in ranks]
 
 
-def found(row: dict, kind: str) -> list[int | None]:
-    """Give a query's percentiles."""
+def percentile_columns(row: dict, kind: str) -> list[int | None]:
+    """Return a query's percentiles."""
     return [row[f"{kind}_p{part}_ms"] for part in (50, 95, 99)]
 
 
 def close(values: list[int | None]) -> list[object]:
-    """Give what is within 2 % of each value."""
+    """Return each value with a tolerance of 2 %."""
     return [value if value is None else pytest.approx(value, rel=0.02) for value in values]
 
 
@@ -65,46 +65,48 @@ def test_percentiles_are_within_two_percent_of_the_exact_ones(events):
                     compare(ledger, events, window=window, proxy=proxy)
 
 
-def compare(ledger: Ledger, events: list[dict], **given: str) -> None:
+def compare(ledger: Ledger, events: list[dict], **parameters: str) -> None:
     """Compare every latency query for one window, of one proxy or across them."""
-    start, end = span(NOW, "UTC", given["window"])
+    start, end = span(NOW, "UTC", parameters["window"])
     inside = [
         event
         for event in events
         if start <= event["at"] < end
         and not event["failed"]
-        and given.get("proxy") in (None, event["proxy"])
+        and parameters.get("proxy") in (None, event["proxy"])
     ]
     latencies = percentiles([e["latency"] for e in inside])
     firsts = percentiles([e["latency"] // 2 for e in inside])
-    [row] = ledger.ask("latency", **given)
+    [row] = ledger.ask("latency", **parameters)
     assert row["requests"] == (len(inside) or None)
-    assert found(row, "latency") == close(latencies)
-    assert found(row, "ttft") == close(firsts)
+    assert percentile_columns(row, "latency") == close(latencies)
+    assert percentile_columns(row, "ttft") == close(firsts)
 
     models = defaultdict(list)
     for event in inside:
         models[event["model"]].append(event)
-    rows = {row["model"]: row for row in ledger.ask("model_latency", **given)}
+    rows = {row["model"]: row for row in ledger.ask("model_latency", **parameters)}
     assert rows.keys() == models.keys()
     for model, some in models.items():
-        assert found(rows[model], "latency") == close(percentiles([e["latency"] for e in some]))
+        assert percentile_columns(rows[model], "latency") == close(
+            percentiles([e["latency"] for e in some])
+        )
         assert_speed(rows[model], some)
 
     of_ann = [e for e in inside if e["account"] == "ann"]
-    [row] = ledger.ask("account_latency", **given, account="ann@example.com")
-    assert found(row, "latency") == percentiles([e["latency"] for e in of_ann])
-    assert found(row, "ttft") == percentiles([e["latency"] // 2 for e in of_ann])
+    [row] = ledger.ask("account_latency", **parameters, account="ann@example.com")
+    assert percentile_columns(row, "latency") == percentiles([e["latency"] for e in of_ann])
+    assert percentile_columns(row, "ttft") == percentiles([e["latency"] // 2 for e in of_ann])
 
 
 def assert_speed(row: dict, events: list[dict]) -> None:
     """Compare output tokens per second, with and without the time to the first token."""
-    said = sum(e["output"] for e in events)
+    output_tokens = sum(e["output"] for e in events)
     whole = sum(e["latency"] for e in events) / 1000
     after = sum(e["latency"] - e["latency"] // 2 for e in events) / 1000
-    assert row["output_tokens_per_second"] == pytest.approx(said / whole, abs=0.051)
+    assert row["output_tokens_per_second"] == pytest.approx(output_tokens / whole, abs=0.051)
     streamed = row["output_tokens_per_second_after_first_token"]
-    assert streamed == pytest.approx(said / after, abs=0.051)
+    assert streamed == pytest.approx(output_tokens / after, abs=0.051)
 
 
 def test_a_buckets_middle_is_at_most_two_percent_off(tmp_path):

@@ -1,4 +1,4 @@
-"""The bill of a month is what brute force over its events says, and its shares add up."""
+"""The bill of a month equals sums over its events, and its shares add up."""
 
 import csv
 import io
@@ -50,7 +50,7 @@ CLIENTS = {"…pha1": "alpha1", "…ta22": "beta22", "…ma33": "gamma33", "(non
 
 
 def span(month: str, zone: str) -> tuple[int, int]:
-    """Give the instants (ms) between which a month lies, found by looking."""
+    """Return the first and last instant (ms) of a month, found by search."""
     year, number = map(int, month.split("-"))
     after = date(year + number // 12, number % 12 + 1, 1)
     return midnight(date(year, number, 1), zone), midnight(after, zone)
@@ -79,31 +79,31 @@ def events(start: int, end: int):
 
 
 def name_of(event: dict) -> str:
-    """Give a client as it is shown."""
+    """Return a client as it is shown."""
     return next(name for name, client in CLIENTS.items() if client == event["client"])
 
 
-def check(ledger: Ledger, found: list[dict], month: str, *, cents: int) -> None:
+def check(ledger: Ledger, events: list[dict], month: str, *, cents: int) -> None:
     """Compare a month's rows with its events, and its shares with the price."""
     for by, weigh in (("", cost), ("tokens", lambda event: event["input"] + event["output"])):
-        given = ledger.ask("month_report", month=month, price=f"{cents / 100:.2f}", by=by)
-        assert asked(given, "client") == summed(found, name_of)
+        rows = ledger.ask("month_report", month=month, price=f"{cents / 100:.2f}", by=by)
+        assert asked(rows, "client") == summed(events, name_of)
         weights = {
-            row["client"]: sum(weigh(e) for e in found if name_of(e) == row["client"])
-            for row in given
+            row["client"]: sum(weigh(e) for e in events if name_of(e) == row["client"])
+            for row in rows
         }
-        shared(given, weights, cents=cents)
+        shared(rows, weights, cents=cents)
 
 
-def shared(given: list[dict], weights: dict[str, int], *, cents: int) -> None:
-    """Hold the shares to the weights: all of the price, and each within a cent of its due."""
+def shared(rows: list[dict], weights: dict[str, int], *, cents: int) -> None:
+    """Check the shares: all of the price, and each within a cent of its weight."""
     whole = sum(weights.values())
     if not whole or not cents:
-        assert all(row["share_dollars"] is None for row in given)
+        assert all(row["share_dollars"] is None for row in rows)
         return
-    parts = {row["client"]: round(row["share_dollars"] * 100) for row in given}
+    parts = {row["client"]: round(row["share_dollars"] * 100) for row in rows}
     assert sum(parts.values()) == cents
-    assert sum(row["share_percent"] for row in given) == pytest.approx(100, abs=0.01)
+    assert sum(row["share_percent"] for row in rows) == pytest.approx(100, abs=0.01)
     for client, part in parts.items():
         assert abs(part * whole - cents * weights[client]) < whole, (client, parts, weights)
 
@@ -144,14 +144,14 @@ def test_shares_are_whole_cents_and_add_up_to_the_price(sharing, weights, cents)
         "insert into client_rollup values (4, ?, 1, ?, 1, 0, ?, 0, 0, 0, 0, 0, 0, 0)",
         [(NOW // DAY * DAY, client, weight) for client, weight in enumerate(weights, start=1)],
     )
-    given = sharing.ask("month_report", month="2026-11", price=str(cents / 100), by="tokens")
+    rows = sharing.ask("month_report", month="2026-11", price=str(cents / 100), by="tokens")
     by_name = {f"client {number}": weight for number, weight in enumerate(weights, start=1)}
-    assert len(given) == len(weights)
+    assert len(rows) == len(weights)
     whole = sum(weights)
     if whole == 0:
-        assert {row["share_dollars"] for row in given} == {None}
+        assert {row["share_dollars"] for row in rows} == {None}
         return
-    parts = {row["client"]: round(row["share_dollars"] * 100) for row in given}
+    parts = {row["client"]: round(row["share_dollars"] * 100) for row in rows}
     assert sum(parts.values()) == cents
     assert all(
         abs(part - cents * by_name[client] / whole) < 1.000001 for client, part in parts.items()
@@ -193,16 +193,16 @@ def made(count: int) -> list[dict]:
 
 @pytest.mark.parametrize("zone", ["Europe/Berlin", "Asia/Kathmandu", "America/New_York"])
 def test_months_stay_exact_when_their_events_are_deleted(tmp_path, zone):
-    found = made(600)
+    events = made(600)
     with closing(Ledger(tmp_path, zone)) as ledger:
-        ledger.keep(found)
+        ledger.keep(events)
         ledger.set_clock(NOW)
         retention.move_cutoff(ledger.conn, keep_days=14, now=NOW)
         while retention.prune_some(ledger.conn):
             pass
         for month in ("2026-08", "2026-09", "2026-10", "2026-11"):
             start, end = span(month, zone)
-            of_month = [event for event in found if start <= event["at"] < end]
+            of_month = [event for event in events if start <= event["at"] < end]
             assert of_month
             check(ledger, of_month, month, cents=20_000)
 
@@ -214,12 +214,12 @@ def test_keys_with_one_name_are_one_client(tmp_path):
         plain = {row["client"]: row for row in ledger.ask("month_report", price="100")}
         named = Aliases({}, {"…pha1": "the team", "…ta22": "the team"})
         update(ledger.conn, table_rows(named, tmp_path))
-        given = {row["client"]: row for row in ledger.ask("month_report", price="100")}
-    assert set(given) == {"the team", "…ma33", "(none)"}
+        rows = {row["client"]: row for row in ledger.ask("month_report", price="100")}
+    assert set(rows) == {"the team", "…ma33", "(none)"}
     for name in (*MEASURES, "cost_dollars"):
         both = plain["…pha1"][name] + plain["…ta22"][name]
-        assert given["the team"][name] == pytest.approx(both)
-    assert sum(round(row["share_dollars"] * 100) for row in given.values()) == 10_000
+        assert rows["the team"][name] == pytest.approx(both)
+    assert sum(round(row["share_dollars"] * 100) for row in rows.values()) == 10_000
 
 
 def test_a_month_says_when_it_is_not_whole(tmp_path):
@@ -239,8 +239,8 @@ def test_a_month_says_when_it_is_not_whole(tmp_path):
             "values (1, ?, ?, 'proxy away', 1)",
             (NOW - 2 * DAY, NOW - DAY),
         )
-        told = "not over yet; gaps in which events may be missing: 1, see /ledger/gap_list"
-        assert note("2026-11") == told
+        expected = "not over yet; gaps in which events may be missing: 1, see /ledger/gap_list"
+        assert note("2026-11") == expected
         assert "gaps" not in note("2026-10")
         ledger.conn.execute("update rollup_state set last_event_id = 3")
         assert note("2026-11").endswith("its sums are being worked out anew")
@@ -251,23 +251,23 @@ def test_a_month_says_when_it_is_not_whole(tmp_path):
 
 
 def report(home, *words: str, status: int = 0) -> str:
-    """Run the report from the command line."""
+    """Run the report and return its output."""
     return home.run("ledger", "report", *words, status=status)
 
 
 @pytest.fixture(scope="module")
 def month(seeded):
     """The month that the seeded ledger's newest events lie in."""
-    [(found,)] = seeded.query(
+    [(newest,)] = seeded.query(
         "select max(month) from client_month_pieces where month not in "
         "(select month from months cross join clock where starts_at > now)"
     )
-    return found
+    return newest
 
 
 def test_csv_and_json_are_the_rows_of_the_canned_query(seeded, site, month):
-    asked_for = {"month": month, "price": "19.99", "_shape": "array"}
-    served = site.get("/ledger/month_report.json", params=asked_for).json()
+    parameters = {"month": month, "price": "19.99", "_shape": "array"}
+    served = site.get("/ledger/month_report.json", params=parameters).json()
     assert len(served) > 1
     written = report(seeded, "month", month, "--price", "19.99", "--format", "json")
     assert json.loads(written) == served
@@ -280,9 +280,11 @@ def test_csv_and_json_are_the_rows_of_the_canned_query(seeded, site, month):
 
 @pytest.mark.parametrize("style", ["table", "markdown"])
 def test_a_table_ends_with_sums_and_says_what_is_not_whole(seeded, site, month, style):
-    said = report(seeded, "month", month, "--price", "200", "--share", "tokens", "--format", style)
-    assert f"Month {month}, $200.00 shared by tokens" in said
-    *_, total, _, note = said.rstrip().splitlines()
+    output = report(
+        seeded, "month", month, "--price", "200", "--share", "tokens", "--format", style
+    )
+    assert f"Month {month}, $200.00 shared by tokens" in output
+    *_, total, _, note = output.rstrip().splitlines()
     shown = [cell for cell in total.replace("|", " ").split() if cell]
     whole = site.get("/ledger/month_report.json", params={"month": month, "_shape": "array"}).json()
     assert shown[:2] == ["total", str(sum(row["requests"] for row in whole))]
@@ -291,9 +293,9 @@ def test_a_table_ends_with_sums_and_says_what_is_not_whole(seeded, site, month, 
 
 
 def test_without_a_price_there_is_no_share_column(seeded, month):
-    said = report(seeded, "month", month)
-    assert "share_percent" in said
-    assert "share_dollars" not in said
+    output = report(seeded, "month", month)
+    assert "share_percent" in output
+    assert "share_dollars" not in output
 
 
 def test_the_price_of_the_settings_is_shared_where_none_is_named(home, proxy, all_recorded):
@@ -304,9 +306,9 @@ def test_the_price_of_the_settings_is_shared_where_none_is_named(home, proxy, al
     home.run("ingest", "--once")
     [(month,)] = home.query("select max(month) from client_month_pieces")
     with closing(client_of(home)) as client:
-        asked_for = {"month": month, "_shape": "array"}
-        served = client.get("/ledger/month_report.json", params=asked_for).json()
-        other = client.get("/ledger/month_report.json", params={**asked_for, "price": "1"}).json()
+        parameters = {"month": month, "_shape": "array"}
+        served = client.get("/ledger/month_report.json", params=parameters).json()
+        other = client.get("/ledger/month_report.json", params={**parameters, "price": "1"}).json()
     assert sum(round(row["share_dollars"] * 100) for row in served) == 12_345
     assert sum(round(row["share_dollars"] * 100) for row in other) == 100
     assert "$123.45 shared by cost" in report(home, "month", month)
@@ -320,9 +322,9 @@ def test_what_makes_no_sense_is_refused_with_a_sentence(seeded):
     assert "belong to: month" in report(seeded, "24h", "--price", "3", status=2)
     assert "--by is for windows" in report(seeded, "month", "--by", "day", status=2)
     seeded.env["LEDGER_SUBSCRIPTION_PRICE"] = "much"
-    said = report(seeded, "month", status=1)
+    output = report(seeded, "month", status=1)
     del seeded.env["LEDGER_SUBSCRIPTION_PRICE"]
-    assert "subscription_price in the environment is malformed" in said
+    assert "subscription_price in the environment is malformed" in output
 
 
 def test_a_month_of_nothing_is_said_to_be_empty(seeded):

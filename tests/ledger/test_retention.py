@@ -1,4 +1,4 @@
-"""Old events go, sums stay: windows, ranges, checks and new events are as right as before."""
+"""Old events are deleted and sums stay: windows, ranges and checks are as right as before."""
 
 import random
 import time
@@ -38,12 +38,12 @@ def made(count: int, seed: int = 3) -> list[dict]:
     ]
 
 
-def told(done: int, whole: int) -> None:
-    """Take no notice of progress."""
+def ignore_progress(done: int, whole: int) -> None:
+    """Ignore progress."""
 
 
-def thin(ledger: Ledger) -> int:
-    """Let go of everything older than 14 days; give how many events went."""
+def prune(ledger: Ledger) -> int:
+    """Delete everything older than 14 days; returns the number of events."""
     assert retention.move_cutoff(ledger.conn, keep_days=14, now=NOW) == CUT
     deleted = 0
     while some := retention.prune_some(ledger.conn, most=50):
@@ -65,7 +65,7 @@ def thinned(request, tmp_path):
     with closing(Ledger(tmp_path, request.param, recent_from=NOW - 48 * HOUR)) as ledger:
         ledger.keep(events[::2], popped_at=NOW)
         ledger.keep(events[1::2], popped_at=NOW)
-        assert thin(ledger) == sum(event["at"] < CUT for event in events) > 0
+        assert prune(ledger) == sum(event["at"] < CUT for event in events) > 0
         ledger.set_clock(NOW)
         yield ledger, events, request.param
 
@@ -87,18 +87,20 @@ def test_old_ranges_are_exact_where_buckets_allow_it(thinned):
     for first, length in ((-58, 1), (-40, 3), (-30, 9), (-25, 20), (-20, 15), (-3, 2)):
         start = local(NOW, zone).date() + timedelta(days=first)
         end = start + timedelta(days=length)
-        found = [e for e in events if midnight(start, zone) <= e["at"] < midnight(end, zone)]
-        given = {"from": start.isoformat(), "to": (end - timedelta(days=1)).isoformat()}
-        whole = summed(found, lambda _: 1).get(1, (0,) * 8)
+        inside = [e for e in events if midnight(start, zone) <= e["at"] < midnight(end, zone)]
+        parameters = {"from": start.isoformat(), "to": (end - timedelta(days=1)).isoformat()}
+        whole = summed(inside, lambda _: 1).get(1, (0,) * 8)
         # A local midnight is always a quarter hour's.
-        assert list(asked(ledger.ask("summary", **given), "window").values()) == [whole], given
-        by_model = summed(found, lambda e: e["model"])
-        assert asked(ledger.ask("models", **given), "model") == by_model, given
-        days = summed(found, lambda e: f"{local(e['at'], zone):%Y-%m-%d}")
-        assert asked(ledger.ask("days", **given), "day") == days, given
+        assert list(asked(ledger.ask("summary", **parameters), "window").values()) == [whole], (
+            parameters
+        )
+        by_model = summed(inside, lambda e: e["model"])
+        assert asked(ledger.ask("models", **parameters), "model") == by_model, parameters
+        days = summed(inside, lambda e: f"{local(e['at'], zone):%Y-%m-%d}")
+        assert asked(ledger.ask("days", **parameters), "day") == days, parameters
         if zone in ("UTC", "Asia/Shanghai"):
-            accounts = summed(found, lambda e: f"{e['account']}@example.com")
-            assert asked(ledger.ask("accounts", **given), "account") == accounts, given
+            accounts = summed(inside, lambda e: f"{e['account']}@example.com")
+            assert asked(ledger.ask("accounts", **parameters), "account") == accounts, parameters
 
 
 def test_the_windows_that_end_now_are_exact_or_begin_with_a_whole_bucket(thinned):
@@ -106,8 +108,8 @@ def test_the_windows_that_end_now_are_exact_or_begin_with_a_whole_bucket(thinned
     for window, length in (("1h", HOUR), ("24h", DAY), ("7d", WEEK)):
         start = NOW - length
         start -= start % (60_000 if length <= DAY else HOUR)
-        found = [e for e in events if start <= e["at"] < NOW]
-        whole = summed(found, lambda _: 1).get(1, (0,) * 8)
+        inside = [e for e in events if start <= e["at"] < NOW]
+        whole = summed(inside, lambda _: 1).get(1, (0,) * 8)
         assert list(asked(ledger.ask("summary", window=window), "window").values()) == [whole]
         assert ledger.ask("completeness", window=window)[0]["is_whole_buckets"] == 0
     start = (NOW - 30 * DAY) // (15 * 60_000) * 15 * 60_000
@@ -125,7 +127,7 @@ def test_a_rebuild_and_new_prices_touch_nothing_older(thinned):
     rollups.catch_up(ledger.conn)
     assert rollup_contents(ledger) == before
     free = Prices({"own-*": Price(input=0.0, output=0.0)})
-    reprice(ledger.conn, free, start=0, end=1 << 62, progress=told)
+    reprice(ledger.conn, free, start=0, end=1 << 62, progress=ignore_progress)
     assert wrong(ledger) == []
     old = "select sum(cost_microdollars) from total_rollup where resolution = 4 and bucket_at < ?"
     expected = sum(row[11] for row in before["total_rollup"] if row[0] == 4 and row[1] < CUT)
@@ -149,7 +151,7 @@ def test_an_event_that_takes_a_deleted_events_id_is_counted(tmp_path):
     with closing(Ledger(tmp_path, "UTC")) as ledger:
         ledger.keep([{**made(1)[0], "at": NOW - 5 * DAY}], popped_at=NOW)
         ledger.keep([{**made(1, seed=4)[0], "at": NOW - 50 * DAY}], popped_at=NOW)
-        assert thin(ledger) == 1
+        assert prune(ledger) == 1
         ledger.keep([{**made(1, seed=5)[0], "at": NOW - DAY}], popped_at=NOW)
         assert ledger.conn.execute("select max(id) from usage_events").fetchone() == (2,)
         assert wrong(ledger) == []
@@ -199,5 +201,5 @@ def test_the_collector_and_the_command_do_it_by_themselves(home, proxy, all_reco
 
 
 def weeks_ago() -> int:
-    """Give the instant (ms) before which nothing is kept with seven days."""
+    """Return the instant (ms) before which nothing is kept with seven days."""
     return (time.time_ns() // 1_000_000 - WEEK) // WEEK * WEEK

@@ -1,4 +1,4 @@
-"""The settings are right, or the process ends with one sentence that says which one is not."""
+"""The settings are valid, or the process ends with one sentence that names the one that is not."""
 
 import json
 import os
@@ -29,7 +29,7 @@ class Settings:
         self.file = folder / "config.json"
 
     def load(self, shown: str = "s", **environment: str) -> tuple[str, str, int]:
-        """Load the settings and give (what `shown` is, what was complained about, status)."""
+        """Load the settings; returns the text of `shown`, the error and the exit status."""
         done = subprocess.run(
             [sys.executable, "-c", SHOW.format(shown)],
             cwd=ROOT,
@@ -40,12 +40,12 @@ class Settings:
         )
         return done.stdout, done.stderr, done.returncode
 
-    def complaint(self, content: bytes, **environment: str) -> str:
-        """Give the one sentence that loading ends with."""
+    def error(self, content: bytes, **environment: str) -> str:
+        """Return the one sentence that loading ends with."""
         self.file.write_bytes(content)
-        shown, said, status = self.load(**environment)
-        assert (shown, status, said.count("\n"), said[-2:]) == ("", 1, 1, ".\n"), said
-        return said.strip()
+        shown, message, status = self.load(**environment)
+        assert (shown, status, message.count("\n"), message[-2:]) == ("", 1, 1, ".\n"), message
+        return message.strip()
 
 
 @pytest.fixture
@@ -55,8 +55,8 @@ def settings(tmp_path: Path) -> Settings:
 
 
 def test_without_a_file_the_defaults_hold_and_a_private_file_is_made(settings: Settings) -> None:
-    shown, said, status = settings.load(LEDGER_TIMEZONE="")
-    assert (said, status) == ("", 0)
+    shown, message, status = settings.load(LEDGER_TIMEZONE="")
+    assert (message, status) == ("", 0)
     assert shown.startswith(
         "Settings(cliproxy_host='127.0.0.1', cliproxy_port=8317, management_key='', "
         "poll_interval_seconds=1.0, quota_refresh_seconds=300, dashboard_host='127.0.0.1', "
@@ -79,7 +79,7 @@ def test_the_environment_wins_over_the_file(settings: Settings) -> None:
     settings.file.write_text(
         json.dumps({"batch_size": 7, "cliproxy_port": 1, "timezone": "Asia/Shanghai"})
     )
-    found = settings.load(
+    loaded = settings.load(
         "s.batch_size, s.cliproxy_port, s.cliproxy_host, s.zone_name, s.poll_interval_seconds",
         LEDGER_BATCH_SIZE="8",
         CLIPROXY_PORT="2",
@@ -87,7 +87,7 @@ def test_the_environment_wins_over_the_file(settings: Settings) -> None:
         LEDGER_TIMEZONE="",
         LEDGER_POLL_INTERVAL_SECONDS="0.5",
     )
-    assert found == ("8 2 proxy.example Asia/Shanghai 0.5", "", 0)
+    assert loaded == ("8 2 proxy.example Asia/Shanghai 0.5", "", 0)
 
 
 def test_the_key_is_shown_to_nobody(settings: Settings) -> None:
@@ -108,13 +108,15 @@ def test_folders_are_relative_to_the_checkout_or_to_the_home(
 
 
 def test_an_unknown_name_in_the_file_is_named(settings: Settings) -> None:
-    said = settings.complaint(json.dumps({"managment_key": KEY, "batch_size": "?"}).encode())
-    assert said == f"Unknown setting managment_key in {settings.file}."
+    message = settings.error(json.dumps({"managment_key": KEY, "batch_size": "?"}).encode())
+    assert message == f"Unknown setting managment_key in {settings.file}."
 
 
 def test_all_unknown_names_in_the_environment_are_named(settings: Settings) -> None:
-    said = settings.complaint(b"{}", LEDGER_MANAGMENT_KEY=KEY, LEDGER_A="1", LEDGER_EMPTY="")
-    assert said == ("Unknown setting a, managment_key in the environment, with the prefix LEDGER_.")
+    message = settings.error(b"{}", LEDGER_MANAGMENT_KEY=KEY, LEDGER_A="1", LEDGER_EMPTY="")
+    assert message == (
+        "Unknown setting a, managment_key in the environment, with the prefix LEDGER_."
+    )
 
 
 WRONG: list[tuple[str, Any]] = [
@@ -153,13 +155,13 @@ WRONG: list[tuple[str, Any]] = [
 def test_a_malformed_value_is_named_and_not_shown(
     settings: Settings, name: str, value: Any
 ) -> None:
-    said = settings.complaint(
+    message = settings.error(
         json.dumps({"management_key": KEY, name: value}).encode(), LEDGER_TIMEZONE=""
     )
-    assert said.startswith(f"The setting {name} ")
-    assert "malformed" in said
-    assert KEY not in said
-    assert len(str(value)) < 4 or str(value) not in said
+    assert message.startswith(f"The setting {name} ")
+    assert "malformed" in message
+    assert KEY not in message
+    assert len(str(value)) < 4 or str(value) not in message
 
 
 @pytest.mark.parametrize(
@@ -175,14 +177,14 @@ def test_a_malformed_value_is_named_and_not_shown(
 def test_a_malformed_variable_is_named_and_not_shown(
     settings: Settings, name: str, value: str
 ) -> None:
-    said = settings.complaint(b"{}", **{name: value})
+    message = settings.error(b"{}", **{name: value})
     setting = name.removeprefix("LEDGER_").lower()
-    assert said.startswith(f"The setting {setting} ")
-    assert value not in said
+    assert message.startswith(f"The setting {setting} ")
+    assert value not in message
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         pytest.param(b"{not json", "is not valid JSON.", id="no-json"),
         pytest.param(b'{"management_key": "\xff"}', "is not valid JSON.", id="invalid-utf-8"),
@@ -192,15 +194,15 @@ def test_a_malformed_variable_is_named_and_not_shown(
     ],
 )
 def test_a_file_that_is_no_json_object_is_refused(
-    settings: Settings, content: bytes, said: str
+    settings: Settings, content: bytes, message: str
 ) -> None:
-    assert settings.complaint(content) == f"{settings.file} {said}"
+    assert settings.error(content) == f"{settings.file} {message}"
 
 
 def test_a_folder_in_place_of_the_file_is_refused(settings: Settings) -> None:
     settings.file.mkdir()
-    said = f"{settings.file} cannot be used as settings file: Is a directory.\n"
-    assert settings.load() == ("", said, 1)
+    message = f"{settings.file} cannot be used as settings file: Is a directory.\n"
+    assert settings.load() == ("", message, 1)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to somebody else")

@@ -1,4 +1,4 @@
-"""The status line: right, short, quick to start, and never stuck."""
+"""The status line is right and short, starts fast, and never hangs."""
 
 import json
 import sqlite3
@@ -33,30 +33,30 @@ SLOW = {
 }
 
 
-def said(home, *options: str, status: int = 0) -> str:
-    """Run the command and give what it printed."""
+def run_status(home, *options: str, status: int = 0) -> str:
+    """Run the command and return its output."""
     return home.run("ledger", "status", *options, status=status)
 
 
 def test_without_a_ledger_it_says_so_and_ends_with_status_1(home):
     home.data.mkdir(parents=True)
-    assert said(home, status=1).startswith("! there is no ledger at ")
-    assert "`make init` creates one" in json.loads(said(home, "--json", status=1))["error"]
+    assert run_status(home, status=1).startswith("! there is no ledger at ")
+    assert "`make init` creates one" in json.loads(run_status(home, "--json", status=1))["error"]
     assert not (home.data / "ledger.db").exists()
 
 
 def test_its_numbers_are_those_of_the_pages(seeded, site):
-    given = json.loads(said(seeded, "--json"))
+    answer = json.loads(run_status(seeded, "--json"))
     [summary] = site.get("/ledger/summary.json?window=today&_shape=array").json()
-    assert given["today"] == {name: summary[name] for name in given["today"]}
-    assert given["today"]["requests"] > 0
-    shown = said(seeded)
+    assert answer["today"] == {name: summary[name] for name in answer["today"]}
+    assert answer["today"]["requests"] > 0
+    shown = run_status(seeded)
     assert shown.startswith(
         f"{short_number(summary['total_tokens'])} tok ${summary['cost_dollars']:,.2f}"
     )
     assert len(shown.splitlines()) == 1
     accounts = site.get("/ledger/usable_accounts.json?_shape=array").json()
-    assert given["best"]["account"] == accounts[0]["account"]
+    assert answer["best"]["account"] == accounts[0]["account"]
 
 
 def pool(*accounts: list[tuple[float | None, int | None]]) -> sqlite3.Connection:
@@ -255,24 +255,24 @@ def test_numbers_are_short(count, expected):
 
 
 def test_a_format_of_ones_own_and_one_that_makes_no_sense(seeded):
-    assert said(seeded, "--format", "{requests}|{failed}|{nothing}", status=1).startswith(
+    assert run_status(seeded, "--format", "{requests}|{failed}|{nothing}", status=1).startswith(
         "The format is malformed; it may name, in braces: requests, failed, tokens"
     )
     for malformed in ("{", "{}", "{tokens.x}", "{tokens[a]}"):
-        assert "malformed" in said(seeded, "--format", malformed, status=1)
-    today = json.loads(said(seeded, "--json"))["today"]
-    shown = said(seeded, "--format", "{requests} of which {failed} failed")
+        assert "malformed" in run_status(seeded, "--format", malformed, status=1)
+    today = json.loads(run_status(seeded, "--json"))["today"]
+    shown = run_status(seeded, "--format", "{requests} of which {failed} failed")
     assert shown == f"{today['requests']} of which {today['failed']} failed\n"
 
 
 def test_check_ends_with_status_1_only_where_something_is_wrong(home, proxy):
     home.use(proxy)
     home.run("ingest", "--once")
-    assert "stopped" in said(home)
-    said(home, "--check", status=1)
+    assert "stopped" in run_status(home)
+    run_status(home, "--check", status=1)
     with closing(connect(home.data / "ledger.db")) as conn:
         conn.execute("update heartbeats set state = 'working'")
-    assert said(home, "--check").endswith(" · ok\n")
+    assert run_status(home, "--check").endswith(" · ok\n")
 
 
 @pytest.mark.timeout(10)
@@ -281,14 +281,14 @@ def test_a_locked_ledger_keeps_nobody_waiting(home):
     with closing(sqlite3.connect(home.data / "ledger.db", isolation_level=None)) as conn:
         conn.execute("pragma locking_mode = exclusive")
         conn.execute("begin exclusive")
-        assert said(home, status=1) == "! the ledger is locked by another process\n"
+        assert run_status(home, status=1) == "! the ledger is locked by another process\n"
 
 
 @pytest.mark.parametrize("content", [b"", b"this is no ledger at all " * 99])
 def test_a_file_that_is_no_ledger_is_told_in_a_sentence(home, content):
     home.data.mkdir(parents=True)
     (home.data / "ledger.db").write_bytes(content)
-    shown = said(home, status=1)
+    shown = run_status(home, status=1)
     assert shown.startswith("! the ledger cannot be read")
     assert len(shown.splitlines()) == 1
 
@@ -298,9 +298,9 @@ def test_nothing_is_written(seeded):
         files = sorted(seeded.data.glob("ledger.db*"))
         return [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
 
-    said(seeded)  # The log's index may be made by the first reader.
+    run_status(seeded)  # The log's index may be made by the first reader.
     before = [entry for entry in state() if not entry[0].endswith("-shm")]
-    said(seeded)
+    run_status(seeded)
     assert [entry for entry in state() if not entry[0].endswith("-shm")] == before
 
 

@@ -26,12 +26,12 @@ HOUR = 3_600_000
 
 
 def at(text: str) -> int:
-    """Give an ISO instant as ms."""
+    """Return an ISO instant as ms."""
     return zones.milliseconds(datetime.fromisoformat(text))
 
 
 def days(zone: str, first: str, last: str) -> list[tuple[str, int, int]]:
-    """Give the local days of a zone."""
+    """Return the local days of a zone."""
     return list(
         zones.local_days(ZoneInfo(zone), date.fromisoformat(first), date.fromisoformat(last))
     )
@@ -39,9 +39,9 @@ def days(zone: str, first: str, last: str) -> list[tuple[str, int, int]]:
 
 @cache
 def tables(zone: str) -> tuple[list[tuple[str, int, int]], list[tuple[int, int, int]]]:
-    """Give a zone's days and offsets over five years."""
-    found = list(zones.local_days(ZoneInfo(zone), FIRST, LAST))
-    return found, list(zones.offsets(ZoneInfo(zone), found[0][1], found[-1][2]))
+    """Return a zone's days and offsets over five years."""
+    result = list(zones.local_days(ZoneInfo(zone), FIRST, LAST))
+    return result, list(zones.offsets(ZoneInfo(zone), result[0][1], result[-1][2]))
 
 
 @pytest.mark.parametrize("zone", ZONES)
@@ -97,8 +97,8 @@ def test_the_instants_around_each_change_of_the_clocks_are_right(zone: str) -> N
 def test_a_day_is_as_long_as_it_was(
     zone: str, first: str, last: str, expected: list[float]
 ) -> None:
-    found = [round((ends - starts) / HOUR, 4) for _, starts, ends in days(zone, first, last)]
-    assert found == expected
+    result = [round((ends - starts) / HOUR, 4) for _, starts, ends in days(zone, first, last)]
+    assert result == expected
 
 
 @pytest.mark.parametrize(
@@ -117,11 +117,11 @@ def test_a_day_begins_at_its_first_instant(zone: str, day: str, starts_at: str) 
 
 
 def test_an_offset_changes_at_its_very_millisecond() -> None:
-    found = list(
+    result = list(
         zones.offsets(ZoneInfo("Africa/Monrovia"), at("1972-01-01T00:00Z"), at("1972-02-01T00:00Z"))
     )
     change = at("1972-01-07T00:44:30Z")
-    assert found == [
+    assert result == [
         (at("1972-01-01T00:00Z"), change, -2_670_000),
         (change, at("1972-02-01T00:00Z"), 0),
     ]
@@ -136,7 +136,7 @@ def conn() -> Iterator[sqlite3.Connection]:
 
 
 def kept(conn: sqlite3.Connection) -> tuple[object, ...]:
-    """Give zone, first and last day, and how often the offset changes, as the tables have it."""
+    """Return zone, first and last day, and how often the offset changes, as the tables have it."""
     return conn.execute(
         "select (select value from settings where name = 'timezone'), min(day), max(day),"
         " (select count(*) - 1 from zone_offsets) from local_days"

@@ -1,4 +1,4 @@
-"""The loop works, waits, backs off and stops, whatever its job runs into."""
+"""The loop works, waits, backs off and stops, whatever its job does."""
 
 import os
 import signal
@@ -25,8 +25,8 @@ REST = 0.25
 class Job:
     """A job whose steps go as planned; when the plan is done, there is nothing to do."""
 
-    def __init__(self, *plan: int | Exception, remark: str | None = None) -> None:
-        self.plan, self.said = list(plan), remark
+    def __init__(self, *plan: int | Exception, note: str | None = None) -> None:
+        self.plan, self.note = list(plan), note
         self.steps, self.failures = 0, []
 
     def step(self) -> int:
@@ -37,14 +37,14 @@ class Job:
         return outcome
 
     def status_note(self) -> str | None:
-        return self.said
+        return self.note
 
     def failed(self, error: Unavailable | Refused) -> None:
         self.failures.append(error)
 
 
 class Rests:
-    """A stop that notes how long it was to rest, and comes after so many rests."""
+    """A stop that records the length of each rest, and is set after `most` rests."""
 
     def __init__(self, most: int) -> None:
         self.most, self.taken = most, []
@@ -79,22 +79,22 @@ def rests(conn: sqlite3.Connection, job: Job, most: int) -> list[float]:
         pytest.param([AWAY, AWAY, 0, AWAY, AWAY], [1, 2, REST, 1, 2], id="emptiness-resets"),
     ],
 )
-def test_a_rest_is_as_long_as_the_trouble_is_old(
+def test_rests_grow_while_steps_fail(
     conn: sqlite3.Connection, plan: list[int | Exception], expected: list[float]
 ) -> None:
     assert rests(conn, Job(*plan), len(expected)) == expected
 
 
-def test_a_long_rest_goes_on_with_signs_of_life() -> None:
-    stop, said = Rests(9), []
+def test_a_long_rest_writes_the_heartbeat() -> None:
+    stop, beats = Rests(9), []
 
     class Beats:
         def repeat(self) -> None:
-            said.append("again")
+            beats.append("again")
 
     rest_with_heartbeat(12, stop, Beats())
     assert stop.taken == [5, 5, 2]
-    assert said == ["again"] * 3
+    assert beats == ["again"] * 3
     rest_with_heartbeat(600, stop, Beats())
     assert len(stop.taken) == 9
 
@@ -105,7 +105,7 @@ def test_a_refusal_is_waited_out_but_looked_at_each_minute(left: int, expected: 
     assert seconds_to_wait(refused, 8) == pytest.approx(expected, abs=0.5)
 
 
-def test_every_failure_is_told_to_the_job(conn: sqlite3.Connection) -> None:
+def test_the_job_handles_every_failure(conn: sqlite3.Connection) -> None:
     job = Job(AWAY, 1, Refused("no", retry_at=0))
     rests(conn, job, 3)
     assert [str(failure) for failure in job.failures] == ["it is away", "no"]
@@ -141,12 +141,12 @@ def test_when_it_is_time_to_stop_no_step_is_begun(conn: sqlite3.Connection) -> N
     ("job", "state", "detail"),
     [
         pytest.param(Job(5), "working", None, id="working"),
-        pytest.param(Job(remark="it is slow"), "working", "it is slow", id="with-a-remark"),
+        pytest.param(Job(note="it is slow"), "working", "it is slow", id="with-a-note"),
         pytest.param(Job(AWAY), "waiting", "it is away", id="waiting"),
         pytest.param(Job(Refused("no", retry_at=0)), "refused", "no", id="refused"),
     ],
 )
-def test_the_heartbeat_says_how_things_are(
+def test_the_heartbeat_has_the_state(
     conn: sqlite3.Connection, job: Job, state: str, detail: str | None
 ) -> None:
     rests(conn, job, 1)
@@ -190,10 +190,10 @@ def resting(*arguments: str, **environment: str) -> subprocess.Popen[str]:
 
 
 def ended_well(process: subprocess.Popen[str]) -> bool:
-    """Tell whether a process ends soon, by itself and in good order."""
+    """Return whether a process ends soon, by itself and with status 0."""
     status = process.wait(10)
-    with process.stdout as said:
-        return (said.read(), status) == ("stopped True\n", 0)
+    with process.stdout as output:
+        return (output.read(), status) == ("stopped True\n", 0)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])

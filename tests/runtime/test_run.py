@@ -24,8 +24,8 @@ def running(home, proxy, all_recorded):
         process.kill()
 
 
-def unheard(run: Run) -> None:
-    """Press Ctrl-C after whoever read the output has gone, as `| head` does."""
+def interrupt_without_reader(run: Run) -> None:
+    """Press Ctrl-C after the reader of the output has ended, as with `| head`."""
     run.make.stdout.close()
     os.killpg(run.make.pid, signal.SIGINT)
 
@@ -36,7 +36,7 @@ ENDINGS = [
     pytest.param(lambda run: run.honcho().terminate(), id="sigterm-to-honcho"),
     pytest.param(lambda run: os.killpg(run.make.pid, signal.SIGHUP), id="hang-up"),
     pytest.param(lambda run: run.honcho().kill(), id="honcho-killed"),
-    pytest.param(unheard, id="ctrl-c-when-nobody-reads"),
+    pytest.param(interrupt_without_reader, id="ctrl-c-without-a-reader"),
 ]
 
 
@@ -52,12 +52,12 @@ def test_nothing_is_left_five_seconds_after_the_end(running, home, ending):
 
 def test_without_a_key_one_sentence_says_what_to_do(home):
     home.env["CLIPROXY_MANAGEMENT_KEY"] = ""
-    said = subprocess.run(
+    done = subprocess.run(
         ["make", "run"], cwd=ROOT, env=home.env, capture_output=True, text=True, check=False
     )
-    assert said.returncode != 0
-    assert "management_key" in said.stderr
-    assert "make demo" in said.stderr
+    assert done.returncode != 0
+    assert "management_key" in done.stderr
+    assert "make demo" in done.stderr
     assert not (home.data / "ledger.db").exists()
 
 
@@ -66,9 +66,9 @@ def test_a_port_in_use_gets_a_sentence(home, proxy):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         home.use(proxy, LEDGER_DASHBOARD_PORT=str(taken.getsockname()[1]))
-        said = home.run("cli", "preflight", status=1)
-    assert "cannot listen" in said
-    assert "dashboard_port" in said
+        output = home.run("cli", "preflight", status=1)
+    assert "cannot listen" in output
+    assert "dashboard_port" in output
 
 
 def test_a_second_collector_ends_with_a_sentence(home, proxy):

@@ -1,4 +1,4 @@
-"""What tests share: recorded events, a data folder of their own, and real processes."""
+"""Shared by the tests: recorded events, a data folder of their own, and real processes."""
 
 import os
 import signal
@@ -28,17 +28,17 @@ DASHBOARD = {"PYTHONWARNINGS": "error::ResourceWarning,ignore:unclosed database:
 
 
 def eventually(true: Callable[[], Any], *, within: float = PATIENCE) -> Any:
-    """Wait until something holds, and give it; fail when it never does."""
+    """Wait until a function returns something true, and return that; fail after a time."""
     until = time.monotonic() + within
-    while not (found := true()):
+    while not (result := true()):
         assert time.monotonic() < until, "waited in vain"
         time.sleep(0.02)
-    return found
+    return result
 
 
 @contextmanager
 def unwritable(folder: Path) -> Iterator[None]:
-    """Be somebody who may read a folder and its files but change nothing, also as root."""
+    """Become a user who can read a folder and its files but change nothing, also as root."""
     is_root = os.geteuid() == 0
     for path in (folder.parent, folder):
         path.chmod(0o555)
@@ -54,7 +54,7 @@ def unwritable(folder: Path) -> Iterator[None]:
 
 
 def set_clock(conn: sqlite3.Connection, now: int) -> None:
-    """Let the views go by another instant."""
+    """Set the clock of the views to an instant (ms)."""
     conn.execute("drop view clock")
     conn.execute(f"create view clock as select {now} as now")
 
@@ -95,22 +95,27 @@ class Home:
         environment = {**self.env, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
         return self._start(["sh", "-c", line], env=environment)
 
-    def _start(self, command: list[str], **how: Any) -> subprocess.Popen[str]:
+    def _start(self, command: list[str], **options: Any) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **how
+            command,
+            cwd=ROOT,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            **options,
         )
         self.started.append(process)
         return process
 
     def run(self, *module: str, status: int | None = 0) -> str:
-        """Run `python -m …` to its end and give what it said."""
+        """Run `python -m …` to its end and return its output."""
         process = self.start(*module)
-        said, _ = process.communicate(timeout=60)
-        assert status is None or process.returncode == status, said
-        return said
+        output, _ = process.communicate(timeout=60)
+        assert status is None or process.returncode == status, output
+        return output
 
     def query(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
-        """Ask the ledger; nothing while there is none."""
+        """Return the rows of a query; none while there is no ledger."""
         file = self.data / "ledger.db"
         if not file.exists():
             return []
@@ -123,17 +128,17 @@ class Home:
         return self.query(f"select count(*) from {table}")[0][0] if exists else 0
 
     def stop_clock(self) -> None:
-        """Let it be a second after the newest event, for every view, from now on."""
+        """Stop the clock of the views a second after the newest event."""
         with closing(sqlite3.connect(self.data / "ledger.db", timeout=10)) as conn, conn:
             (newest,) = conn.execute("select max(occurred_at) from usage_events").fetchone()
             set_clock(conn, newest + 1000)
 
     def spool(self, proxy_id: int = 1) -> Path:
-        """Give the spool file of a proxy."""
+        """Return the spool file of a proxy."""
         return self.data / f"ingest-{proxy_id}.spool"
 
     def end(self) -> None:
-        """End what is still running."""
+        """End every process that is still running."""
         for process in self.started:
             if process.poll() is None:
                 # A session of its own is `make` and the process manager, which others watch.
@@ -143,15 +148,15 @@ class Home:
             process.stdout.close()
 
 
-def collector_of(conn: sqlite3.Connection, chosen: Settings) -> Collector:
-    """Give the collector of the one proxy of some settings, in the test's own process."""
-    given = Context(conn, chosen, None)
-    (task,) = collectors(given)
-    return task.make(given)
+def collector_of(conn: sqlite3.Connection, settings: Settings) -> Collector:
+    """Return the collector of the only proxy of the settings, in the test's own process."""
+    context = Context(conn, settings, None)
+    (task,) = collectors(context)
+    return task.make(context)
 
 
 def recorded(name: str) -> list[bytes]:
-    """Give the payloads of one recording."""
+    """Return the payloads of one recording."""
     return (EVENTS / f"{name}.jsonl").read_bytes().splitlines()
 
 
