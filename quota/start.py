@@ -33,6 +33,8 @@ def plan_tasks(force: bool, context: Context) -> list[Task]:
     require_source(settings)
     ids = find_all(conn, settings.pool)
     delete_other_proxies(conn, ids)
+    # Threads must not create the salt at the same time.
+    load_salt(settings.data_folder)
     shared = Shared(RefreshProgress(listed_accounts(conn, ids)), PollLocks())
     make = partial(make_poller, shared, force)
     return for_each("quota", zip(ids, settings.pool, strict=True), make)
