@@ -8,8 +8,7 @@ import pytest
 
 from ingest import collector, idle
 from ledger.integrity import check_all
-from tests.ledger.test_retention import made
-from tests.support.brute import HOUR, Ledger, local
+from tests.support.brute import HOUR, Ledger, local, old_events
 from tests.support.chaos_rig import SIZE, record
 from tests.support.home import collector_of, recorded
 
@@ -77,7 +76,7 @@ def test_a_day_with_an_hour_more_or_less(tmp_path, zone, change):
     count = min(SIZE, 5000)
     events = [
         {**one, "at": change - 24 * HOUR + n * (48 * HOUR // count)}
-        for n, one in enumerate(made(count))
+        for n, one in enumerate(old_events(count))
     ]
     with closing(Ledger(tmp_path, zone)) as ledger:
         for at in range(0, count, 500):

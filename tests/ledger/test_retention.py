@@ -1,6 +1,5 @@
 """Old events are deleted and sums stay: windows, ranges and checks are as right as before."""
 
-import random
 import time
 from contextlib import closing
 from datetime import timedelta
@@ -12,30 +11,21 @@ from ledger.integrity import check_all
 from ledger.prices.calculator import Prices
 from ledger.prices.overrides import Price
 from ledger.prices.reprice import reprice
-from tests.support.brute import DAY, HOUR, Ledger, asked, local, midnight, rollup_contents, summed
+from tests.support.brute import (
+    DAY,
+    HOUR,
+    Ledger,
+    asked,
+    local,
+    midnight,
+    old_events,
+    rollup_contents,
+    summed,
+)
 
 NOW = 1_795_500_000_000
 WEEK = 7 * DAY
 CUT = (NOW - 14 * DAY) // WEEK * WEEK
-
-
-def made(count: int, seed: int = 3) -> list[dict]:
-    """Make events of the last 60 days."""
-    chance = random.Random(seed)
-    return [
-        {
-            "at": NOW - chance.randrange(60 * DAY),
-            "account": chance.choice(["ann", "bob"]),
-            "model": chance.choice(["own-large", "own-small", "unknown-model"]),
-            "client": chance.choice(["", "alpha1", "beta22"]),
-            "input": chance.randrange(1000),
-            "output": chance.randrange(1000),
-            "latency": chance.randrange(100_000),
-            "failed": chance.random() < 0.2,
-            "id": f"{seed}-{n}",
-        }
-        for n in range(count)
-    ]
 
 
 def ignore_progress(done: int, whole: int) -> None:
@@ -61,7 +51,7 @@ def wrong(ledger: Ledger) -> list[tuple[str, str]]:
 @pytest.fixture(params=["UTC", "Asia/Shanghai", "Asia/Kathmandu", "America/St_Johns"])
 def thinned(request, tmp_path):
     """A ledger whose old events have gone, all its events, and its zone."""
-    events = made(900)
+    events = old_events(900)
     with closing(Ledger(tmp_path, request.param, recent_from=NOW - 48 * HOUR)) as ledger:
         ledger.keep(events[::2], popped_at=NOW)
         ledger.keep(events[1::2], popped_at=NOW)
@@ -137,7 +127,10 @@ def test_a_rebuild_and_new_prices_touch_nothing_older(thinned):
 def test_an_older_event_is_refused_with_a_reason(thinned):
     ledger, _, _ = thinned
     before = rollup_contents(ledger)
-    late = [{**made(1, seed=9)[0], "at": CUT - 1}, {**made(1, seed=10)[0], "at": CUT - 30 * DAY}]
+    late = [
+        {**old_events(1, seed=9)[0], "at": CUT - 1},
+        {**old_events(1, seed=10)[0], "at": CUT - 30 * DAY},
+    ]
     ledger.keep(late, popped_at=NOW)
     assert rollup_contents(ledger) == before
     reasons = ledger.conn.execute("select reason, count(*) from rejected_events group by 1")
@@ -149,10 +142,10 @@ def test_an_older_event_is_refused_with_a_reason(thinned):
 
 def test_an_event_that_takes_a_deleted_events_id_is_counted(tmp_path):
     with closing(Ledger(tmp_path, "UTC")) as ledger:
-        ledger.keep([{**made(1)[0], "at": NOW - 5 * DAY}], popped_at=NOW)
-        ledger.keep([{**made(1, seed=4)[0], "at": NOW - 50 * DAY}], popped_at=NOW)
+        ledger.keep([{**old_events(1)[0], "at": NOW - 5 * DAY}], popped_at=NOW)
+        ledger.keep([{**old_events(1, seed=4)[0], "at": NOW - 50 * DAY}], popped_at=NOW)
         assert prune(ledger) == 1
-        ledger.keep([{**made(1, seed=5)[0], "at": NOW - DAY}], popped_at=NOW)
+        ledger.keep([{**old_events(1, seed=5)[0], "at": NOW - DAY}], popped_at=NOW)
         assert ledger.conn.execute("select max(id) from usage_events").fetchone() == (2,)
         assert wrong(ledger) == []
         ledger.set_clock(NOW)
@@ -161,7 +154,7 @@ def test_an_event_that_takes_a_deleted_events_id_is_counted(tmp_path):
 
 def test_nothing_is_deleted_unless_asked_or_while_a_rebuild_is_under_way(tmp_path):
     with closing(Ledger(tmp_path, "UTC")) as ledger:
-        ledger.keep(made(50), popped_at=NOW)
+        ledger.keep(old_events(50), popped_at=NOW)
         assert retention.move_cutoff(ledger.conn, keep_days=0, now=NOW) == 0
         rollups.reset(ledger.conn, NOW)
         assert retention.move_cutoff(ledger.conn, keep_days=14, now=NOW) == 0
@@ -173,7 +166,7 @@ def test_nothing_is_deleted_unless_asked_or_while_a_rebuild_is_under_way(tmp_pat
 def test_the_space_is_given_back_in_small_steps(tmp_path):
     with closing(Ledger(tmp_path, "UTC")) as ledger:
         for seed in range(20):
-            ledger.keep(made(1000, seed=seed), popped_at=NOW)
+            ledger.keep(old_events(1000, seed=seed), popped_at=NOW)
         ledger.conn.execute("pragma wal_checkpoint(truncate)").fetchall()
         before = (tmp_path / "ledger.db").stat().st_size
         retention.move_cutoff(ledger.conn, keep_days=14, now=NOW)

@@ -215,6 +215,25 @@ class Ledger:
         self.conn.close()
 
 
+def old_events(count: int, seed: int = 3) -> list[dict]:
+    """Return events of the 60 days before `NOW`."""
+    chance = Random(seed)
+    return [
+        {
+            "at": NOW - chance.randrange(60 * DAY),
+            "account": chance.choice(["ann", "bob"]),
+            "model": chance.choice(["own-large", "own-small", "unknown-model"]),
+            "client": chance.choice(["", "alpha1", "beta22"]),
+            "input": chance.randrange(1000),
+            "output": chance.randrange(1000),
+            "latency": chance.randrange(100_000),
+            "failed": chance.random() < 0.2,
+            "id": f"{seed}-{n}",
+        }
+        for n in range(count)
+    ]
+
+
 def dump(conn: sqlite3.Connection, table: str) -> list[tuple]:
     """Give a table's rows, sorted."""
     with closing(conn.execute(f"select * from {table}")) as cursor:
