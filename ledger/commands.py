@@ -19,7 +19,6 @@ from ledger.database import FILE_NAME, connect_read_only
 from ledger.locks import exclusive
 from ledger.settings import ROOT, Settings, read
 
-KEPT_BACKUPS = 7
 LONG_AFTER = 1 << 62
 
 

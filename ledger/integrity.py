@@ -24,8 +24,8 @@ class Check(NamedTuple):
 
 def check_all(conn: sqlite3.Connection) -> Iterator[Check]:
     """Run every check of an open ledger."""
-    found = [row[0] for row in conn.execute("pragma integrity_check")]
-    yield Check("the file is intact", "" if found == ["ok"] else "; ".join(found[:5]))
+    messages = [row[0] for row in conn.execute("pragma integrity_check")]
+    yield Check("the file is intact", "" if messages == ["ok"] else "; ".join(messages[:5]))
     newest, current = schema.steps()[-1][0], schema.version(conn)
     outdated = f"it is {current}; start a worker or run `make init`"
     yield Check(f"the schema is version {newest}", "" if current == newest else outdated)
@@ -47,13 +47,13 @@ def require_intact(file: Path) -> None:
     """Raise `Damaged` unless a file is an intact ledger that this program can read."""
     try:
         with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as conn:
-            found = [row[0] for row in conn.execute("pragma integrity_check(5)")]
+            messages = [row[0] for row in conn.execute("pragma integrity_check(5)")]
             version = schema.version(conn)
             conn.execute("select count(*) from ingest_ledger").fetchone()
     except sqlite3.DatabaseError as error:
         raise Damaged(f"{file.name} is not a ledger: {error}") from error
-    if found != ["ok"]:
-        raise Damaged(f"{file.name} is damaged: {'; '.join(found)}")
+    if messages != ["ok"]:
+        raise Damaged(f"{file.name} is damaged: {'; '.join(messages)}")
     if version == 0:
         raise Damaged(f"{file.name} is not a ledger: it has no schema version")
     try:

@@ -25,12 +25,12 @@ def allowed(headers: Mapping[str, Iterable[str]]) -> dict[str, str]:
     Values that are empty or too long are left out; too many headers are not from a provider, and
     then none is returned.
     """
-    found: dict[str, str] = {}
+    kept: dict[str, str] = {}
     for name, values in headers.items():
         stored = stored_name(name)
         if stored is None:
             continue
         value = next(filter(str.strip, values), "")
         if value and len(value) <= LONGEST_VALUE:
-            found.setdefault(stored, value)
-    return found if len(found) <= MOST_HEADERS else {}
+            kept.setdefault(stored, value)
+    return kept if len(kept) <= MOST_HEADERS else {}

@@ -303,8 +303,6 @@ def machine_zone_name() -> str:
     )
 
 
-# Proxies
-
 # A host name, an IPv4 address or an IPv6 address.
 HOST = re.compile(r"[\w.-]+|[0-9a-fA-F.]*(?::[0-9a-fA-F.]*){2,}")
 # An IPv6 address is written in brackets, as in a URL.
@@ -356,9 +354,6 @@ def require_key(settings: Settings) -> None:
         f"{KEY_VARIABLE}) to the proxy's remote-management.secret-key. "
         "`make demo` needs no key and no proxy."
     )
-
-
-# Reading
 
 
 def config_path() -> Path:
@@ -485,9 +480,6 @@ def convert(raw: dict[str, Any], *, strict: bool, place: str) -> Settings:
         if reason.startswith("Invalid enum value"):
             reason = f"it must be {' or '.join(get_args(Settings.__annotations__[name]))}"
         raise SystemExit(f"The setting {name} {place} is malformed: {reason}.") from None
-
-
-# Validation
 
 
 class Requirement(NamedTuple):
@@ -644,8 +636,6 @@ def refuse_two_keys(settings: Settings) -> None:
             "of management_key an entry there, with its key, and take management_key out."
         )
 
-
-# Alerts
 
 SCHEME = r"[A-Za-z][A-Za-z0-9+.-]*://"
 # One address each: with two in one, the first would get again what the second refused.

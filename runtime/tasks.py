@@ -92,26 +92,26 @@ class Start(NamedTuple):
 def run_worker(
     name: str,
     plan: Plan,
-    given: Start,
+    started: Start,
     rest: float,
     finish: Callable[[Context], None] | None,
 ) -> int:
     """Lock the folder, open the ledger, plan the tasks and run them; returns an exit status."""
-    ready = partial(retry_until_ready, name=name, stop=given.stop, once=given.once)
-    if not ready(partial(lock_folder, given.settings, name)):
+    ready = partial(retry_until_ready, name=name, stop=started.stop, once=started.once)
+    if not ready(partial(lock_folder, started.settings, name)):
         return 0
-    conn = ready(partial(open_ledger, given.settings))
+    conn = ready(partial(open_ledger, started.settings))
     if not conn:
         return 0
     with closing(conn):
-        context = Context(conn, given.settings, given.stop, given.once)
+        context = Context(conn, started.settings, started.stop, started.once)
         tasks = ready(partial(plan_tasks, name, plan, context))
         if not tasks:
             return 0
         try:
             status = Worker(name, context, rest=rest).run(tasks)
         except Replaced:
-            restart_process(given.stop)
+            restart_process(started.stop)
         if finish:
             finish(context)
     return status

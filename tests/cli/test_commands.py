@@ -21,6 +21,7 @@ ARGUMENTS = {
     "import": "events.jsonl",
     "restore": "ledger.db",
     "report": "24h",
+    "price": "gpt-5",
     "health": "ingest",
     "ingest": "--once",
     "quota": "--once",
