@@ -12,6 +12,7 @@ from ledger import transaction
 from ledger.keys import load_salt
 from tests.support.alert_rig import DAY, HOUR, MINUTE, TOKEN, Watch, receiving
 from tests.support.brute import local
+from tests.support.home import add_rollup_rows
 from tests.support.quota_ledger import add_account
 
 ADVICE = "(codex): log in again: the provider has ended this login."
@@ -448,10 +449,11 @@ def test_the_first_start_on_an_old_ledger_sends_only_present_conditions(watch_of
         "insert into gaps (proxy_id, started_at, ended_at, cause, retention_exceeded) "
         "values (1, ?, ?, 'proxy away', 1)",
     )
-    events = "insert into total_rollup values (2, ?, 1, 900, 0, 0, 0, 0, 0, 0, 0, 0, 0)"
+    row = {"resolution": 2, "proxy_id": 1, "requests": 900}
     quarters = range(NOON - 40 * DAY, NOON + DAY, 15 * MINUTE)
     with transaction(watch.conn):
-        watch.conn.executemany(events, [(at - at % (15 * MINUTE),) for at in quarters])
+        buckets = [{**row, "bucket_at": at - at % (15 * MINUTE)} for at in quarters]
+        add_rollup_rows(watch.conn, "total_rollup", buckets)
         for days in range(1, 30):
             insert((NOON - days * DAY, NOON - days * DAY + 2 * HOUR))
     insert((NOON - 5 * HOUR, NOON - 2 * HOUR))

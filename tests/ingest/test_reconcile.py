@@ -20,7 +20,7 @@ from ledger import Unwritable
 from ledger.data_folder import prepare
 from ledger.database import FILE_NAME
 from ledger.settings import Settings
-from tests.support.home import KEY, collector_of, set_clock
+from tests.support.home import KEY, add_rollup_rows, collector_of, set_clock
 
 numbers = count()
 
@@ -260,10 +260,8 @@ def test_a_gap_is_estimated_from_the_rates_around_it(tmp_path):
         conn.execute("insert into proxies (id, name, first_pop_at) values (1, 'p', ?)", (start,))
         buckets = [start + n * 15 * minute for n in range(4)]
         buckets += [start + 180 * minute + n * 15 * minute for n in range(4)]
-        for at in buckets:
-            conn.execute(
-                "insert into total_rollup values (2, ?, 1, 30, 0, 0, 0, 0, 0, 0, 0, 0, 0)", (at,)
-            )
+        row = {"resolution": 2, "proxy_id": 1, "requests": 30}
+        add_rollup_rows(conn, "total_rollup", [{**row, "bucket_at": at} for at in buckets])
         gap = (start + 60 * minute, start + 180 * minute)
         set_clock(conn, gap[1] + 600 * minute)
         sql = "insert into gaps (proxy_id, started_at, ended_at, cause, retention_exceeded) "

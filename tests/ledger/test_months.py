@@ -29,6 +29,7 @@ from tests.support.brute import (
     midnight,
     summed,
 )
+from tests.support.home import add_rollup_rows
 
 NOW = 1_795_500_000_000  # 2026-11-24, UTC
 # Clocks that change on the first or the last day of a month, at midnight or beside it; odd offsets;
@@ -140,9 +141,14 @@ def test_a_month_equals_brute_force(zone, month):
 @settings(max_examples=150, deadline=None, database=None)
 def test_shares_are_whole_cents_and_add_up_to_the_price(sharing, weights, cents):
     sharing.conn.execute("delete from client_rollup")
-    sharing.conn.executemany(
-        "insert into client_rollup values (4, ?, 1, ?, 1, 0, ?, 0, 0, 0, 0, 0, 0, 0)",
-        [(NOW // DAY * DAY, client, weight) for client, weight in enumerate(weights, start=1)],
+    row = {"resolution": 4, "bucket_at": NOW // DAY * DAY, "proxy_id": 1, "requests": 1}
+    add_rollup_rows(
+        sharing.conn,
+        "client_rollup",
+        (
+            {**row, "client_id": client, "input_tokens": weight}
+            for client, weight in enumerate(weights, start=1)
+        ),
     )
     rows = sharing.ask("month_report", month="2026-11", price=str(cents / 100), by="tokens")
     by_name = {f"client {number}": weight for number, weight in enumerate(weights, start=1)}

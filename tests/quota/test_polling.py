@@ -10,7 +10,7 @@ import pytest
 from demo.accounts import ALICE, BOB, CAROL, ERIN, FILES, file_content, write_files
 from demo.fake_proxy import FakeProxy, serving
 from demo.http import Reply, reply
-from tests.support.home import KEY
+from tests.support.home import KEY, set_clock
 from tests.support.quota_ledger import rows
 from tests.support.quota_rig import DAY, EXPIRED, HOUR, MINUTE, REVOKED, Rig, digest
 
@@ -205,6 +205,7 @@ def test_a_disabled_account_is_not_polled(rig_of):
     write_files(rig.auth, [ALICE], disabled=True)
     rig.live(HOUR, step=MINUTE)
     assert rig.proxy.providers.count(ALICE) == 0
+    set_clock(rig.conn, rig.at)
     sql = "select usable, reason from account_verdicts where account = 'alice@example.com'"
     assert rows(rig.conn, sql) == [{"usable": 0, "reason": "disabled"}]
 

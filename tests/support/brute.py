@@ -133,7 +133,8 @@ def payload(event: Event) -> bytes:
 def row(event: Event) -> tuple[int, ...]:
     """Give what one event adds to each measure."""
     total = event["input"] + event["output"]
-    unpriced = total > 0 and not event["model"].startswith("own-")
+    # A success without tokens has no cost that could be known.
+    unpriced = not event["model"].startswith("own-") if total else not event["failed"]
     cached = event["input"] // 3
     failed = int(event["failed"])
     return (1, failed, event["input"], cached, event["output"], total, int(unpriced))

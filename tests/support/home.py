@@ -6,7 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,16 @@ def set_clock(conn: sqlite3.Connection, now: int) -> None:
     """Set the clock of the views to an instant (ms)."""
     conn.execute("drop view clock")
     conn.execute(f"create view clock as select {now} as now")
+
+
+def add_rollup_rows(
+    conn: sqlite3.Connection, table: str, rows: Iterable[Mapping[str, int]]
+) -> None:
+    """Insert rows into a rollup table; measures that a row does not name are 0."""
+    columns = [row[1] for row in conn.execute(f"pragma table_info({table})")]
+    places = ", ".join(f":{column}" for column in columns)
+    empty = dict.fromkeys(columns, 0)
+    conn.executemany(f"insert into {table} values ({places})", ({**empty, **row} for row in rows))
 
 
 class Home:
