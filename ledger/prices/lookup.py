@@ -56,7 +56,7 @@ LIST_NAMES = {
 VENDORS = (
     (re.compile(r"gpt-|chatgpt-|o[134](-|$)|codex-|text-embedding-|whisper-|tts-"), "openai"),
     (re.compile(r"claude"), "anthropic"),
-    (re.compile(r"gemini|gemma-|imagen-|veo-"), "google"),
+    (re.compile(r"gemini|gemma-|imagen-|veo-|nano-banana"), "google"),
     (re.compile(r"grok"), "x-ai"),
     (re.compile(r"kimi|moonshot-"), "moonshotai"),
     (re.compile(r"glm-"), "zai"),
@@ -71,6 +71,11 @@ VENDORS = (
 SERVED_AS = {
     # Antigravity's agent mode of its current Pro model.
     "gemini-pro-agent": "gemini-pro-latest",
+    # https://developers.openai.com/api/docs/models
+    "daybreak-red-latest": "gpt-daybreak-red-latest",
+    "daybreak-blue-latest": "gpt-daybreak-blue-latest",
+    "nano-banana-pro-preview": "gemini-3-pro-image",
+    "moonshot-v1-auto": "moonshot-v1-128k",
 }
 SUFFIX = re.compile(
     r"\[\w+\]"  # [1m]: the client's context window
@@ -78,7 +83,8 @@ SUFFIX = re.compile(
     r"|:(?:thinking|online|nitro|floor|exacto)"
     r"|-(?:extra-low|minimal|low|medium|high|xhigh|none|auto)"
     r"|-(?:thinking|nothinking|agent|256k)"
-    r"|-\d{4}-\d{2}-\d{2}|-20\d{6}"
+    r"|-\d{4}-\d{2}-\d{2}|-20\d{6}|-(?:0[1-9]|1[0-2])(?:[0-2]\d|3[01])"
+    r"|-(?:non-)?reasoning|-beta|-experimental"
     r"|-(?:preview|latest|exp)(?:-\d{2}-\d{2,4})?"
 )
 ANY_SUFFIX = re.compile(rf"(?:{SUFFIX.pattern})$")

@@ -1,6 +1,5 @@
-"""Costs of attempts: cases from the field, the package's own arithmetic, the user's own prices."""
+"""Costs of attempts: the package's own arithmetic, the user's own prices."""
 
-import json
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -31,7 +30,6 @@ from tests.support.brute import Ledger
 DATA = Path(__file__).parents[1] / "data" / "prices"
 NOW = 1_795_500_000_000
 DAY = 86_400_000
-COSTS = [json.loads(line) for line in (DATA / "costs.jsonl").read_text("utf-8").splitlines()]
 REGISTRY = [
     line.split("\t") for line in (DATA / "registry.tsv").read_text("utf-8").splitlines()[1:]
 ]
@@ -48,27 +46,6 @@ def price(attempt: Attempt, counts: Counts, own: dict | None = None) -> Cost:
     """Return the cost of an attempt all of whose tokens are classified."""
     total = counts.input + counts.output
     return Prices(own or {}).cost(attempt, counts, total=total, unclassified=0)
-
-
-@pytest.mark.parametrize("case", [pytest.param(case, id=case["label"]) for case in COSTS])
-def test_a_case_from_the_field_costs(case):
-    attempt = Attempt(
-        case["provider"],
-        case["model"],
-        instant(case["timestamp"]),
-        auth_type=case["auth_type"],
-        endpoint="POST /v1/responses",
-        requested_tier=case["service_tier"],
-        answered_tier=case["response_service_tier"],
-    )
-    counts = Counts(
-        case["input_tokens"],
-        case["cache_read_tokens"],
-        case["cache_write_tokens"],
-        case["output_tokens"],
-        0,
-    )
-    assert price(attempt, counts).microdollars == case["expected_microdollars"]
 
 
 def test_the_proxys_own_models_have_a_price():
