@@ -21,7 +21,7 @@ UNKNOWN_NAMES = "select budget, named from budget_states where state = 'unknown 
 
 CUSTOM_RULES = "custom_rules.sql"
 OLD_CUSTOM_RULES = "own_alerts.sql"
-MOST_ROWS, MOST_SECONDS, LONGEST_SENTENCE = 100, 1.0, 500
+MAX_ROWS, MAX_QUERY_SECONDS, MAX_SENTENCE_LENGTH = 100, 1.0, 500
 # SQLite instructions between two looks at the clock.
 STEPS = 10_000
 ALLOWED = {
@@ -100,14 +100,14 @@ class CustomRules:
             return []
         except (OSError, ValueError, sqlite3.Error, InvalidRow) as error:
             is_slow = "interrupted" in str(error)
-            reason = f"it takes over {MOST_SECONDS:g} s" if is_slow else error
+            reason = f"it takes over {MAX_QUERY_SECONDS:g} s" if is_slow else error
             self.problem = f"{CUSTOM_RULES}: {reason}"
             return None
 
     def _open(self) -> sqlite3.Connection:
         """Open the ledger for queries that only read and are interrupted when they take long."""
         conn = connect_read_only(self._ledger)
-        deadline = time.monotonic() + MOST_SECONDS
+        deadline = time.monotonic() + MAX_QUERY_SECONDS
         conn.set_progress_handler(lambda: time.monotonic() > deadline, STEPS)
         conn.set_authorizer(authorize)
         return conn
@@ -125,9 +125,9 @@ def run(conn: sqlite3.Connection, query: str) -> Iterator[Condition]:
     # A statement that is only a comment has no columns.
     if columns and not {"subject", "sentence"} <= set(columns):
         raise InvalidRow("each query must return subject and sentence")
-    rows = cursor.fetchmany(MOST_ROWS + 1)
-    if len(rows) > MOST_ROWS:
-        raise InvalidRow(f"a query returns more than {MOST_ROWS} rows")
+    rows = cursor.fetchmany(MAX_ROWS + 1)
+    if len(rows) > MAX_ROWS:
+        raise InvalidRow(f"a query returns more than {MAX_ROWS} rows")
     for row in rows:
         yield parse(dict(zip(columns, row, strict=True)))
 
@@ -139,7 +139,7 @@ def parse(row: dict[str, Any]) -> Condition:
         raise InvalidRow(f"the rule {rule} is built in: use another name")
     if severity not in SEVERITIES:
         raise InvalidRow(f"severity must be {', '.join(SEVERITIES)}")
-    sentence = " ".join(str(row["sentence"] or "").split())[:LONGEST_SENTENCE]
+    sentence = " ".join(str(row["sentence"] or "").split())[:MAX_SENTENCE_LENGTH]
     if not sentence or row["subject"] is None:
         raise InvalidRow("subject and sentence must not be empty")
     return Condition(

@@ -18,8 +18,8 @@ from ledger.database import translate_errors
 from ledger.keys import load_salt
 
 NAME = "cliproxy-ledger"
-MOST_LINES = 10
-FIRST_WAIT_MS, LONGEST_WAIT_MS = 15_000, 900_000
+MAX_LINES = 10
+FIRST_WAIT_MS, MAX_WAIT_MS = 15_000, 900_000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 DISABLE_ALL = "update alert_receivers set configured = 0"
@@ -158,7 +158,7 @@ def write_results(
     A receiver that fails is tried again after 15 seconds, then twice as long each time, up to a
     quarter of an hour.
     """
-    waits = {"first": FIRST_WAIT_MS, "longest": LONGEST_WAIT_MS}
+    waits = {"first": FIRST_WAIT_MS, "longest": MAX_WAIT_MS}
     with transaction(conn):
         for result, alerts in results:
             row: dict[str, object] = {"receiver_id": result.receiver, "at": at}
@@ -185,7 +185,7 @@ def receiver_problems(conn: sqlite3.Connection) -> list[str]:
 def compose(receiver: int, url: str, alerts: Sequence[DueAlert]) -> Message:
     """Return one message about all alerts that are due to a receiver."""
     ordered = sorted(alerts, key=rank)
-    lines = [line(alert) for alert in ordered[:MOST_LINES]]
+    lines = [line(alert) for alert in ordered[:MAX_LINES]]
     left = len(ordered) - len(lines)
     if len(lines) > 1:
         lines = [f"- {text}" for text in lines]

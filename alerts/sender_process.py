@@ -19,9 +19,9 @@ from apprise import Apprise, AppriseAsset, NotifyFormat, OverflowMode
 from alerts.sender import NO_ANSWER, NOT_REACHED, REFUSED, UNKNOWN, Batch, Message, Result
 
 # The worker has given up by then.
-LONGEST_SECONDS = 60
+TOTAL_TIMEOUT_SECONDS = 60
 # A service that answers late may have delivered the message, and would get it again.
-PATIENCE_SECONDS = 20.0
+TIMEOUT_SECONDS = 20.0
 KINDS = {"severe": "failure", "warning": "warning", "notice": "info", "over": "success"}
 STATUS = re.compile(r"error=(\d{3})\b")
 CONNECTION = re.compile(r"connection|socket|timed? ?out|resolve", re.IGNORECASE)
@@ -57,7 +57,7 @@ def send(message: Message, captured: ThreadLog, parent: int) -> Result:
     if not receiver.add(message.url):
         return Result(message.receiver, UNKNOWN)
     for service in receiver:
-        service.socket_read_timeout = max(service.socket_read_timeout, PATIENCE_SECONDS)
+        service.socket_read_timeout = max(service.socket_read_timeout, TIMEOUT_SECONDS)
         if service.overflow_mode == OverflowMode.UPSTREAM:
             # The service would refuse a message that is too long for it, at every retry.
             service.overflow_mode = OverflowMode.TRUNCATE
@@ -88,7 +88,7 @@ def report(result: Result) -> None:
 
 def main() -> None:
     """Send every message, all at the same time."""
-    signal.alarm(LONGEST_SECONDS)
+    signal.alarm(TOTAL_TIMEOUT_SECONDS)
     parent, messages = msgspec.json.decode(sys.stdin.buffer.read(), type=Batch)
     with capturing() as captured, ThreadPoolExecutor(max(len(messages), 1)) as threads:
         for message in messages:

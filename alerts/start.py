@@ -7,7 +7,7 @@ from alerts.worker import AlertsWorker, Parts
 from ledger.settings import Settings, effective_rules
 from runtime.tasks import Context, start
 
-LONGEST_REST = 1.0
+MAX_REST_SECONDS = 1.0
 # The worker reads little and hardly writes: a larger cache would only use memory.
 SMALL_CACHE = "pragma cache_size = -2000"
 
@@ -33,7 +33,7 @@ def create(context: Context) -> AlertsWorker:
 
 def rest(settings: Settings) -> float:
     """Return how many seconds to rest after a step that did nothing."""
-    return min(settings.alert_check_seconds, LONGEST_REST)
+    return min(settings.alert_check_seconds, MAX_REST_SECONDS)
 
 
 def main(*, once: bool) -> NoReturn:

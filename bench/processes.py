@@ -19,7 +19,7 @@ from ledger.settings import ROOT
 
 KEY = "bench-management-key"
 COLLECTOR = "ingest"
-PATIENCE_SECONDS = 20.0
+TIMEOUT_SECONDS = 20.0
 LAST_LINES = 12
 # Between two looks at the ledger.
 POLL_SECONDS = 0.01
@@ -89,7 +89,7 @@ def end(process: subprocess.Popen[Any]) -> None:
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
     try:
-        process.wait(PATIENCE_SECONDS)
+        process.wait(TIMEOUT_SECONDS)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
@@ -231,11 +231,11 @@ class Client:
     """An HTTP client with one connection."""
 
     def __init__(self, port: int) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_SECONDS)
 
     def wait(self) -> None:
         """Wait until the server answers; raise SystemExit when it does not."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + TIMEOUT_SECONDS
         while time.monotonic() < deadline:
             try:
                 self.get("/ledger/state.json")

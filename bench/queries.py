@@ -53,7 +53,7 @@ NAMES = {
 # Prime to the length of each list, so that every name is used.
 STRIDE = 7
 # A slow request is repeated less often, so that a run ends.
-LONGEST_MS, ENOUGH = 20_000.0, 20
+MAX_REQUEST_MS, MIN_SAMPLES = 20_000.0, 20
 GROWTH_LIMIT = 2.0
 HOUR, QUARTER = 3600, 900
 # From the storing of the bursts to the queries; the windows move meanwhile.
@@ -157,7 +157,7 @@ def timed(client: Client, requests: list[Request], *, samples: int) -> list[Time
             for request in requests:
                 bar.update()
                 spent = milliseconds[request.title]
-                if turn >= ENOUGH and sum(spent) > LONGEST_MS:
+                if turn >= MIN_SAMPLES and sum(spent) > MAX_REQUEST_MS:
                     continue
                 elapsed, status = client.get(request.path(turn))
                 spent.append(elapsed)

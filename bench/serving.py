@@ -37,7 +37,7 @@ MEMORY_EVERY = 8
 GAPS = "select count(*), coalesce(sum(retention_exceeded), 0) from gaps where ended_at is not null"
 # Events younger than this are still on their way: the collector polls.
 ON_THEIR_WAY_SECONDS = 2.0
-PATIENCE_SECONDS = 10.0
+TIMEOUT_SECONDS = 10.0
 
 
 def measure(home: Path, plan: Plan) -> tuple[list[Times], Part]:
@@ -206,7 +206,7 @@ def measure_outage(system: Live, plan: Plan) -> Part:
 
 def is_gap_recorded(system: Live, before: tuple[int, int]) -> bool:
     """Return whether one more gap is recorded, without events dropped from the queue."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while time.monotonic() < deadline:
         gaps, exceeded = system.commits.row(GAPS)
         if gaps > before[0]:

@@ -26,7 +26,7 @@ BATCH = 500
 STORE_LIMIT, QUEUE_LIMIT, DISK_LIMIT = 12_000, 8_000, 240
 STEPS = ("parse", "rows, cost, quota headers", "insert", "rollups", "commit", "everything else")
 KINDS: tuple[Kind, ...] = ("thin", "fat")
-LARGEST = 12
+TABLES_SHOWN = 12
 SIZES = """
   select name, pgsize
   from dbstat
@@ -171,10 +171,10 @@ def measure_disk(home: Path, plan: Plan) -> Part:
     """Measure the file after a checkpoint, and each table and index in it."""
     size = (home / FILE_NAME).stat().st_size
     sizes = table_sizes(home)
-    rows = [[name, number(each / plan.events)] for name, each in sizes[:LARGEST]]
+    rows = [[name, number(each / plan.events)] for name, each in sizes[:TABLES_SHOWN]]
     if sizes:
-        rest = sum(each for _, each in sizes[LARGEST:])
-        rows.append([f"{len(sizes) - LARGEST} smaller ones", number(rest / plan.events)])
+        rest = sum(each for _, each in sizes[TABLES_SHOWN:])
+        rows.append([f"{len(sizes) - TABLES_SHOWN} smaller ones", number(rest / plan.events)])
     sentences = [f"The file has {number(size / 1e6)} MB for {plan.events:,} events."]
     return Part(
         [at_most("Disk, everything included", size / plan.events, DISK_LIMIT, "bytes/event")],

@@ -23,7 +23,7 @@ from runtime.dashboard import end_with_parent
 
 STREAM_SECONDS = 1.0
 # After the machine slept, older events are left out.
-LONGEST_CATCH_UP_SECONDS = 60.0
+MAX_CATCH_UP_SECONDS = 60.0
 
 
 def main() -> None:
@@ -78,7 +78,7 @@ def stream(proxy: FakeProxy, traffic: Traffic, stop: Event) -> None:
     pushed_until = time.time()
     while not stop.wait(STREAM_SECONDS):
         now = time.time()
-        proxy.push(traffic.between(max(pushed_until, now - LONGEST_CATCH_UP_SECONDS), now))
+        proxy.push(traffic.between(max(pushed_until, now - MAX_CATCH_UP_SECONDS), now))
         pushed_until = now
 
 
@@ -130,7 +130,7 @@ def _parser() -> argparse.ArgumentParser:
     waiting.add_argument(
         "--seconds",
         type=float,
-        default=backfill.PATIENCE_SECONDS,
+        default=backfill.TIMEOUT_SECONDS,
         help="how long to wait (default: %(default)s)",
     )
     return parser

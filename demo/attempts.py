@@ -13,7 +13,7 @@ from demo.payload import NO_FAIL, Breakdown, Fail, Headers, Payload, Tokens
 from demo.quotas import QuotaHeaders, Quotas
 from demo.request_mix import (
     IMAGE,
-    LONGEST_LATENCY_MS,
+    MAX_LATENCY_MS,
     Model,
     RequestKind,
     draw_usage,
@@ -240,7 +240,7 @@ class Attempts:
         event.failed = True
         event.fail = Fail(failure.status, failure.body)
         latency = log_normal(self._rng, failure.latency_ms, 0.5) if failure.latency_ms else 0.0
-        event.latency_ms = int(min(latency, LONGEST_LATENCY_MS))
+        event.latency_ms = int(min(latency, MAX_LATENCY_MS))
         ended_at = at + event.latency_ms / 1000
         if failure.answered:
             event.ttft_ms = event.latency_ms

@@ -36,8 +36,8 @@ from runtime.dashboard import require_port
 from runtime.proxies import find
 
 DAYS, EVENTS = 30, 24_000
-CHUNK, MOST_QUEUED = 1_000, 4_000
-POLL_SECONDS, PATIENCE_SECONDS = 0.05, 60.0
+CHUNK, MAX_QUEUED = 1_000, 4_000
+POLL_SECONDS, TIMEOUT_SECONDS = 0.05, 60.0
 QUOTA_SECONDS = 3600.0
 PREFERRED_PORT = 18317
 
@@ -137,7 +137,7 @@ def fill(state: DemoState, settings: Settings) -> None:
     with serving(proxy), collecting() as collector, tqdm(desc=label, total=EVENTS) as bar:
         while chunk := list(islice(events, CHUNK)):
             proxy.push(chunk)
-            drain(proxy, collector, MOST_QUEUED)
+            drain(proxy, collector, MAX_QUEUED)
             bar.update(len(chunk))
         drain(proxy, collector, 0)
     with closing(prepare(settings.data_folder, timezone=settings.zone_name)) as conn:
@@ -161,7 +161,7 @@ def collecting() -> Iterator[subprocess.Popen[bytes]]:
 
 def drain(proxy: FakeProxy, collector: subprocess.Popen[bytes], most: int) -> None:
     """Wait until the queue holds at most `most` events, or the collector has ended."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while proxy.queued > most and collector.poll() is None:
         if time.monotonic() > deadline:
             raise SystemExit("The collector takes no events; see `python -m ingest`.")

@@ -16,13 +16,13 @@ from demo.proxy_state import ProxyState
 
 HOST = "127.0.0.1"
 # The proxy limits neither lines nor strings.
-LONGEST_LINE = 2**26
+MAX_LINE_BYTES = 2**26
 # A subscriber that reads gets its turn after this many events.
 EVENTS_A_TURN = 100
 # An accepted connection is made, greeted and, when cut, closed within four turns of the loop.
 TURNS = 10
 # Long enough for a busy machine; exceeded only when the loop has died.
-PATIENCE_SECONDS = 30.0
+TIMEOUT_SECONDS = 30.0
 
 
 class Served(Protocol):
@@ -49,7 +49,7 @@ def from_any_thread(
         if served.loop is None:
             raise RuntimeError("the proxy is not being served")
         done = asyncio.run_coroutine_threadsafe(work(served, *args, **kwargs), served.loop)
-        done.result(PATIENCE_SECONDS)
+        done.result(TIMEOUT_SECONDS)
 
     return wait
 
@@ -127,7 +127,7 @@ class Listener:
     async def open(self, port: int) -> int:
         """Listen, and return the port: `port` itself unless it is 0."""
         self._server = await asyncio.start_server(
-            self._accept, HOST, port, limit=LONGEST_LINE, backlog=256
+            self._accept, HOST, port, limit=MAX_LINE_BYTES, backlog=256
         )
         return int(self._server.sockets[0].getsockname()[1])
 

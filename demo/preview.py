@@ -19,7 +19,7 @@ from ledger.settings import ROOT
 SCREENSHOT = ROOT / "docs" / "preview.png"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 WIDTH, HEIGHT = 1280, 1480
-PATIENCE_SECONDS = 120.0
+TIMEOUT_SECONDS = 120.0
 POLL_SECONDS = 0.25
 # The quota worker asks for the first quotas one by one.
 QUOTA_SECONDS = 5.0
@@ -57,7 +57,7 @@ def running(folder: Path) -> Iterator[str]:
 
 def wait_until_ready(address: str, demo: subprocess.Popen[bytes]) -> None:
     """Wait until the dashboard answers and has quotas."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while demo.poll() is None and time.monotonic() < deadline:
         try:
             urllib.request.urlopen(address, timeout=2).close()

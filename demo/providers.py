@@ -10,7 +10,7 @@ from demo.http import NOT_FOUND, Reply, Request, reply
 from demo.quotas import FIVE_HOURS, MONTHLY, WEEKLY, Quotas, Reading
 
 PREFIX = "/providers/"
-MOST_CALLS = 20_000
+MAX_LOGGED_CALLS = 20_000
 HOSTS = {
     "chatgpt.com": "codex",
     "api.anthropic.com": "claude",
@@ -55,7 +55,7 @@ class Providers:
         self._accounts = accounts
         self._quotas = quotas
         # Bounded, since the demo runs for days.
-        self.calls: deque[ProviderCall] = deque(maxlen=MOST_CALLS)
+        self.calls: deque[ProviderCall] = deque(maxlen=MAX_LOGGED_CALLS)
         self.faults: dict[Account | None, Reply] = {}
 
     def answer(self, request: Request) -> Reply:

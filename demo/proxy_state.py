@@ -19,7 +19,7 @@ from demo.providers import Providers
 from demo.quotas import Quotas
 
 DEFAULT_RETENTION = 60.0
-LONGEST_RETENTION = 3600.0
+MAX_RETENTION = 3600.0
 REFRESH = b'{"refresh":true}'
 BUFFER = 256
 BUCKET_SECONDS, BUCKETS = 600, 20
@@ -313,7 +313,7 @@ class ProxyState:
         """The seconds an event stays in the queue."""
         if self.retention <= 0 or not self.has_feature("retention"):
             return DEFAULT_RETENTION
-        return min(self.retention, LONGEST_RETENTION)
+        return min(self.retention, MAX_RETENTION)
 
     def has_feature(self, feature: str) -> bool:
         """Return whether this version has a feature of `versions.SINCE`."""

@@ -7,8 +7,8 @@ from random import Random
 from demo import accounts
 from demo.payload import Breakdown, Tokens, claude_tokens, gemini_tokens, openai_tokens
 
-LONGEST_CONTEXT = 380_000
-LONGEST_LATENCY_MS = 240_000
+MAX_CONTEXT = 380_000
+MAX_LATENCY_MS = 240_000
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def log_normal(rng: Random, median: float, sigma: float) -> float:
 
 def draw_usage(rng: Random, model: Model, *, provider: str, growth: float = 1.0) -> Usage:
     """Draw the usage of a successful attempt; `growth` multiplies the length of its context."""
-    context = int(min(200 + log_normal(rng, model.context, 0.9) * growth, LONGEST_CONTEXT))
+    context = int(min(200 + log_normal(rng, model.context, 0.9) * growth, MAX_CONTEXT))
     share = min(model.cached * (0.7 + 0.4 * rng.random()), 0.995)
     read = int(context * share) if rng.random() < 0.85 else 0
     output = int(20 + log_normal(rng, model.output, 0.8))
@@ -51,7 +51,7 @@ def draw_usage(rng: Random, model: Model, *, provider: str, growth: float = 1.0)
     tokens, breakdown = count(context, read=read, output=output, reasoning=min(reasoning, output))
     ttft = log_normal(rng, model.ttft_ms, 0.45)
     latency = ttft + 1000 * output / (model.per_second * (0.6 + 0.8 * rng.random()))
-    return Usage(tokens, breakdown, int(ttft), int(min(latency, LONGEST_LATENCY_MS)))
+    return Usage(tokens, breakdown, int(ttft), int(min(latency, MAX_LATENCY_MS)))
 
 
 _EFFORTS = ("low", "medium", "medium", "high", "high", "xhigh", "")

@@ -19,8 +19,8 @@ ZONE = ZoneInfo("Europe/Berlin")
 BUSIEST = 3.0
 CELL_SECONDS = 300
 EVENTS_PER_CELL = 200
-LONGEST_CONVERSATION = 16
-MOST_ATTEMPTS = 5
+MAX_CONVERSATION_TURNS = 16
+MAX_ATTEMPTS = 5
 # The proxy tries an exhausted account again when its pause ends too early.
 TRIED_TOO_EARLY = 0.05
 
@@ -170,7 +170,7 @@ class Scenarios:
         account = self._rng.choice((ALICE, BOB, BOB))
         if self._quotas.exhausted_until(account, moment):
             return
-        for number in range(self._rng.randrange(2, LONGEST_CONVERSATION)):
+        for number in range(self._rng.randrange(2, MAX_CONVERSATION_TURNS)):
             turn = self._attempts.turn(request, account, at=moment, number=number)
             yield turn
             moment = turn.ended_at + log_normal(self._rng, 4, 0.8)
@@ -189,7 +189,7 @@ class Scenarios:
 
     def _all_overloaded(self, moment: float) -> Iterator[Attempt]:
         request = self._attempts.request(request_mix.HARD)
-        for _ in range(self._rng.randrange(2, MOST_ATTEMPTS)):
+        for _ in range(self._rng.randrange(2, MAX_ATTEMPTS)):
             account = self._rng.choice(request_mix.HARD.accounts)
             failure = attempts.SERVER_OVERLOADED
             failed = self._attempts.failure(request, account, at=moment, failure=failure)

@@ -11,7 +11,7 @@ from ledger import connect_read_only, settings
 from ledger.database import FILE_NAME
 from ledger.settings import Settings
 
-PATIENCE_SECONDS = 5.0
+TIMEOUT_SECONDS = 5.0
 STATE = """
   select
     heartbeats.pid         as pid,
@@ -60,7 +60,7 @@ def local_address(host: str) -> str:
 def dashboard_answers(settings: Settings) -> bool:
     """Return whether the dashboard answers; asking for the password is an answer too."""
     host, port = local_address(settings.dashboard_host), settings.dashboard_port
-    connection = http.client.HTTPConnection(host, port, timeout=PATIENCE_SECONDS)
+    connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT_SECONDS)
     try:
         connection.request("GET", "/")
         return connection.getresponse().status < 500

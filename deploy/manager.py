@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 from ledger.settings import ROOT, Settings, config_path
 
 HERE = Path(__file__).parent
-LONGEST_SECONDS = 120
+COMMAND_TIMEOUT_SECONDS = 120
 
 
 class Service(NamedTuple):
@@ -145,7 +145,7 @@ def run(*command: str, environment: Mapping[str, str] | None = None) -> tuple[in
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=LONGEST_SECONDS,
+            timeout=COMMAND_TIMEOUT_SECONDS,
             check=False,
         )
     except FileNotFoundError:

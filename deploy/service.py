@@ -28,7 +28,7 @@ from runtime.dashboard import require_password, require_port
 MANAGERS: dict[str, Callable[[], Manager]] = {"systemd": Systemd, "launchd": Launchd}
 START_SECONDS, POLL_SECONDS = 30.0, 0.3
 # The upgrade of a large ledger.
-LONGEST_SECONDS = 900.0
+STOP_TIMEOUT_SECONDS = 900.0
 
 
 def install(manager: Manager) -> None:
@@ -139,7 +139,7 @@ def wait_until_healthy(manager: Manager, settings: Settings) -> list[str]:
     while waiting := [name for name in SERVICES if problem(manager, settings, name)]:
         passed = time.monotonic() - begun
         is_down = len(process_ids(manager)) < len(SERVICES)
-        if passed > (START_SECONDS if is_down else LONGEST_SECONDS):
+        if passed > (START_SECONDS if is_down else STOP_TIMEOUT_SECONDS):
             break
         if passed > START_SECONDS and not is_noted:
             print("Still waiting: the upgrade of a large ledger takes minutes.", flush=True)

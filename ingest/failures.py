@@ -6,10 +6,10 @@ import re
 from typing import NamedTuple
 
 from ingest.payload import Payload
-from ledger.redaction import LONGEST_TEXT, redact
+from ledger.redaction import MAX_TEXT_LENGTH, redact
 
 LINE_LENGTH, CODE_LENGTH = 200, 60
-LONGEST_JSON = 1_000_000
+MAX_JSON_LENGTH = 1_000_000
 TITLE = re.compile(r"(?is)<title[^>]*>(.*?)</title>")
 
 
@@ -38,8 +38,8 @@ def summary(body: str, secrets: list[str]) -> tuple[str | None, str]:
 
 def code_and_message(body: str) -> tuple[str | None, str]:
     """Return code and message of an error body: JSON of any provider, HTML, or plain text."""
-    if len(body) > LONGEST_JSON or not body.lstrip().startswith(("{", "[")):
-        title = TITLE.search(body[:LONGEST_TEXT])
+    if len(body) > MAX_JSON_LENGTH or not body.lstrip().startswith(("{", "[")):
+        title = TITLE.search(body[:MAX_TEXT_LENGTH])
         return None, html.unescape(title[1]) if title else body
     try:
         content = json.loads(body)

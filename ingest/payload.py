@@ -11,9 +11,9 @@ import msgspec
 from msgspec import Meta
 
 # A trillion: far above any real count, far below what SQLite's sums can hold.
-LARGEST = 1_000_000_000_000
-Count = Annotated[int, Meta(ge=0, le=LARGEST)]
-SignedCount = Annotated[int, Meta(ge=-LARGEST, le=LARGEST)]
+MAX_COUNT = 1_000_000_000_000
+Count = Annotated[int, Meta(ge=0, le=MAX_COUNT)]
+SignedCount = Annotated[int, Meta(ge=-MAX_COUNT, le=MAX_COUNT)]
 Name = Annotated[str, Meta(max_length=300)]
 
 

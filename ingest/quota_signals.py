@@ -55,8 +55,8 @@ REFUSING_PHRASES = (
     "usage limit",
     "billing cycle",
 )
-LONGEST_BODY, LONGEST_TEXT = 10_000, 60
-DEEPEST = 5
+MAX_BODY_LENGTH, MAX_TEXT_LENGTH = 10_000, 60
+MAX_DEPTH = 5
 STORE_SIGNAL = """
   insert into quota_signals
     (credential_id, family, observed_at, failed, status_code, headers, error)
@@ -134,7 +134,7 @@ def signal_of(payload: Payload) -> Signal | None:
     family = headers.get(FAMILY, "").lower()
     if payload.failed:
         family = REFUSED + payload.model.lower()
-    return Signal(family[:LONGEST_TEXT], headers, error)
+    return Signal(family[:MAX_TEXT_LENGTH], headers, error)
 
 
 def allowed_headers(payload: Payload) -> dict[str, str]:
@@ -160,13 +160,13 @@ def signals(payload: Payload) -> dict[str, str]:
 
 def limit_error(payload: Payload) -> ErrorFields | None:
     """Return fields of an error body that refuses for want of quota; None for others."""
-    body = payload.fail.body[:LONGEST_BODY] if payload.fail else ""
+    body = payload.fail.body[:MAX_BODY_LENGTH] if payload.fail else ""
     try:
         content = json.loads(body)
     except (ValueError, RecursionError):
         content = None
     fields: ErrorFields = {}
-    _collect(content, fields, DEEPEST)
+    _collect(content, fields, MAX_DEPTH)
     phrases = sorted(set(PHRASES.findall(body.lower())))
     codes = (fields.get("type"), fields.get("code"), fields.get("reason"))
     is_code = any(code in EXHAUSTED for code in codes)
@@ -187,7 +187,7 @@ def _collect(content: object, fields: ErrorFields, depth: int) -> None:
     for name in ERROR_FIELDS:
         value = content.get(name)
         if isinstance(value, str):
-            fields.setdefault(name, value[:LONGEST_TEXT])
+            fields.setdefault(name, value[:MAX_TEXT_LENGTH])
         elif isinstance(value, int) or (isinstance(value, float) and isfinite(value)):
             fields.setdefault(name, value)
 

@@ -8,7 +8,7 @@ from ingest.management import Attempts
 from ledger import transaction
 
 # Longer than any attempt and any clock difference: older events came from an import or a replay.
-LONGEST_ATTEMPT_MS = 86_400_000
+MAX_ATTEMPT_MS = 86_400_000
 NEWEST_ID = "select coalesce(max(id), 0) from usage_events"
 LAST_RUN = """
   select
@@ -167,7 +167,7 @@ class Reconciliation:
         values = {
             "after": after,
             "until": until,
-            "since_at": since_at - LONGEST_ATTEMPT_MS,
+            "since_at": since_at - MAX_ATTEMPT_MS,
             "proxy_id": self._proxy_id,
         }
         return Counter(dict(self._conn.execute(COUNT_STORED, values).fetchall()))

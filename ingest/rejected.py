@@ -9,9 +9,9 @@ from msgspec.structs import fields
 
 from ingest.failures import summary
 from ingest.payload import Breakdown, Fail, InputParts, OutputParts, Payload, RawTokens
-from ledger.redaction import EMAIL, LONGEST_TEXT, redact
+from ledger.redaction import EMAIL, MAX_TEXT_LENGTH, redact
 
-EXCERPT_LENGTH, LONGEST_RECORD = 300, 256_000
+EXCERPT_LENGTH, MAX_RECORD_BYTES = 300, 256_000
 NAME = re.compile(r"[\w./:*+()@ -]{0,120}")
 TIME = re.compile(r"[0-9TZtz:+. -]{0,40}")
 # A JSON string, with its field's name if it has one; the last one may be cut off.
@@ -73,13 +73,13 @@ class Redactor(NamedTuple):
 def redact_record(raw: bytes, replace: Callable[[str], str]) -> tuple[str, str]:
     """Return ('json', the redacted record) or, where that is impossible, ('excerpt', text)."""
     try:
-        if len(raw) > LONGEST_RECORD:
+        if len(raw) > MAX_RECORD_BYTES:
             raise ValueError("too long")
         record = json.loads(raw)
         redactor = Redactor(replace, keys_of(record))
         return "json", json.dumps(redactor.value(record), ensure_ascii=True, allow_nan=False)
     except (ValueError, RecursionError):
-        return "excerpt", excerpt(raw[:LONGEST_TEXT].decode("utf-8", "replace"))
+        return "excerpt", excerpt(raw[:MAX_TEXT_LENGTH].decode("utf-8", "replace"))
 
 
 def keys_of(record: Any) -> list[str]:

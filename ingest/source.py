@@ -24,8 +24,8 @@ QUEUE = "usage"
 TIMEOUT_SECONDS = 4.0
 READ_SIZE = 1 << 18
 # redis-py allocates whatever length a reply announces, so a broken peer could exhaust memory.
-LONGEST_RECORD = 64 << 20
-LONGEST_REPLY = 256 << 20
+MAX_RECORD_BYTES = 64 << 20
+MAX_REPLY_BYTES = 256 << 20
 
 
 class RespNotServed(Unavailable):
@@ -162,12 +162,12 @@ class LimitedBuffer(SocketBuffer):
 
     def read(self, length: int, *args: Any, **options: Any) -> bytes:
         """Read one string. Raises `InvalidResponse` when its announced length is impossible."""
-        if not 0 <= length <= LONGEST_RECORD:
+        if not 0 <= length <= MAX_RECORD_BYTES:
             raise redis.InvalidResponse("a string of impossible length")
         return super().read(length, *args, **options)
 
     def _read_from_socket(self, *args: Any, **options: Any) -> bool:
-        if self.unread_bytes() + self._buffer.tell() > LONGEST_REPLY:
+        if self.unread_bytes() + self._buffer.tell() > MAX_REPLY_BYTES:
             raise redis.InvalidResponse("a reply without end")
         return super()._read_from_socket(*args, **options)
 

@@ -17,7 +17,7 @@ import msgspec
 from ledger import Unwritable
 
 SIZE = re.compile(rb"\d{1,12}")
-LEAST_ROOM, MOST_ROOM = 2 << 20, 64 << 20
+MIN_RESERVED_BYTES, MAX_RESERVED_BYTES = 2 << 20, 64 << 20
 
 
 class Batch(NamedTuple):
@@ -49,7 +49,7 @@ class Spool:
     def __init__(self, file: Path) -> None:
         self._descriptor = os.open(file, os.O_CREAT | os.O_RDWR, 0o600)
         os.fchmod(self._descriptor, 0o600)
-        self._room = LEAST_ROOM
+        self._room = MIN_RESERVED_BYTES
         self._is_reserved = self._is_empty = False
 
     def reserve(self) -> None:
@@ -71,7 +71,7 @@ class Spool:
         """
         content = encode(batch)
         self._is_empty = False
-        self._room = min(max(self._room, 2 * len(content)), MOST_ROOM)
+        self._room = min(max(self._room, 2 * len(content)), MAX_RESERVED_BYTES)
         try:
             written = os.pwrite(self._descriptor, content, 0)
         except OSError as error:

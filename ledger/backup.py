@@ -27,7 +27,7 @@ from ledger.keys import SALT_NAME
 from ledger.locks import exclusive
 
 FOLDER = "backups"
-PAGES_AT_ONCE, REST_SECONDS = 256, 0.002
+PAGES_PER_STEP, PAUSE_SECONDS = 256, 0.002
 BACKUP = re.compile(r"ledger-\d{8}T\d{6}Z\.db")
 LEDGER_FILES = (FILE_NAME, f"{FILE_NAME}-wal", f"{FILE_NAME}-shm")
 
@@ -65,13 +65,13 @@ def copy_database(source: Path, target: Path, progress: Progress) -> None:
 
     def report(status: int, remaining: int, pages: int) -> None:
         progress(pages - remaining, pages)
-        time.sleep(REST_SECONDS)
+        time.sleep(PAUSE_SECONDS)
 
     with closing(connect_read_only(source)) as read, closing(sqlite3.connect(target)) as written:
         # A transaction makes it a copy of one snapshot; else every commit would restart it.
         read.execute("begin")
         read.execute("select 1 from sqlite_schema").fetchone()
-        read.backup(written, pages=PAGES_AT_ONCE, progress=report)
+        read.backup(written, pages=PAGES_PER_STEP, progress=report)
         read.execute("commit")
         written.execute("pragma journal_mode = delete").fetchone()
 

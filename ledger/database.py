@@ -21,7 +21,7 @@ PRAGMAS = """
   pragma wal_autocheckpoint = 16000;
   pragma cache_size = -16000;
 """
-LARGEST_WAL_BYTES = 256 << 20
+MAX_WAL_BYTES = 256 << 20
 
 
 class Unavailable(Exception):
@@ -172,7 +172,7 @@ class Wal:
         This waits for readers up to the busy timeout, which is longer than the dashboard lets a
         query run; a log that cannot be emptied now is left for the next call.
         """
-        if self.size() > LARGEST_WAL_BYTES:
+        if self.size() > MAX_WAL_BYTES:
             self._conn.execute("pragma wal_checkpoint(truncate)").fetchall()
 
     def size(self) -> int:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 SALT_NAME = "salt"
 SALT_SIZE = 32
-SHORTEST_WITH_TAIL = 12
+MIN_LENGTH_WITH_TAIL = 12
 # The placeholder of a key in a redacted record, so that a replay finds the same client again.
 HASHED = re.compile(r"hash:([0-9a-f]{32}):(.{0,4})", re.DOTALL)
 
@@ -49,7 +49,7 @@ class Salt:
 
 def tail(text: str) -> str:
     """Return the last characters of a key that may be shown; none of a short key."""
-    return text[-4:] if len(text) >= SHORTEST_WITH_TAIL else ""
+    return text[-4:] if len(text) >= MIN_LENGTH_WITH_TAIL else ""
 
 
 def load_salt(folder: Path) -> Salt:

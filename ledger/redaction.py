@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 
-LONGEST_TEXT = 4000
+MAX_TEXT_LENGTH = 4000
 MASK = "…"
 EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 # Patterns with their replacements. No \b before a key: Chinese text runs into it without a space.
@@ -55,7 +55,7 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
     Words such as `<secret>` take their place. Names of models, which may be long and contain
     numbers, stay.
     """
-    text = " ".join(text[:LONGEST_TEXT].split())
+    text = " ".join(text[:MAX_TEXT_LENGTH].split())
     for secret in filter(None, secrets):
         text = text.replace(secret, "<secret>")
     text = apply_rules(text)
@@ -69,7 +69,7 @@ def redact_strictly(text: str) -> str:
     `…` takes their place. Answers about accounts name no model, so every long run of characters
     with a digit in it is removed too.
     """
-    text = text[:LONGEST_TEXT]
+    text = text[:MAX_TEXT_LENGTH]
     for pattern in STRICT_PATTERNS:
         text = pattern.sub(MASK, text)
     text = PLACEHOLDER.sub(MASK, apply_rules(text))

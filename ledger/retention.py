@@ -9,8 +9,8 @@ import sqlite3
 from ledger.database import transaction, translate_errors
 
 DAY_MS, WEEK_MS = 86_400_000, 604_800_000
-EVENTS_AT_ONCE = 2000
-PAGES_AT_ONCE = 500
+EVENTS_PER_TRANSACTION = 2000
+PAGES_PER_STEP = 500
 IS_BEHIND = """
   select last_event_id < (select coalesce(max(id), 0) from usage_events) from rollup_state
 """
@@ -56,7 +56,7 @@ def move_cutoff(conn: sqlite3.Connection, *, keep_days: int, now: int) -> int:
     return cutoff
 
 
-def prune_some(conn: sqlite3.Connection, most: int = EVENTS_AT_ONCE) -> int:
+def prune_some(conn: sqlite3.Connection, most: int = EVENTS_PER_TRANSACTION) -> int:
     """Delete some events before the cutoff; returns their number, 0 when none is left."""
     if not has_prunable(conn):
         return 0
@@ -81,7 +81,7 @@ def can_release_pages(conn: sqlite3.Connection) -> bool:
     return conn.execute("pragma auto_vacuum").fetchone()[0] == AUTO_VACUUM_INCREMENTAL
 
 
-def release_pages(conn: sqlite3.Connection, pages: int = PAGES_AT_ONCE) -> int:
+def release_pages(conn: sqlite3.Connection, pages: int = PAGES_PER_STEP) -> int:
     """Return free pages at the end of the file to the disk; returns how many are left in it."""
     if can_release_pages(conn):
         with translate_errors():

@@ -158,8 +158,8 @@ SUBTRACT_FAILURES = (
     "delete from last_failures where last_at = 0",
 )
 HOUR_MS = 3_600_000
-KEPT_MS, SLACK_MS = 48 * HOUR_MS, 2 * HOUR_MS
-AT_ONCE = 50_000
+RETENTION_MS, SLACK_MS = 48 * HOUR_MS, 2 * HOUR_MS
+IDS_PER_TRANSACTION = 50_000
 BEHIND = """
   select last_event_id, (select coalesce(max(id), 0) from usage_events) from rollup_state
 """
@@ -204,7 +204,7 @@ def add(conn: sqlite3.Connection) -> None:
     after, newest = conn.execute(BEHIND).fetchone()
     if newest <= after:
         return
-    until = min(newest, after + AT_ONCE)
+    until = min(newest, after + IDS_PER_TRANSACTION)
     begin_delta(conn)
     conn.execute(FILL, {"after": after, "until": until})
     apply_delta(conn)
@@ -273,7 +273,7 @@ def reset(conn: sqlite3.Connection, now: int) -> None:
 def prune(conn: sqlite3.Connection, now: int) -> None:
     """Drop the finest buckets of long ago; now and then only, inside the caller's transaction."""
     (recent_from,) = conn.execute("select recent_from from rollup_state").fetchone()
-    if now - recent_from < KEPT_MS + SLACK_MS:
+    if now - recent_from < RETENTION_MS + SLACK_MS:
         return
     cutoff = recent_cutoff(now)
     for rollup in SUMS + HISTOGRAMS:
@@ -286,4 +286,4 @@ def prune(conn: sqlite3.Connection, now: int) -> None:
 
 def recent_cutoff(now: int) -> int:
     """Return the instant (ms) from which on the finest buckets are kept."""
-    return (now - KEPT_MS) // HOUR_MS * HOUR_MS
+    return (now - RETENTION_MS) // HOUR_MS * HOUR_MS

@@ -79,7 +79,7 @@ LOCAL = """
   )) / 1000, 'unixepoch')
 """
 
-LONGEST_SENTENCE, SHORTEST_SENTENCE = 60, 30
+MAX_SENTENCE_LENGTH, MIN_SENTENCE_LENGTH = 60, 30
 WEEK = timedelta(days=6)
 UNITS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
 
@@ -228,12 +228,12 @@ def problem_words(status: Row) -> str:
 
 def shorten(sentence: str) -> str:
     """Cut a long sentence before its advice, if enough is left, else at the longest length."""
-    if len(sentence) <= LONGEST_SENTENCE:
+    if len(sentence) <= MAX_SENTENCE_LENGTH:
         return sentence
-    advice_at = sentence[:LONGEST_SENTENCE].rfind(": ")
-    if advice_at > SHORTEST_SENTENCE:
+    advice_at = sentence[:MAX_SENTENCE_LENGTH].rfind(": ")
+    if advice_at > MIN_SENTENCE_LENGTH:
         return sentence[:advice_at]
-    return f"{sentence[: LONGEST_SENTENCE - 1]}…"
+    return f"{sentence[: MAX_SENTENCE_LENGTH - 1]}…"
 
 
 def short_number(count: int) -> str:

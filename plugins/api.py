@@ -14,7 +14,7 @@ from ledger.report import original_summary, pick_columns
 from plugins.refresh_quota import refresh_and_wait
 from plugins.security import require_permission
 
-DEFAULT_REQUESTS, MOST_REQUESTS = 100, 500
+DEFAULT_REQUESTS, MAX_REQUESTS = 100, 500
 QUOTAS = """
   select
     email, plan, allowed, limit_reached,
@@ -82,7 +82,7 @@ def requests(conn: sqlite3.Connection, parameters: Parameters) -> Json:
     """Return the newest attempts."""
     text = parameters.get("limit", "")
     limit = int(text[:9]) if text.isdecimal() else DEFAULT_REQUESTS
-    bounded = str(max(1, min(limit, MOST_REQUESTS)))
+    bounded = str(max(1, min(limit, MAX_REQUESTS)))
     rows = ask(sqlite_utils.Database(conn), "requests", limit=bounded)
     return {
         "requests": pick_columns(

@@ -26,7 +26,7 @@ from plugins.page_queries import (
 )
 from plugins.security import require_permission
 
-KEPT_SECONDS = 1.0
+CACHE_SECONDS = 1.0
 YEAR_SECONDS = 365 * 86400
 # Stricter than what every response has.
 HEADERS = {
@@ -45,7 +45,7 @@ PAGE_SETTINGS = {
     "requests_shown": REQUESTS_SHOWN,
 }
 
-flights: SingleFlight[bytes] = SingleFlight(KEPT_SECONDS)
+flights: SingleFlight[bytes] = SingleFlight(CACHE_SECONDS)
 
 
 async def page(request: Any, datasette: Any) -> Response:

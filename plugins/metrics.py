@@ -20,7 +20,7 @@ from plugins.cache import SingleFlight, StaleWhileRevalidate
 from plugins.security import require_permission
 
 PREFIX = "cliproxy_ledger_"
-KEPT_SECONDS = 1.0
+CACHE_SECONDS = 1.0
 TIME_LIMIT_MS = 3000
 
 USAGE = "select * from usage_ever"
@@ -248,7 +248,7 @@ class Part(Collector):
         return self._texts[form.content_type]
 
 
-flights: SingleFlight[Part] = SingleFlight(KEPT_SECONDS)
+flights: SingleFlight[Part] = SingleFlight(CACHE_SECONDS)
 accounts: StaleWhileRevalidate[Part] = StaleWhileRevalidate(fresh_seconds=0, stale_seconds=120)
 gaps: StaleWhileRevalidate[Part] = StaleWhileRevalidate(fresh_seconds=60, stale_seconds=600)
 

@@ -18,7 +18,7 @@ BUTTON_RANGES = tuple(name for name in RANGES if name != "90d")
 STEPS = {"1h": "minute", "5h": "quarter hour", "30d": "day", "90d": "day"}
 # Percentiles of a week by the hour take too long, and its failures by the hour are too few to see.
 COARSE_STEPS = STEPS | {"7d": "day"}
-LONGEST_DAYS_IN_HOURS = 8
+MAX_HOURLY_DAYS = 8
 REQUESTS_SHOWN = 25
 PARAMETERS = (
     *("range", "from", "to", "account", "model", "client", "proxy", "by"),
@@ -124,7 +124,7 @@ def parse_day(text: str) -> str:
 def step(question: Question, steps: Mapping[str, str]) -> dict[str, str]:
     """Return the parameter that names the step of a series."""
     if question.first:
-        return {"step": "hour" if question.days <= LONGEST_DAYS_IN_HOURS else "day"}
+        return {"step": "hour" if question.days <= MAX_HOURLY_DAYS else "day"}
     return {"step": steps.get(question.window, "hour")}
 
 

@@ -22,7 +22,7 @@ OPEN_REQUEST = """
 """
 INSERT_REQUEST = "insert into quota_requests (requested_at) select now from clock returning id"
 IS_ANSWERED = "select answered_at is not null from quota_requests where id = ?"
-LONGEST_WAIT_SECONDS = 5.0
+MAX_WAIT_SECONDS = 5.0
 POLL_SECONDS = 0.1
 
 
@@ -36,7 +36,7 @@ def request_refresh(conn: sqlite3.Connection) -> int:
 async def refresh_and_wait(database: Any) -> None:
     """Request a refresh and wait up to five seconds for its answer."""
     request_id = await database.execute_write_fn(request_refresh)
-    until = time.monotonic() + LONGEST_WAIT_SECONDS
+    until = time.monotonic() + MAX_WAIT_SECONDS
     while time.monotonic() < until:
         if await database.execute_fn(lambda conn: is_answered(conn, request_id)):
             return

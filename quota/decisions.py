@@ -27,10 +27,10 @@ from quota.verdict import (
     decide,
 )
 
-LONGEST_VALIDITY_MS = 86_400_000
+MAX_VALIDITY_MS = 86_400_000
 # A request counts at its end, but its event is of its start.
-LONGEST_REQUEST_MS = 1_800_000
-KEPT_MS = 60 * 86_400_000
+MAX_REQUEST_MS = 1_800_000
+RETENTION_MS = 60 * 86_400_000
 # A verdict that ended longer ago was not replaced in time: nobody decided meanwhile.
 LATE_MS = 60_000
 ACCOUNT_COLUMNS = tuple(field.name for field in fields(Account))
@@ -170,7 +170,7 @@ def lift_by_successes(conn: sqlite3.Connection, now: int) -> None:
     """Lift the refusals after which a generation of their scope has succeeded."""
     for account_id, provider in conn.execute(REFUSED_ACCOUNTS).fetchall():
         refusals = [r for r in load_refusals(conn, account_id) if r.scope != "overage"]
-        since = now - LONGEST_REQUEST_MS
+        since = now - MAX_REQUEST_MS
         lifted = {
             PROVIDERS[provider].scope_of_model(model): succeeded_at
             for model, succeeded_at in successes_after(conn, account_id, refusals, since=since)
@@ -226,7 +226,7 @@ def load_windows(conn: sqlite3.Connection, account_id: int) -> list[StoredWindow
 
 def prune_changes(conn: sqlite3.Connection, now: int) -> None:
     """Delete verdict changes of more than 60 days ago, inside the caller's transaction."""
-    conn.execute(PRUNE, {"oldest": now - KEPT_MS})
+    conn.execute(PRUNE, {"oldest": now - RETENTION_MS})
 
 
 def verdict_valid_until(evidence: Evidence) -> int:
@@ -242,7 +242,7 @@ def verdict_valid_until(evidence: Evidence) -> int:
         *(r.refused_at + UNCONFIRMED_MS + 1 for r in evidence.refusals if r.ends_at is None),
     ]
     future = [at for at in instants if at > now]
-    return min([*future, now + LONGEST_VALIDITY_MS])
+    return min([*future, now + MAX_VALIDITY_MS])
 
 
 def forecast_valid_until(cycle: Cycle, now: int) -> int:
@@ -254,7 +254,7 @@ def forecast_valid_until(cycle: Cycle, now: int) -> int:
     if cycle.resets_at and cycle.window_seconds:
         length = cycle.window_seconds * 1000
         instants.append(cycle.resets_at - length + round(TOO_EARLY_SHARE * length) + 1)
-    return min([*(at for at in instants if at > now), now + LONGEST_VALIDITY_MS])
+    return min([*(at for at in instants if at > now), now + MAX_VALIDITY_MS])
 
 
 def _values(names: Sequence[str], row: Sequence[Any]) -> dict[str, Any]:

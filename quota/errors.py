@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from email.utils import parsedate_to_datetime
 
-from ledger.redaction import LONGEST_TEXT, redact_strictly
+from ledger.redaction import MAX_TEXT_LENGTH, redact_strictly
 from quota.json_fields import decode_json, field, has, mapping, text
 from quota.model import Answer, Reading
 
@@ -32,7 +32,7 @@ PHRASES = {
     re.compile(r"token[^.]{0,40} (is|has) expired"): "token_expired",
     re.compile(r"invalidated oauth token|token has been (invalidated|revoked)"): "needs_login",
 }
-LONGEST_LINE = 200
+MAX_LINE_LENGTH = 200
 TITLE = re.compile(r"<title[^>]{0,200}>(.*?)</title", re.IGNORECASE | re.DOTALL)
 TAG = re.compile(r"<[^<>]*>")
 CODE = re.compile(r"(?=.*[a-z])[a-z0-9_.-]{1,64}")
@@ -60,9 +60,9 @@ def open_answer(answer: Answer, *required: str) -> tuple[Answer, dict[str, objec
 
 def error_line(text: str) -> str | None:
     """Return one line of at most 200 characters without secrets; HTML is reduced to its title."""
-    title = TITLE.search(text[: 4 * LONGEST_TEXT])
-    line = redact_strictly(TAG.sub(" ", title[1] if title else text[:LONGEST_TEXT]))
-    return line[: LONGEST_LINE - 1] + "…" if len(line) > LONGEST_LINE else line or None
+    title = TITLE.search(text[: 4 * MAX_TEXT_LENGTH])
+    line = redact_strictly(TAG.sub(" ", title[1] if title else text[:MAX_TEXT_LENGTH]))
+    return line[: MAX_LINE_LENGTH - 1] + "…" if len(line) > MAX_LINE_LENGTH else line or None
 
 
 def with_server_date(answer: Answer) -> Answer:

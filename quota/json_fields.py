@@ -16,7 +16,7 @@ CAPITAL = re.compile(r"(?<=[a-z0-9])([A-Z])")
 NOT_SLUG = re.compile(r"[^a-z0-9._]+")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
-LARGEST = 1e15
+MAX_NUMBER = 1e15
 # Unix seconds stay below this until the year 5138, milliseconds have been above it since 1973.
 MILLISECONDS_FROM = 1e11
 # The years 2001 to 2286: instants outside are zero values and garbage, not resets.
@@ -93,7 +93,7 @@ def number(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     # NaN and infinity fail this comparison too; adding zero turns -0.0 into 0.0.
-    return float(value) + 0.0 if 0 <= value <= LARGEST else None
+    return float(value) + 0.0 if 0 <= value <= MAX_NUMBER else None
 
 
 def percent(value: object) -> float | None:

@@ -19,7 +19,7 @@ from quota.schedule import PollContext, PollState, Uniform, next_attempt
 from quota.sources import ListedCredential, Source
 from quota.store import PollAttempt, write_reading
 
-PLAN_INTERVAL_MS, LONGEST_WAIT_MS = 86_400_000, 12 * 3_600_000
+PLAN_INTERVAL_MS, MAX_WAIT_MS = 86_400_000, 12 * 3_600_000
 # Codes of a base URL that was not reached: the next one is tried.
 NOT_REACHED = ("no_connection", "bad_address")
 
@@ -71,7 +71,7 @@ class CredentialSession:
         answer = self._source.send(self._listed, request, base=base)
         if answer.status in (429, 503):
             wait = seconds(answer.headers.get("retry-after")) or 0
-            self.retry_after_ms = min(wait * 1000, LONGEST_WAIT_MS)
+            self.retry_after_ms = min(wait * 1000, MAX_WAIT_MS)
         return answer
 
 

@@ -14,7 +14,7 @@ from quota.providers import PROVIDERS
 HOUR_MS = 60 * MINUTE_MS
 # The longest interval of states that another poll cures only by chance. The interval starts at
 # the refresh interval and doubles with each failure.
-LONGEST_INTERVAL_MS = {
+MAX_INTERVAL_MS = {
     "rate_limited": 4 * HOUR_MS,
     "auth_error": 4 * HOUR_MS,
     "wrong_workspace": 4 * HOUR_MS,
@@ -97,8 +97,8 @@ def next_attempt(
     if outcome in TERMINAL:
         # Each of several credentials of an account is tried once before the long interval.
         wait = TERMINAL_INTERVAL_MS if failures + 1 >= context.credentials else interval
-    elif outcome in LONGEST_INTERVAL_MS:
-        longest = max(interval, LONGEST_INTERVAL_MS[outcome])
+    elif outcome in MAX_INTERVAL_MS:
+        longest = max(interval, MAX_INTERVAL_MS[outcome])
         wait = min(interval * 2.0 ** min(failures, 20), longest)
     # Jitter on both sides keeps the average; the minimum holds in any case.
     return context.at + round(max(wait * uniform(1 - JITTER, 1 + JITTER), minimum))

@@ -12,7 +12,7 @@ from runtime.stop import Stop
 
 log = logging.getLogger(__name__)
 
-FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
+FIRST_WAIT_SECONDS, MAX_WAIT_SECONDS = 1.0, 60.0
 Result = TypeVar("Result")
 
 
@@ -49,7 +49,7 @@ def run(
     With `once`, end at the first step that does nothing or fails. Returns an exit status. Raises
     `Replaced` when the ledger file, whose `identity` is checked, has become another.
     """
-    wait = FIRST_WAIT
+    wait = FIRST_WAIT_SECONDS
     heartbeat.beat("working")
     while not stop.check():
         try:
@@ -62,9 +62,9 @@ def run(
             if once:
                 return 1
             stop.rest(seconds_to_wait(error, wait))
-            wait = min(wait * 2, LONGEST_WAIT)
+            wait = min(wait * 2, MAX_WAIT_SECONDS)
             continue
-        wait = FIRST_WAIT
+        wait = FIRST_WAIT_SECONDS
         heartbeat.beat("working", job.status_note())
         if not done and once:
             break
@@ -85,7 +85,7 @@ def seconds_to_wait(error: Unavailable | Refused, wait: float) -> float:
     """Return how many seconds to wait before the next step."""
     if isinstance(error, Refused):
         # Try a step now and then: another process may have deleted the refusal.
-        return min(max((error.retry_at - now()) / 1000, FIRST_WAIT), LONGEST_WAIT)
+        return min(max((error.retry_at - now()) / 1000, FIRST_WAIT_SECONDS), MAX_WAIT_SECONDS)
     return wait
 
 
@@ -96,7 +96,7 @@ def retry_until_ready(
 
     With `once` there is no retry: the worker of that name ends with a sentence.
     """
-    wait = FIRST_WAIT
+    wait = FIRST_WAIT_SECONDS
     while not stop.check():
         try:
             return make()
@@ -105,5 +105,5 @@ def retry_until_ready(
                 raise SystemExit(f"{name}: {error}.") from error
             log.warning("waiting: %s", error)
         stop.rest(wait)
-        wait = min(wait * 2, LONGEST_WAIT)
+        wait = min(wait * 2, MAX_WAIT_SECONDS)
     return None

@@ -9,7 +9,7 @@ from runtime.heartbeat import now
 
 # Five failures within two quiet hours ban our address: after a second refusal we wait longer.
 FIRST_WAIT_MS, LATER_WAIT_MS = 3_600_000, 3 * 3_600_000
-LONGEST_BAN_SECONDS = 1800
+MAX_BAN_SECONDS = 1800
 # Go writes durations as 29m59s.
 BAN = re.compile(r"IP banned\D*(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+)(?:\.\d+)?s)?")
 FIND = "select retry_at, message from refused_keys where proxy_id = ? and key_hash = ?"
@@ -84,7 +84,7 @@ def parse_refusal(message: str, proxy: str) -> Refused | None:
     if ban := BAN.search(message):
         hours, minutes, seconds = (int(part or 0) for part in ban.groups())
         stated = hours * 3600 + minutes * 60 + seconds
-        left = stated if any(ban.groups()) else LONGEST_BAN_SECONDS
+        left = stated if any(ban.groups()) else MAX_BAN_SECONDS
         return Refused(
             f"{proxy} has banned this address for too many wrong keys; "
             f"trying again in {left // 60 + 1} minutes",

@@ -156,5 +156,5 @@ def differences(findings: run.Findings, *, all_differences: bool) -> Iterator[st
     for place, in_file, in_ledger, reason in shown:
         yield f"  {place}: {in_file:,} there, {in_ledger:,} here: {reason}"
     if count > len(shown):
-        hint = "" if all_differences else f"; --differences shows up to {run.MOST_DIFFERENCES:,}"
+        hint = "" if all_differences else f"; --differences shows up to {run.MAX_DIFFERENCES:,}"
         yield f"  and {count - len(shown):,} more{hint}"

@@ -21,7 +21,7 @@ from ledger import Unavailable, retention, transaction
 CHUNK = 4000
 RETRY_SECONDS = (1.0, 2.0, 4.0, 8.0)
 PLACES_SHOWN = 3
-MOST_DIFFERENCES = 1000
+MAX_DIFFERENCES = 1000
 ADD_IMPORT = """
   insert into imports (origin, file, proxy_id, started_at)
   values (:origin, :file, :proxy_id, :started_at)
@@ -81,7 +81,7 @@ class Findings:
         self.tokens_in_ledger += in_ledger
         if in_file != in_ledger:
             self.difference_count += 1
-            if len(self.differences) < MOST_DIFFERENCES:
+            if len(self.differences) < MAX_DIFFERENCES:
                 reason = difference_reason(usage)
                 self.differences.append(Difference(place, in_file, in_ledger, reason))
 

@@ -36,7 +36,7 @@ FIND_RULE = "select id from price_rules where rule = ? and tier = ?"
 # Quarter hours: no price of the package begins or ends inside one.
 QUARTER_MS = 900_000
 MINUTE_MS = 60_000
-MOST_INSTANTS = 10_000
+MAX_INSTANTS = 10_000
 # Asking for none of these words is asking for the standard tier.
 PAID_TIERS = ("priority", "fast", "flex", "batch")
 
@@ -223,7 +223,7 @@ class Plan:
         try:
             return self._instants[instant]
         except KeyError:
-            if len(self._instants) >= MOST_INSTANTS:
+            if len(self._instants) >= MAX_INSTANTS:
                 self._instants.clear()
             rates = self._instants[instant] = self._rates(occurred_at)
             return rates

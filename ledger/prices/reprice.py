@@ -9,7 +9,7 @@ from ledger.database import transaction
 from ledger.prices.calculator import NO_PRICE_IDS, Attempt, PriceIds, Prices, price_ids
 from ledger.prices.rates import Counts, Rates
 
-EVENTS_AT_ONCE = 20_000
+EVENTS_PER_TRANSACTION = 20_000
 READ = """
   select
     usage_events.id,
@@ -144,13 +144,18 @@ def reprice(
     (newest,) = conn.execute("select coalesce(max(id), 0) from usage_events").fetchone()
     start = max(start, retention.complete_from(conn))
     changes: Changes = {}
-    for after in range(0, newest, EVENTS_AT_ONCE):
-        bounds = {"after": after, "until": after + EVENTS_AT_ONCE, "start": start, "end": end}
+    for after in range(0, newest, EVENTS_PER_TRANSACTION):
+        bounds = {
+            "after": after,
+            "until": after + EVENTS_PER_TRANSACTION,
+            "start": start,
+            "end": end,
+        }
         with transaction(conn):
             found = reprice_some(conn, prices, bounds)
         for key, change in found.items():
             changes[key] = changes.get(key, NO_CHANGE).plus(change)
-        progress(min(after + EVENTS_AT_ONCE, newest), newest)
+        progress(min(after + EVENTS_PER_TRANSACTION, newest), newest)
     return changes
 
 

@@ -22,7 +22,7 @@ from ledger.prices.corrections import corrected
 
 FILE = "list-prices.json"
 # The list has 2 MB today.
-MOST_BYTES = 30_000_000
+MAX_BYTES = 30_000_000
 SECONDS = 60.0
 VERSION = version("genai-prices")
 
@@ -100,8 +100,8 @@ def fetch(folder: Path, *, url: str = "", now: datetime | None = None) -> int:
         answer.raise_for_status()
         for chunk in answer.iter_bytes():
             content += chunk
-            if len(content) > MOST_BYTES:
-                raise BadPrices(f"the answer is larger than {MOST_BYTES:,} bytes")
+            if len(content) > MAX_BYTES:
+                raise BadPrices(f"the answer is larger than {MAX_BYTES:,} bytes")
     try:
         providers = json.loads(content)
     except ValueError as error:

@@ -16,7 +16,7 @@ from ledger.database import (
 from ledger.locks import waiting_lock
 
 VIEWS = Path(__file__).parents[2] / "views.sql"
-KEPT_COPIES = 2
+MAX_COPIES = 2
 # The last version before the steps were squashed into one.
 CONVERTED = 9
 
@@ -111,7 +111,7 @@ def copy(conn: sqlite3.Connection, target: Path) -> None:
 def rotate(folder: Path) -> None:
     """Delete all but the newest copies that upgrades left."""
     copies = sorted(folder.glob("ledger-before-*.db"), key=lambda file: file.stat().st_mtime)
-    for old in copies[:-KEPT_COPIES]:
+    for old in copies[:-MAX_COPIES]:
         old.unlink(missing_ok=True)
 
 

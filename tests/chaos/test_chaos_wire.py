@@ -19,7 +19,7 @@ from tests.support.chaos_rig import LARGE, SIZE, account, events, must_add_up, n
 from tests.support.home import KEY, collector_of, eventually, recorded
 
 pytestmark = pytest.mark.timeout(1200)
-MOST_MEGABYTES = 600
+MAX_MEGABYTES = 600
 
 
 def test_a_reply_of_three_events_cut_at_every_byte(home, proxy, tmp_path):
@@ -173,7 +173,7 @@ def test_replies_of_the_wrong_kind(home):
     [(at_risk,)] = home.query("select coalesce(sum(batches_at_risk), 0) from gaps")
     # The largest of all processes that this one has waited for.
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1000
-    assert peak < MOST_MEGABYTES, peak
+    assert peak < MAX_MEGABYTES, peak
     record(
         "RESP replies of wrong types and impossible lengths",
         "a list of strings is rejected record by record, anything else ends the connection; each "
@@ -245,7 +245,7 @@ def test_records_that_no_proxy_should_send(home, proxy):
     [(negative,)] = home.query("select count(*) from usage_events where total_tokens < 0")
     assert negative == 0
     home.run("ledger", "check")
-    assert peak < MOST_MEGABYTES * 1e6, peak
+    assert peak < MAX_MEGABYTES * 1e6, peak
     record(
         "records: 50 MB, no UTF-8, deep, NaN, negative, huge, wrong types in each field",
         f"each stored or rejected with its reason; memory at most {peak / 1e6:.0f} MB",

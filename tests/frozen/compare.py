@@ -15,7 +15,7 @@ from tests.frozen.record import Answer, read
 from tests.frozen.renames import Renames
 
 Difference = tuple[str, Any, Any]
-MOST_PRINTED = 60
+MAX_PRINTED = 60
 TABLE = {"columns", "rows"}
 
 
@@ -182,7 +182,7 @@ def main() -> None:
     parser.add_argument("--all", action="store_true", help="print every difference")
     options = parser.parse_args()
     lines = compare(options.old, options.new, Renames.load())
-    for line in lines if options.all else lines[:MOST_PRINTED]:
+    for line in lines if options.all else lines[:MAX_PRINTED]:
         print(line[:1000])
     if lines:
         raise SystemExit(f"{len(lines):,} differences")

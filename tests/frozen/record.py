@@ -28,7 +28,7 @@ from tests.frozen.renames import Renames
 # 2026-11-20 14:37:23.456 UTC, the last moment of the ledgers that are recorded.
 NOW = 1_795_185_443_456
 ZONE = "Europe/Berlin"
-MOST_ROWS = 400
+MAX_ROWS = 400
 TRIES = 5
 SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$")
 # What depends on more than the ledger's content and the clock.
@@ -137,7 +137,7 @@ def table(columns: list[str], rows: list[Any]) -> Answer:
     The hash is of the whole column, so that a renamed column can still be compared.
     """
     answer: Answer = {"columns": columns, "count": len(rows), "rows": [list(r) for r in rows]}
-    if len(rows) > MOST_ROWS:
+    if len(rows) > MAX_ROWS:
         answer["rows"] = answer["rows"][:50]
         answer["hashes"] = [digest([row[place] for row in rows]) for place in range(len(columns))]
     return answer

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.parse import Rejected, Usage, parse
-from ingest.payload import LARGEST
+from ingest.payload import MAX_COUNT
 
 FOLDER = Path(__file__).parents[1] / "data" / "events"
 RECORDED = [line for file in sorted(FOLDER.iterdir()) for line in file.read_bytes().splitlines()]
@@ -178,7 +178,7 @@ def is_sound(record: Usage | Rejected) -> bool:
     )
 
 
-COUNT = st.integers(-LARGEST, LARGEST)
+COUNT = st.integers(-MAX_COUNT, MAX_COUNT)
 ODD = st.one_of(COUNT, st.none(), st.booleans(), st.integers(), st.floats(), st.text())
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.spool import LEAST_ROOM, Batch, Spool, decode, encode
+from ingest.spool import MIN_RESERVED_BYTES, Batch, Spool, decode, encode
 from tests.support.home import ROOT, recorded
 
 BATCH = Batch(7, "resp", 1_795_500_000_000, [b'{"a":1}\n', b"", b'"b" \xff\x00', b"{}"])
@@ -82,7 +82,7 @@ def test_room_is_reserved_before_anything_is_popped(tmp_path: Path) -> None:
     with closing(Spool(tmp_path / "spool")) as opened:
         opened.reserve()
         status = (tmp_path / "spool").stat()
-        assert status.st_size == LEAST_ROOM
+        assert status.st_size == MIN_RESERVED_BYTES
         assert opened.read() == (None, False)
         opened.clear()
     assert (tmp_path / "spool").stat().st_size == 0

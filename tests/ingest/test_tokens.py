@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.parse import Usage, parse
-from ingest.payload import LARGEST, Breakdown, InputParts, OutputParts, Payload
+from ingest.payload import MAX_COUNT, Breakdown, InputParts, OutputParts, Payload
 from ingest.tokens import Tokens, normalise
 
 RECORDED = (Path(__file__).parents[1] / "data" / "events" / "recorded-v7.2.140.jsonl").read_bytes()
@@ -178,7 +178,7 @@ def test_the_rules_give_the_proxys_own_breakdown_for_every_recorded_event() -> N
         assert with_it.tokens == without_it.tokens
 
 
-COUNTS = st.dictionaries(st.sampled_from(list(NAMES)), st.integers(-2, 5) | st.just(LARGEST))
+COUNTS = st.dictionaries(st.sampled_from(list(NAMES)), st.integers(-2, 5) | st.just(MAX_COUNT))
 
 
 @settings(max_examples=300, deadline=None)

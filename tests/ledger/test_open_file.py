@@ -20,13 +20,13 @@ def test_a_large_log_is_emptied_and_a_small_one_left_alone(tmp_path, monkeypatch
         before = log.size()
         log.trim()
         assert log.size() == before > 0
-        monkeypatch.setattr(database, "LARGEST_WAL_BYTES", 1)
+        monkeypatch.setattr(database, "MAX_WAL_BYTES", 1)
         log.trim()
         assert log.size() == 0
 
 
 def test_a_log_that_a_reader_holds_is_tried_again_later(tmp_path, monkeypatch):
-    monkeypatch.setattr(database, "LARGEST_WAL_BYTES", 1)
+    monkeypatch.setattr(database, "MAX_WAL_BYTES", 1)
     with (
         closing(prepare(tmp_path, timezone="UTC")) as conn,
         closing(sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)) as reader,

@@ -145,7 +145,7 @@ def test_another_time_zone_needs_no_new_rollups(tmp_path):
 
 
 def test_a_rebuild_goes_on_while_events_arrive(tmp_path, monkeypatch):
-    monkeypatch.setattr(rollups, "AT_ONCE", 5)
+    monkeypatch.setattr(rollups, "IDS_PER_TRANSACTION", 5)
     with closing(Ledger(tmp_path, "UTC")) as ledger:
         ledger.keep([event(NOW - n) for n in range(20)])
         rollups.reset(ledger.conn, NOW)

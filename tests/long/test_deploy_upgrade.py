@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ledger.schema import KEPT_COPIES, rotate
+from ledger.schema import MAX_COPIES, rotate
 from tests.support.home import Home, eventually, recorded
 from tests.support.old_ledger import NEWEST, OLD, event, old_ledger, select
 
@@ -114,7 +114,7 @@ def test_old_copies_do_not_pile_up(tmp_path):
     (tmp_path / "ledger.db").touch()
     rotate(tmp_path)
     left = sorted(file.name for file in tmp_path.iterdir())
-    assert len(left) == KEPT_COPIES + 1
+    assert len(left) == MAX_COPIES + 1
     assert newest.name in left
 
 

@@ -21,13 +21,13 @@ ROOT = Path(__file__).parents[2]
 DATA = ROOT / "tests" / "data"
 EVENTS = DATA / "events"
 KEY = "test-management-key"
-PATIENCE = 20.0
+TIMEOUT_SECONDS = 20.0
 NOBODY = 65534
 # Datasette leaves databases to the garbage collector, which Python tells since 3.13.
 DASHBOARD = {"PYTHONWARNINGS": "error::ResourceWarning,ignore:unclosed database:ResourceWarning"}
 
 
-def eventually(true: Callable[[], Any], *, within: float = PATIENCE) -> Any:
+def eventually(true: Callable[[], Any], *, within: float = TIMEOUT_SECONDS) -> Any:
     """Wait until a function returns something true, and return that; fail after a time."""
     until = time.monotonic() + within
     while not (result := true()):
