@@ -18,13 +18,14 @@ from runtime.refusals import Refusals, Refused
 
 log = logging.getLogger(__name__)
 
-NOTE_SECONDS = 5.0
-# A full pop shows that the queue is behind: the next ones may be larger. They cost less, since the
-# events of one transaction share rollup rows, but one that is cut off loses more.
-USUAL_POP = 500
-# A reply above this size makes the next pops smaller, so that memory stays bounded.
-LARGE_REPLY = 16 << 20
-# The cause of a gap by a word of the ledger's error; the cause of any other is UNWRITABLE.
+POP_NOTE_SECONDS = 5.0
+# A full pop shows that events wait in the queue: the next pops may be larger. Larger pops cost less
+# for each event, since the events of one transaction share rollup rows, but lose more events when
+# the connection fails.
+DEFAULT_POP_SIZE = 500
+# A reply above this size makes the next pops smaller, which limits the memory in use.
+LARGE_REPLY_BYTES = 16 << 20
+# The cause of a gap by a text in the ledger's error; UNWRITABLE for any other error.
 CAUSES = {
     "locked": "ledger locked",
     "disk": "disk full",
@@ -36,7 +37,7 @@ UNWRITABLE = "ledger not writable"
 
 
 class Parts(NamedTuple):
-    """What a collector works with."""
+    """The connections, files and rows that a collector uses."""
 
     source: Source
     spool: Spool
@@ -50,7 +51,7 @@ class Parts(NamedTuple):
 
 
 class Outage(NamedTuple):
-    """Why nothing is collected: the cause and the detail of a gap; whether a batch may be lost."""
+    """A time without collection: the cause and detail of its gap; whether a batch may be lost."""
 
     cause: str
     detail: str | None
@@ -62,8 +63,8 @@ class Collector:
 
     def __init__(self, parts: Parts, *, batch_size: int) -> None:
         self._parts = parts
-        self._most = batch_size
-        self._usual = self._count = min(USUAL_POP, batch_size)
+        self._max_count = batch_size
+        self._default_count = self._count = min(DEFAULT_POP_SIZE, batch_size)
         self._last_number = parts.proxy.last_batch()
         self._pending: Batch | None = None
         self._is_spooled = False
@@ -72,7 +73,7 @@ class Collector:
         self._note_due = 0.0
 
     def recover(self, *, was_killed: bool) -> None:
-        """Take over the batch in the spool, and open the gap since the last pop."""
+        """Read the batch in the spool, to store it first, and open the gap since the last pop."""
         batch, is_torn = self._parts.spool.read()
         if batch and batch.number > self._last_number:
             log.info("replaying a spooled batch of %d records", len(batch.records))
@@ -109,7 +110,7 @@ class Collector:
         return None
 
     def failed(self, error: Unavailable | Refused) -> None:
-        """Open a gap, or do so later when the ledger cannot be written now."""
+        """Open a gap; when the ledger cannot be written now, the gap is opened later."""
         outage = Outage(self._cause(error), str(error), at_risk=isinstance(error, PopInterrupted))
         with contextlib.suppress(Unavailable):
             self._open_gap(outage)
@@ -125,7 +126,7 @@ class Collector:
         return "proxy away"
 
     def _pop(self, count: int) -> Batch | None:
-        """Pop a batch; from here on it exists nowhere else."""
+        """Pop a batch, which removes its records from the proxy."""
         was_open = self._parts.source.is_open
         if not was_open:
             self._parts.refusals.check()
@@ -146,9 +147,9 @@ class Collector:
 
     def _next_count(self, count: int, records: list[bytes]) -> int:
         """Return the size of the next pop: smaller after a large reply, larger after a full one."""
-        if sum(map(len, records)) > LARGE_REPLY:
+        if sum(map(len, records)) > LARGE_REPLY_BYTES:
             return max(count // 8, 1)
-        return min(2 * count, self._most if len(records) >= count else self._usual)
+        return min(2 * count, self._max_count if len(records) >= count else self._default_count)
 
     def _store(self, batch: Batch) -> None:
         """Write a batch to the spool, then to the ledger."""
@@ -159,13 +160,13 @@ class Collector:
             counts = self._parts.store.write(batch, map(parse, batch.records))
             self._last_number = batch.number
             log.debug("batch %d: %s", batch.number, counts)
-        # A commit to a file that was deleted meanwhile is lost.
+        # A commit to a file that was deleted in the meantime is lost.
         self._parts.file_identity.check()
         self._pending, self._is_spooled = None, False
         self._parts.spool.clear()
 
     def _open_gap(self, outage: Outage) -> None:
-        """Open a gap, unless the one of this outage is written already."""
+        """Open a gap, unless the gap of this outage is in the ledger already."""
         self._outage = self._outage or outage
         if not self._is_outage_written or outage.at_risk:
             self._parts.proxy.open_gap(outage.cause, outage.detail, at_risk=outage.at_risk)
@@ -178,7 +179,7 @@ class Collector:
         self._parts.proxy.note_pop(now(), self._parts.source.name)
         self._parts.wal.trim()
         self._outage, self._is_outage_written = None, False
-        self._note_due = time.monotonic() + NOTE_SECONDS
+        self._note_due = time.monotonic() + POP_NOTE_SECONDS
 
     def close(self) -> None:
         """Close the connections; a batch that could not be stored stays in the spool."""

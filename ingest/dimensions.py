@@ -38,7 +38,7 @@ ADD_CREDENTIAL = """
   insert into credentials (proxy_id, auth_index, provider, auth_type, account_id)
   values (?, ?, ?, ?, ?)
 """
-# With two accounts of one address it is unknown which one is meant.
+# With two accounts of one address, the account cannot be determined.
 ONLY_ACCOUNT = """
   select min(id)
   from known_accounts
@@ -92,7 +92,7 @@ class Dimensions:
         *,
         shares_accounts: bool = False,
     ) -> None:
-        """`shares_accounts` lets a new credential join the only account of its e-mail address."""
+        """`shares_accounts`: a new credential gets the account of its e-mail, if there is only one."""
         self._conn = conn
         self._shares_accounts = shares_accounts
         self._proxy_id = proxy_id
@@ -143,7 +143,7 @@ class Dimensions:
         return account_label(payload, self._salt).text
 
     def _text_ids(self, payload: Payload) -> TextIds:
-        # The same few combinations come again and again: one look-up for all seven.
+        # A few combinations repeat all the time: one look-up for all seven.
         texts = (
             payload.model or "unknown",
             payload.alias,
@@ -221,7 +221,7 @@ class Dimensions:
 
 
 def account_label(payload: Payload, salt: Salt) -> Label:
-    """Return an account's e-mail address, or a label from what may be shown of its key.
+    """Return an account's e-mail address, or a label made of the end of its key.
 
     An account without an address has the client's own key as `source`, which does not identify it.
     """

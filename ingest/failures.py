@@ -31,7 +31,7 @@ def failure(payload: Payload) -> Failure:
 
 
 def summary(body: str, secrets: list[str]) -> tuple[str | None, str]:
-    """Return the code of an error body and one line of it without `secrets` and their like."""
+    """Return the code of an error body and one line of it without `secrets` and other keys."""
     code, message = code_and_message(body)
     return valid_code(code), redact(message, secrets)[:LINE_LENGTH]
 
@@ -49,11 +49,15 @@ def code_and_message(body: str) -> tuple[str | None, str]:
     content = content[0] if isinstance(content, list) and content else content
     if isinstance(content, dict):
         content = content.get("error", content.get("detail", content))
-    return of_error_object(content) if isinstance(content, dict) else (None, str(content))
+    return (
+        error_object_code_and_message(content)
+        if isinstance(content, dict)
+        else (None, str(content))
+    )
 
 
-def of_error_object(error: dict[str, object]) -> tuple[str | None, str]:
-    """Return code and message of an error object; the innermost where a relay wrapped one."""
+def error_object_code_and_message(error: dict[str, object]) -> tuple[str | None, str]:
+    """Return code and message of an error object; of the innermost where a relay wrapped one."""
     codes = (error.get(name) for name in ("code", "type", "status"))
     code = next((code for code in codes if isinstance(code, str) and code), None)
     message = error.get("message")

@@ -19,7 +19,7 @@ CUTOFF_SECONDS = 3600.0
 
 
 class StatusTarget(NamedTuple):
-    """Where the answers of the proxy are written."""
+    """The rows to which the proxy's answers are written."""
 
     proxy: ProxyRow
     reconciliation: Reconciliation
@@ -37,7 +37,7 @@ class StatusPoll:
         self._warned = False
 
     def after_empty_pop(self) -> None:
-        """Write the last reading, whose events are all stored by now; poll when it is due.
+        """Write the last reading, all events of which are stored now; poll when it is due.
 
         Raises `Unwritable`; a proxy that does not answer is polled again later.
         """
@@ -54,7 +54,7 @@ class StatusPoll:
         except Unavailable as error:
             log.debug("no status: %s", error)
         except Refused as error:
-            # Each further try would count towards a ban; a connection that is open may go on.
+            # Each further attempt would count towards a ban; an open connection stays usable.
             self._target.refusals.store(error, worker="ingest")
             self._due = time.monotonic() + max(0.0, (error.retry_at - now()) / 1000)
             log.warning("%s", error)
@@ -75,7 +75,7 @@ class StatusPoll:
 
 
 class Retention:
-    """Deletes events older than `keep_events_days`, a little after each empty pop; 0 keeps all."""
+    """Deletes events older than `keep_events_days`, some after each empty pop; 0 keeps all."""
 
     def __init__(self, conn: sqlite3.Connection, keep_days: int) -> None:
         self._conn = conn
@@ -84,7 +84,7 @@ class Retention:
         self._is_done = keep_days <= 0
 
     def after_empty_pop(self) -> None:
-        """Delete some events, or return some space to the disk once all are deleted."""
+        """Delete some events, or release some disk space once all are deleted."""
         if self._keep_days and time.monotonic() >= self._due:
             self._due = time.monotonic() + CUTOFF_SECONDS
             retention.move_cutoff(self._conn, keep_days=self._keep_days, now=now())

@@ -68,7 +68,7 @@ class Management:
         try:
             response = self._client.get(name, params=parameters or None)
         except httpx.ConnectError as error:
-            raise Unavailable(f"{self._peer} is not there") from error
+            raise Unavailable(f"{self._peer} cannot be reached") from error
         except (httpx.ConnectTimeout, httpx.LocalProtocolError) as error:
             raise Unavailable(f"{self._peer} cannot be asked") from error
         except httpx.HTTPError as error:

@@ -1,8 +1,8 @@
-"""Find the events that the ledger has already from another program's record of them.
+"""Find attempts that the ledger already has, recorded by another program.
 
-The same bytes have the same hash. Another program's record of an attempt has other bytes: it is
-the same attempt when all that both records contain agrees, to the millisecond. Of several alike,
-as many are the same as there are on both sides.
+Equal bytes have equal hashes. Another program's record of an attempt has other bytes: two records
+are of the same attempt when they agree in every field that both contain, and in the millisecond.
+When several records agree equally well, each is matched with one event at most.
 """
 
 import json
@@ -15,8 +15,8 @@ from ingest.dimensions import Ids
 from ingest.parse import Usage
 
 LIVE = "live"
-# Lower is better: the proxy's own event, what keeper derived from it, what the proxy's old
-# statistics retained of it.
+# A lower rank is a more complete record: the proxy's own event, then keeper's row, which is derived
+# from it, then the attempt in the proxy's old statistics.
 RANKS = {LIVE: 0, "events": 0, "original": 0, "keeper": 1, "export": 2}
 CREATE_MATCHED = "create temp table if not exists matched (event_id integer primary key)"
 CLEAR_MATCHED = "delete from temp.matched"
@@ -49,7 +49,7 @@ FIND = """
 
 
 class Traits(NamedTuple):
-    """What distinguishes attempts of one millisecond; None and empty are unknown."""
+    """The fields that distinguish attempts of one millisecond; None and empty are unknown."""
 
     auth_index: str
     model_id: int
@@ -62,7 +62,7 @@ class Traits(NamedTuple):
 
 
 class Stored(NamedTuple):
-    """An event in the ledger; `is_matched` if this run has added it or found it already."""
+    """An event in the ledger; `is_matched` if this run has added or matched it already."""
 
     id: int
     hash: bytes
@@ -83,7 +83,7 @@ Agree = Callable[[Traits, Traits], bool]
 
 
 def start_matching(conn: sqlite3.Connection) -> None:
-    """Forget which events a run has matched; the list lasts as long as the connection."""
+    """Empty the list of the events that a run has matched; the connection keeps the list."""
     conn.execute(CREATE_MATCHED)
     conn.execute(CLEAR_MATCHED)
 
@@ -100,17 +100,17 @@ def mark_matched(conn: sqlite3.Connection, events: Iterable[Stored]) -> None:
 
 
 def is_better(origin: str, stored: Stored, usage: Usage) -> bool:
-    """Return whether an attempt's record contains more than the one in the ledger."""
+    """Return whether an attempt's record is more complete than the one in the ledger."""
     return usage.hash != stored.hash and RANKS[origin] < RANKS[stored.origin]
 
 
 def find_stored(
     conn: sqlite3.Connection, usages: list[Usage], ids: list[Ids], *, origin: str
 ) -> list[Stored | None]:
-    """Return for each attempt the event in the ledger that it is; None where it is new.
+    """Return the ledger's event of each attempt; None for a new attempt.
 
     Each event matches once in a run. The queue never delivers an attempt twice, so a live attempt
-    can only match a poorer record.
+    can only match a less complete record.
     """
     by_moment = stored_at(conn, [usage.occurred_at for usage in usages])
     attempts: dict[int, dict[int, Attempt]] = defaultdict(dict)
@@ -118,8 +118,8 @@ def find_stored(
         if usage.occurred_at in by_moment:
             attempts[usage.occurred_at][index] = Attempt(usage.hash, traits_of(usage, ids[index]))
     matches: dict[int, Stored] = {}
-    for moment, of_moment in attempts.items():
-        matches |= Candidates(by_moment[moment], origin).match(of_moment)
+    for moment, attempts_of_moment in attempts.items():
+        matches |= Candidates(by_moment[moment], origin).match(attempts_of_moment)
     if origin != LIVE:
         mark_matched(conn, matches.values())
     return [matches.get(index) for index in range(len(usages))]
@@ -147,7 +147,7 @@ class Candidates:
         }
 
     def match(self, attempts: dict[int, Attempt]) -> dict[int, Stored]:
-        """Return the event that each attempt is: the same bytes first, then the best agreement."""
+        """Return the event of each attempt: by equal bytes first, then by the best agreement."""
         matches: dict[int, Stored] = {}
         for index, attempt in attempts.items():
             if stored := self._by_hash.get(attempt.hash):
@@ -181,26 +181,30 @@ def traits_of(usage: Usage, ids: Ids) -> Traits:
     )
 
 
-def agree(one: Traits, other: Traits) -> bool:
-    """Return whether two records contradict each other nowhere, token counts aside."""
-    if (one.model_id, one.failed) != (other.model_id, other.failed):
+def agree(first: Traits, second: Traits) -> bool:
+    """Return whether two records have no contradictory fields; token counts are not compared."""
+    if (first.model_id, first.failed) != (second.model_id, second.failed):
         return False
     pairs = (
-        (one.auth_index, other.auth_index),
-        (one.latency_ms, other.latency_ms),
-        (one.request_id, other.request_id),
-        (one.client_id, other.client_id),
+        (first.auth_index, second.auth_index),
+        (first.latency_ms, second.latency_ms),
+        (first.request_id, second.request_id),
+        (first.client_id, second.client_id),
     )
     return all(a == b for a, b in pairs if a not in (None, "") and b not in (None, ""))
 
 
-def agree_fully(one: Traits, other: Traits) -> bool:
+def agree_fully(first: Traits, second: Traits) -> bool:
     """Return whether two records agree, token counts included."""
-    counts = (one.total_tokens, one.output_tokens) == (other.total_tokens, other.output_tokens)
-    return counts and agree(one, other)
+    is_equal = (first.total_tokens, first.output_tokens) == (
+        second.total_tokens,
+        second.output_tokens,
+    )
+    return is_equal and agree(first, second)
 
 
-def agree_closely(one: Traits, other: Traits) -> bool:
-    """Return whether two records agree in a rare trait too, however tokens were counted."""
-    has_rare = bool((one.latency_ms and other.latency_ms) or (one.request_id and other.request_id))
-    return has_rare and agree(one, other)
+def agree_closely(first: Traits, second: Traits) -> bool:
+    """Return whether two records agree and both have a latency or a request id."""
+    have_latency = bool(first.latency_ms and second.latency_ms)
+    have_request_id = bool(first.request_id and second.request_id)
+    return (have_latency or have_request_id) and agree(first, second)

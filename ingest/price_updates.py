@@ -1,4 +1,4 @@
-"""Fetch the newest price list once a day, beside collection, where the settings ask for it."""
+"""Fetch the newest price list once a day, in a thread of the collector, if the settings say so."""
 
 import logging
 import threading
@@ -14,19 +14,19 @@ from runtime.stop import Stop
 
 log = logging.getLogger(__name__)
 
-EVERY = timedelta(days=1)
+UPDATE_INTERVAL = timedelta(days=1)
 RETRY_SECONDS = 3600.0
 
 
 def start(prices: Prices, settings: Settings, stop: Stop) -> None:
-    """Start the thread that keeps the price list new, if `price_updates` is on."""
+    """Start the thread that updates the price list, if `price_updates` is on."""
     if settings.price_updates == "on":
         arguments = (prices, settings.data_folder, settings.price_updates_url, stop)
         threading.Thread(target=run, args=arguments, name="prices", daemon=True).start()
 
 
 def run(prices: Prices, folder: Path, url: str, stop: Stop) -> None:
-    """Fetch whenever the list is a day old, until it is time to stop; a failure is tried again."""
+    """Fetch the list whenever it is a day old, until it is time to stop; retry after a failure."""
     while not stop.check():
         if is_due(folder, datetime.now(UTC)):
             update(prices, folder, url)
@@ -36,11 +36,11 @@ def run(prices: Prices, folder: Path, url: str, stop: Stop) -> None:
 def is_due(folder: Path, now: datetime) -> bool:
     """Return whether the list of a data folder is absent or older than a day."""
     text = fetched_at(folder)
-    return text is None or now - datetime.fromisoformat(text) >= EVERY
+    return text is None or now - datetime.fromisoformat(text) >= UPDATE_INTERVAL
 
 
 def update(prices: Prices, folder: Path, url: str) -> bool:
-    """Fetch the list and use it for new events; return whether that worked."""
+    """Fetch the list and use it for new events; return whether that succeeded."""
     try:
         models = fetch(folder, url=url)
     except (httpx.HTTPError, BadPrices, OSError) as error:

@@ -1,4 +1,4 @@
-"""The row of each proxy, the gaps in its collection, and what removed proxies left behind."""
+"""The row of each proxy, the gaps in its collection, and the spools of removed proxies."""
 
 import json
 import logging
@@ -16,10 +16,10 @@ from runtime.heartbeat import now
 
 log = logging.getLogger(__name__)
 
-# The proxy's default, for one whose setting is not known.
+# The proxy's default, used where its setting is not known.
 DEFAULT_RETENTION_SECONDS = 60
 SPOOL_NAME = re.compile(r"ingest-(\d+)\.spool")
-# Versions before several proxies had one spool.
+# Versions that supported only one proxy had this spool.
 OLD_SPOOL_NAME = "ingest.spool"
 LAST_BATCH = "select last_batch from proxies where id = ?"
 LAST_POPPED = "select id from proxies order by last_pop_at desc nulls last, id limit 1"
@@ -59,7 +59,7 @@ CLOSE_GAP = """
     )
   where proxy_id = :id and ended_at is null
 """
-# Before there could be several proxies, the heartbeat of the one collector named none.
+# The heartbeat of versions that supported only one proxy has no proxy_id.
 LAST_STATE = """
   select state
   from heartbeats
@@ -143,7 +143,7 @@ def was_killed(conn: sqlite3.Connection, proxy_id: int) -> bool:
 def settle_removed(
     conn: sqlite3.Connection, folder: Path, current: Collection[int], make_store: MakeStore
 ) -> None:
-    """Settle the proxies that are not `current` any more, and mark the current ones.
+    """Settle the proxies that are no longer `current`, and mark the current ones.
 
     Raises `Unavailable` when the ledger cannot be written; nothing is lost then.
     """
@@ -178,7 +178,7 @@ def removed_proxies(
 def settle_proxy(
     conn: sqlite3.Connection, folder: Path, proxy_id: int, make_store: MakeStore
 ) -> None:
-    """Store the batch in a proxy's spool, note one that may be lost, and close its gap."""
+    """Store the batch in a proxy's spool, note a batch that may be lost, and close the gap."""
     row = ProxyRow(conn, proxy_id)
     file = spool_file(folder, proxy_id)
     spool = Spool(file)
@@ -196,7 +196,7 @@ def settle_proxy(
 
 
 def mark_configured(conn: sqlite3.Connection, ids: Collection[int]) -> None:
-    """Mark the proxies of the settings; the gap of one that is back is open again."""
+    """Mark the proxies of the settings, and open the gap of a proxy that was added again."""
     values = {"ids": json.dumps(list(ids))}
     with transaction(conn):
         conn.execute(REOPEN_GAPS, values)

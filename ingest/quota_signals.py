@@ -3,8 +3,8 @@
 `response_headers` is the upstream's whole header map, cookies included, on events of
 router-for-me/CLIProxyAPI since v7.1.13; newer proxies have the same names in `quota.signals`.
 Headers of failures other than 429 may belong to the account that the proxy tried before: of those
-only an error body that refuses for want of quota counts. Refusals are kept apart by model, so
-that no success replaces one before it is taken.
+failures only an error body about used-up quota counts. A refusal is stored by its model, so that
+no success replaces it before the quota worker has read it.
 """
 
 import json
@@ -24,8 +24,8 @@ PROVIDERS = ("codex", "claude", "antigravity", "kimi", "xai")
 # The providers whose successes carry quota headers.
 WITH_HEADERS = ("codex", "claude")
 TOO_MANY_REQUESTS = 429
-# Statuses by which providers refuse for want of quota or credits.
-REFUSING = (400, 402, 403, TOO_MANY_REQUESTS)
+# Statuses with which providers refuse a request because quota or credits are used up.
+REFUSING_STATUSES = (400, 402, 403, TOO_MANY_REQUESTS)
 FAMILY = "x-codex-active-limit"
 REFUSED = "refused "
 EXHAUSTED = ("usage_limit_reached", "usage_not_included", "QUOTA_EXHAUSTED")
@@ -42,7 +42,7 @@ ERROR_FIELDS = (
     "retryDelay",
 )
 NESTED = ("error", "details", "metadata")
-# What refusals say in words, where they have no code.
+# Texts of refusals that have no code.
 PHRASES = re.compile(
     r"out of extra usage|run out of credits|exhausted your (?:capacity|quota)|usage limit"
     r"|billing cycle|5[ -]hour|weekly|7[ -]day|monthly"
@@ -99,7 +99,7 @@ def store_signals(
     rows: dict[tuple[int, str], tuple[object, ...]] = {}
     for usage in candidates:
         payload = usage.payload
-        # Requests of one model count against one limit, so older ones add nothing.
+        # Requests of one model count against one limit, so older requests add nothing.
         source = (payload.auth_index, payload.provider, payload.model, payload.failed)
         if source in seen or (signal := signal_of(payload)) is None:
             continue
@@ -115,7 +115,7 @@ def is_candidate(payload: Payload) -> bool:
     if payload.auth_type != "oauth" or payload.provider not in PROVIDERS:
         return False
     if payload.failed:
-        return payload.fail is not None and payload.fail.status_code in REFUSING
+        return payload.fail is not None and payload.fail.status_code in REFUSING_STATUSES
     return payload.provider in WITH_HEADERS and has_headers(payload)
 
 
@@ -159,7 +159,7 @@ def signals(payload: Payload) -> dict[str, str]:
 
 
 def limit_error(payload: Payload) -> ErrorFields | None:
-    """Return fields of an error body that refuses for want of quota; None for others."""
+    """Return fields of an error body about used-up quota; None for other bodies."""
     body = payload.fail.body[:MAX_BODY_LENGTH] if payload.fail else ""
     try:
         content = json.loads(body)

@@ -1,4 +1,4 @@
-"""Compare the attempts that a proxy has counted since its start with the events stored of it."""
+"""Compare the attempts that a proxy has counted since its start with its stored events."""
 
 import sqlite3
 from collections import Counter
@@ -67,7 +67,7 @@ WRITE_READING = """
     stored = stored + excluded.stored,
     stored_late = excluded.stored_late
 """
-# Of earlier runs only those credentials stay that counted something.
+# Of earlier runs, only credentials with attempts are retained.
 DELETE_IDLE = """
   delete from counter_readings
   where proxy_id = ? and since_at < ? and counted = first_counted
@@ -124,7 +124,7 @@ class Reconciliation:
         return Run(since_at, last_event_id, rejected, late, dict(counted))
 
     def _begin_run(self, reading: Reading, read_at: int) -> None:
-        """Begin a run: the counts and the events of now are its starting point."""
+        """Begin a run, measured from the current counts and events."""
         newest = self.newest_id()
         late = self._stored(reading.stored_before, newest, since_at=read_at)
         self._write_run(read_at, read_at, newest, counted=0, stored=0)
@@ -198,5 +198,5 @@ class Reconciliation:
 
 
 def has_restarted(before: dict[str, int], now: dict[str, Attempts]) -> bool:
-    """Return whether a count went down, as it only does when the proxy starts again."""
+    """Return whether a count has decreased, which only a restart of the proxy causes."""
     return any(attempts.total < before.get(index, 0) for index, attempts in now.items())

@@ -16,7 +16,7 @@ NAME = re.compile(r"[\w./:*+()@ -]{0,120}")
 TIME = re.compile(r"[0-9TZtz:+. -]{0,40}")
 # A JSON string, with its field's name if it has one; the last one may be cut off.
 STRING = re.compile(r'(?:"(\w{1,60})"\s*:\s*)?"((?:[^"\\]|\\.)*)(?:"|\\?\Z)', re.DOTALL)
-# Fields that hold names of the proxy's own; every other string is treated as a secret.
+# Fields with names that the proxy defines; every other string is treated as a secret.
 NAME_FIELDS = {
     "alias",
     "auth_index",
@@ -42,7 +42,7 @@ FIELDS = NAME_FIELDS | READ_FIELDS | UNREAD_FIELDS
 
 
 class Redactor(NamedTuple):
-    """Redacts one record. `replace` returns the text that stands for a secret.
+    """Redacts one record. `replace` returns the replacement of a secret.
 
     `secrets` are texts that must not appear even inside another one.
     """
@@ -89,7 +89,7 @@ def keys_of(record: Any) -> list[str]:
 
 
 def excerpt(text: str) -> str:
-    """Return the beginning of a text that is not JSON; its strings by the rule of their field."""
+    """Return the beginning of a text that is not JSON, with every string that may be a secret hidden."""
 
     def redacted(match: re.Match[str]) -> str:
         field, value = match[1] or "", match[2]

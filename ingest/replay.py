@@ -84,12 +84,12 @@ def replay_chunk(store: Store, records: list[Record], oldest: int) -> Counter[st
 
 def main() -> None:
     """Replay, and print the result."""
-    loaded = settings.load()
+    current = settings.load()
     try:
         with closing(
-            prepare(loaded.data_folder, timezone=loaded.zone_name, names=loaded.aliases)
+            prepare(current.data_folder, timezone=current.zone_name, names=current.aliases)
         ) as conn:
-            salt, prices = load_salt(loaded.data_folder), Prices.configured(loaded)
+            salt, prices = load_salt(current.data_folder), Prices.configured(current)
             result = replay(conn, cache(lambda proxy_id: Store(conn, proxy_id, salt, prices)))
     except (Unavailable, SchemaMismatch) as error:
         raise SystemExit(f"Not replayed: {error}.") from error

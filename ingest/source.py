@@ -45,7 +45,7 @@ class Source(Protocol):
 
     @property
     def is_open(self) -> bool:
-        """Whether the key was accepted for as long as the connection lasts."""
+        """Whether a connection is open on which the key was accepted."""
 
     def pop(self, count: int) -> list[bytes]:
         """Remove up to `count` records from the queue and return them, oldest first.
@@ -120,7 +120,7 @@ class RespSource:
         if "closed by server" in str(error):
             return RespNotServed(f"{self._peer} closes RESP connections without an answer")
         reason = getattr(error.__context__, "strerror", None)
-        return Unavailable(f"{self._peer} is not there ({(reason or str(error)).lower()})")
+        return Unavailable(f"{self._peer} cannot be reached ({(reason or str(error)).lower()})")
 
     def _check_idle(self) -> None:
         """Raise `Unavailable` if the connection ended while idle, before a pop is sent on it."""
@@ -133,7 +133,7 @@ class RespSource:
         raise Unavailable(f"{self._peer} closed the connection")
 
     def _error(self, message: str) -> Exception:
-        """Return the exception for an error reply."""
+        """Return the exception to raise for an error reply."""
         if "use mTLS" in message or "home mode" in message:
             return RespNotServed(f"{self._peer} says: {message[:200]}")
         if refused := parse_refusal(message, self._peer):
@@ -168,7 +168,7 @@ class LimitedBuffer(SocketBuffer):
 
     def _read_from_socket(self, *args: Any, **options: Any) -> bool:
         if self.unread_bytes() + self._buffer.tell() > MAX_REPLY_BYTES:
-            raise redis.InvalidResponse("a reply without end")
+            raise redis.InvalidResponse("the reply is too long")
         return super()._read_from_socket(*args, **options)
 
 

@@ -1,8 +1,8 @@
 """The spool: one private file for each proxy, with the batch that is popped but not yet committed.
 
 A pop is destructive, so the raw records are written here before they are parsed. The file holds at
-most one batch: a digest of the rest, its size, a JSON line (number, source, popped_at, sizes), then
-the records. Zeros behind it are room that is reserved before a pop.
+most one batch: a digest of all that follows, the size, a JSON line (number, source, popped_at,
+sizes), then the records. Zeros after the batch are disk space that is reserved before a pop.
 """
 
 import hashlib
@@ -53,7 +53,7 @@ class Spool:
         self._is_reserved = self._is_empty = False
 
     def reserve(self) -> None:
-        """Reserve room on the disk for the next batch. Raises `Unwritable` when there is none."""
+        """Reserve disk space for the next batch. Raises `Unwritable` when there is too little."""
         if self._is_reserved:
             return
         try:
@@ -67,7 +67,7 @@ class Spool:
     def write(self, batch: Batch) -> None:
         """Write a batch in one system call, so that it survives the end of this process.
 
-        Raises `Unwritable`; what was written then shows the next run that a batch was torn.
+        Raises `Unwritable`; from the part that was written the next run sees that a batch was torn.
         """
         content = encode(batch)
         self._is_empty = False
@@ -85,13 +85,13 @@ class Spool:
         self._is_reserved, self._is_empty = False, True
 
     def read(self) -> tuple[Batch | None, bool]:
-        """Return the batch in the spool, or None and whether there is a torn one."""
+        """Return the batch in the spool, or None and whether a torn batch is there."""
         content = os.pread(self._descriptor, os.fstat(self._descriptor).st_size, 0)
         batch = decode(content)
         return batch, bool(content.strip(b"\0")) and batch is None
 
     def close(self) -> None:
-        """Close the file, and release the reserved room when it holds no batch."""
+        """Close the file, and release the reserved space when it holds no batch."""
         if self._is_empty:
             os.ftruncate(self._descriptor, 0)
         os.close(self._descriptor)

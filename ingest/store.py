@@ -49,7 +49,8 @@ ADD_FAILURE = """
 """
 DELETE_EVENT = "delete from usage_events where id = ?"
 NEWEST_ID = "select coalesce(max(id), 0) from usage_events"
-# Only an import of poorer records can have brought an attempt that comes from the queue later.
+# An attempt from the queue can be in the ledger already only through an import of these less
+# complete records.
 IMPORTED_UNTIL = """
   select coalesce(max(last_at), 0)
   from imports
@@ -93,7 +94,7 @@ class BatchCounts(NamedTuple):
 
 
 class EventCounts(NamedTuple):
-    """Numbers of events: `improved` ones, which replaced a poorer record, count as duplicates."""
+    """Numbers of events; `improved` events replaced a less complete record, and are duplicates."""
 
     stored: int
     duplicate: int
@@ -122,7 +123,7 @@ class EventWriter:
     def write(self, usages: list[Usage]) -> EventCounts:
         """Add the events that the ledger lacks to it and to every rollup.
 
-        An event that it has from a poorer record is replaced.
+        An event that it has from a less complete record is replaced.
         """
         if not usages:
             return EventCounts(0, 0, 0)
@@ -217,7 +218,7 @@ class EventWriter:
         return cost.microdollars, cost.saved, cost.reason, *ids
 
     def _attempt(self, usage: Usage) -> Attempt:
-        """Return what decides the cost of an event besides its tokens."""
+        """Return the properties of an event, besides its tokens, that its cost depends on."""
         payload, prices = usage.payload, self._prices
         return Attempt(
             payload.provider,
@@ -248,7 +249,7 @@ class Store:
     def write(self, batch: Batch, records: Iterable[Usage | Rejected]) -> BatchCounts:
         """Write a batch, its number and its counts in one transaction.
 
-        Raises `Unavailable` when the file cannot be written now; then nothing of it is written.
+        Raises `Unavailable` when the file cannot be written now; then nothing is written.
         """
         with self._dimensions.transaction():
             usages, rejected = self._partition(batch, records)
@@ -275,7 +276,7 @@ class Store:
     def replay(self, batch: Batch, usages: list[Usage], ids: list[int]) -> BatchCounts:
         """Write rejected records that are valid now, and mark them as replayed by their ids.
 
-        Those that another process has marked meanwhile are left out.
+        Records that another process has marked in the meantime are left out.
         """
         with self._dimensions.transaction():
             marked = [self._mark_replayed(record_id, batch.popped_at) for record_id in ids]
@@ -305,7 +306,7 @@ class Store:
     def _partition(
         self, batch: Batch, records: Iterable[Usage | Rejected]
     ) -> tuple[list[Usage], list[Rejected]]:
-        """Return the events to store, and the records to reject: bad ones and too old ones."""
+        """Return the events to store, and the records to reject as invalid or too old."""
         oldest = retention.complete_from(self._conn)
         usages: list[Usage] = []
         rejected: list[Rejected] = []

@@ -28,13 +28,13 @@ class Tokens(NamedTuple):
 def normalise(payload: Payload) -> Tokens:
     """Return the proxy's own breakdown, or one by the rules of the provider family.
 
-    Families as in `sdk/cliproxy/usage/accounting.go`: Claude counts cached input beside the
-    input, Gemini counts reasoning beside the output, all others count both inside. Counts that
-    contradict each other become one unclassified total, as in the proxy.
+    Families as in `sdk/cliproxy/usage/accounting.go`: Claude's input excludes cached input,
+    Gemini's output excludes reasoning, all others include both. Counts that contradict each other
+    become one unclassified total, as in the proxy.
     """
     if payload.token_breakdown is not None and adds_up(payload.token_breakdown):
         return from_breakdown(payload.token_breakdown)
-    family, raw = family_of(payload), payload.tokens
+    family, raw = counting_rule(payload), payload.tokens
     if min(raw.input_tokens, raw.output_tokens, raw.reasoning_tokens, raw.cached_tokens) < 0:
         return unclassified(raw.total_tokens)
     if min(raw.cache_creation_tokens, raw.total_tokens, raw.cache_read_tokens or 0) < 0:
@@ -66,15 +66,15 @@ def from_breakdown(breakdown: Breakdown) -> Tokens:
     )
 
 
-def family_of(payload: Payload) -> Callable[[RawTokens], Tokens]:
-    """Return the rule of the executor where it is a known one, else that of the provider."""
+def counting_rule(payload: Payload) -> Callable[[RawTokens], Tokens]:
+    """Return the counting rule of a known executor, else that of the provider."""
     # Users name OpenAI-compatible upstreams, so one may be called "claude" or "gemini".
-    by_provider = BY_PROVIDER.get(payload.provider.lower(), all_inside)
+    by_provider = BY_PROVIDER.get(payload.provider.lower(), cache_and_reasoning_included)
     return BY_EXECUTOR.get(payload.executor_type, by_provider)
 
 
-def all_inside(raw: RawTokens) -> Tokens:
-    """Count cached input inside the input, and reasoning inside the output."""
+def cache_and_reasoning_included(raw: RawTokens) -> Tokens:
+    """Return the counts where input includes cached input, and output includes reasoning."""
     cached, cache_write = raw.cached_tokens, raw.cache_creation_tokens
     input, output, reasoning = raw.input_tokens, raw.output_tokens, raw.reasoning_tokens
     if reasoning > output and raw.total_tokens == input + output + reasoning:
@@ -86,8 +86,8 @@ def all_inside(raw: RawTokens) -> Tokens:
     return with_total(Tokens(input, cached, cache_write, output, reasoning, 0), total)
 
 
-def reasoning_beside_output(raw: RawTokens) -> Tokens:
-    """Count cached input inside the input, and reasoning beside the output."""
+def reasoning_separate(raw: RawTokens) -> Tokens:
+    """Return the counts where input includes cached input, and output excludes reasoning."""
     cached, cache_write = raw.cached_tokens, raw.cache_creation_tokens
     output = raw.output_tokens + raw.reasoning_tokens
     if cached + cache_write > raw.input_tokens:
@@ -96,8 +96,8 @@ def reasoning_beside_output(raw: RawTokens) -> Tokens:
     return with_total(parts, raw.total_tokens)
 
 
-def cache_beside_input(raw: RawTokens) -> Tokens:
-    """Count cached input beside the input; the total of older versions leaves it out."""
+def cache_separate(raw: RawTokens) -> Tokens:
+    """Return the counts where input excludes cached input, as does the total of older versions."""
     # Before v7.0.3 there is only cached_tokens, which is the read count unless that is 0.
     cached = raw.cached_tokens if raw.cache_read_tokens is None else raw.cache_read_tokens
     cache_write, output, reasoning = (
@@ -113,7 +113,10 @@ def cache_beside_input(raw: RawTokens) -> Tokens:
 
 
 def with_total(parts: Tokens, total: int) -> Tokens:
-    """Return the parts, with what they lack of the upstream's total; 0 means no total was given."""
+    """Return the parts; what the upstream's total has beyond them is unclassified.
+
+    A total of 0 means that the upstream reported none.
+    """
     if not total or total == parts.total:
         return parts
     if total < parts.total:
@@ -122,26 +125,26 @@ def with_total(parts: Tokens, total: int) -> Tokens:
 
 
 def unclassified(total: int) -> Tokens:
-    """Return a total whose parts contradict each other."""
+    """Return the counts of a total whose parts contradict each other."""
     return Tokens(0, 0, 0, 0, 0, unclassified=max(total, 0))
 
 
 BY_PROVIDER = {
-    "claude": cache_beside_input,
-    "gemini": reasoning_beside_output,
-    "gemini-cli": reasoning_beside_output,
-    "gemini-interactions": reasoning_beside_output,
-    "vertex": reasoning_beside_output,
-    "aistudio": reasoning_beside_output,
-    "antigravity": reasoning_beside_output,
+    "claude": cache_separate,
+    "gemini": reasoning_separate,
+    "gemini-cli": reasoning_separate,
+    "gemini-interactions": reasoning_separate,
+    "vertex": reasoning_separate,
+    "aistudio": reasoning_separate,
+    "antigravity": reasoning_separate,
 }
 BY_EXECUTOR = {
-    "ClaudeExecutor": cache_beside_input,
-    "AIStudioExecutor": reasoning_beside_output,
-    "AntigravityExecutor": reasoning_beside_output,
-    "GeminiCLIExecutor": reasoning_beside_output,
-    "GeminiExecutor": reasoning_beside_output,
-    "GeminiInteractionsExecutor": reasoning_beside_output,
-    "GeminiVertexExecutor": reasoning_beside_output,
-    "OpenAICompatExecutor": all_inside,
+    "ClaudeExecutor": cache_separate,
+    "AIStudioExecutor": reasoning_separate,
+    "AntigravityExecutor": reasoning_separate,
+    "GeminiCLIExecutor": reasoning_separate,
+    "GeminiExecutor": reasoning_separate,
+    "GeminiInteractionsExecutor": reasoning_separate,
+    "GeminiVertexExecutor": reasoning_separate,
+    "OpenAICompatExecutor": cache_and_reasoning_included,
 }

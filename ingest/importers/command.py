@@ -1,4 +1,4 @@
-"""`python -m ledger import FILE [--proxy NAME]`: import what another program recorded."""
+"""`python -m ledger import FILE [--proxy NAME]`: import the records of another program."""
 
 import os
 import sqlite3
@@ -42,7 +42,7 @@ PROVIDERS = """
 IMPORTED_DAYS = "select first_at, last_at from imports where id = ?"
 
 
-class ProxyOfImport(NamedTuple):
+class ImportProxy(NamedTuple):
     """The proxy that the imported events belong to."""
 
     id: int
@@ -51,13 +51,13 @@ class ProxyOfImport(NamedTuple):
 
 def main(path: Path, *, proxy_name: str | None = None, all_differences: bool = False) -> None:
     """Import a file with a progress bar, and print a report."""
-    loaded = settings.load()
-    with closing(prepare(loaded.data_folder, timezone=loaded.zone_name)) as conn:
-        lock = hold(loaded.data_folder, "import")
+    current = settings.load()
+    with closing(prepare(current.data_folder, timezone=current.zone_name)) as conn:
+        lock = hold(current.data_folder, "import")
         try:
-            proxy = find_proxy(conn, loaded.pool, proxy_name)
+            proxy = find_proxy(conn, current.pool, proxy_name)
             with closing(open_or_exit(path, partial(providers, conn, proxy.id))) as reader:
-                outcome = import_file(conn, loaded, reader, path.name, proxy=proxy)
+                outcome = import_file(conn, current, reader, path.name, proxy=proxy)
         except (Unreadable, Unavailable) as error:
             raise SystemExit(f"Stopped: {str(error).rstrip('.')}. {RESUME}") from error
         except KeyboardInterrupt:
@@ -68,18 +68,18 @@ def main(path: Path, *, proxy_name: str | None = None, all_differences: bool = F
         print(line)
 
 
-def find_proxy(conn: sqlite3.Connection, pool: list[Proxy], name: str | None) -> ProxyOfImport:
+def find_proxy(conn: sqlite3.Connection, pool: list[Proxy], name: str | None) -> ImportProxy:
     """Return the named proxy, or the only one of the settings; a new name adds a proxy.
 
     Raises `SystemExit` with a sentence when a name is needed.
     """
     ids = dict(zip((proxy.name for proxy in pool), find_all(conn, pool), strict=True))
     if name:
-        return ProxyOfImport(ids.get(name) or find_or_add_proxy(conn, name), name)
+        return ImportProxy(ids.get(name) or find_or_add_proxy(conn, name), name)
     if len(ids) > 1:
         raise SystemExit(SEVERAL_PROXIES.format(names=" or ".join(map(repr, ids))))
     ((only_name, proxy_id),) = ids.items()
-    return ProxyOfImport(proxy_id, only_name)
+    return ImportProxy(proxy_id, only_name)
 
 
 def find_or_add_proxy(conn: sqlite3.Connection, name: str) -> int:
@@ -90,7 +90,7 @@ def find_or_add_proxy(conn: sqlite3.Connection, name: str) -> int:
 
 
 def open_or_exit(path: Path, providers: Callable[[], Mapping[str, str]]) -> Reader:
-    """Open a file, or exit with the sentence why it cannot be read."""
+    """Open a file, or exit with a sentence on why it cannot be read."""
     try:
         return open_reader(path, providers)
     except Unreadable as error:
@@ -103,16 +103,16 @@ def providers(conn: sqlite3.Connection, proxy_id: int) -> Mapping[str, str]:
 
 
 def import_file(
-    conn: sqlite3.Connection, loaded: Settings, reader: Reader, name: str, *, proxy: ProxyOfImport
+    conn: sqlite3.Connection, current: Settings, reader: Reader, name: str, *, proxy: ImportProxy
 ) -> run.Outcome:
     """Import an open file with a progress bar, and print its size and its days."""
     count = reader.count()
     print(f"{name}: {count:,} records of {reader.program}, for the proxy {proxy.name}")
     row = {"file": name, "proxy_id": proxy.id, "started_at": now()}
     import_id = run.begin(conn, reader, row)
-    dimensions = Dimensions(conn, proxy.id, load_salt(loaded.data_folder), shares_accounts=True)
+    dimensions = Dimensions(conn, proxy.id, load_salt(current.data_folder), shares_accounts=True)
     events = EventWriter(
-        conn, dimensions, Prices.configured(loaded), origin=reader.origin, import_id=import_id
+        conn, dimensions, Prices.configured(current), origin=reader.origin, import_id=import_id
     )
     job = run.Import(import_id, conn, dimensions, events)
     with progress_bar("import") as show:
@@ -147,14 +147,14 @@ def report(outcome: run.Outcome, *, all_differences: bool = False) -> Iterator[s
 
 
 def differences(findings: run.Findings, *, all_differences: bool) -> Iterator[str]:
-    """Return the lines about events whose total differs: the first few, or all that were noted."""
+    """Return the lines about events whose total differs: the first few, or all noted ones."""
     count = findings.difference_count
     if not count:
         return
     yield f"{count:,} {'event differs' if count == 1 else 'events differ'}:"
     shown = findings.differences if all_differences else findings.differences[:DIFFERENCES_SHOWN]
     for place, in_file, in_ledger, reason in shown:
-        yield f"  {place}: {in_file:,} there, {in_ledger:,} here: {reason}"
+        yield f"  {place}: {in_file:,} in the file, {in_ledger:,} in the ledger: {reason}"
     if count > len(shown):
         hint = "" if all_differences else f"; --differences shows up to {run.MAX_DIFFERENCES:,}"
         yield f"  and {count - len(shown):,} more{hint}"

@@ -65,7 +65,7 @@ def database_reader(file: Path) -> Reader:
     if "event_hash" in names:
         raise Unreadable(
             f"{file.name} is a ledger of cliproxy-ledger itself: `make restore FILE=…` "
-            "puts it in the place of the one in use."
+            "makes it the ledger in use."
         )
     raise Unreadable(UNKNOWN.format(name=file.name))
 

@@ -83,11 +83,11 @@ class Export:
         try:
             self._file = msgspec.json.decode(content.removeprefix(BYTE_ORDER_MARK), type=File)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise Unreadable(f"{file.name} is not a whole usage export: {error}.") from error
+            raise Unreadable(f"{file.name} is not a complete usage export: {error}.") from error
         if self._file.version > NEWEST_VERSION:
             raise Unreadable(
                 f"{file.name} is an export of version {self._file.version}; "
-                f"versions up to {NEWEST_VERSION} are known."
+                f"versions up to {NEWEST_VERSION} are supported."
             )
 
     def count(self) -> int:

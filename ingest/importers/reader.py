@@ -1,4 +1,4 @@
-"""What all importers share: the protocol of a reader, errors, reading another program's SQLite."""
+"""Code shared by all importers: the reader's protocol, errors, another program's SQLite file."""
 
 import re
 import sqlite3
@@ -18,8 +18,8 @@ NOT_WRITABLE = {
     sqlite3.SQLITE_READONLY_CANTINIT,
     sqlite3.SQLITE_READONLY_DIRECTORY,
 }
-# In place of a client's key, the proxy's own statistics, and keeper after it, record the provider
-# or the path of an attempt without one.
+# For an attempt without a client key, the proxy's own statistics record the provider or the path in
+# its place, and keeper copies that.
 PROVIDERS = {
     *("claude", "codex", "gemini", "gemini-cli", "vertex", "aistudio", "antigravity"),
     *("kimi", "xai", "qwen", "iflow", "openai", "unknown"),
@@ -66,7 +66,7 @@ def reading(name: str) -> Iterator[None]:
         yield
     except sqlite3.DatabaseError as error:
         raise Unreadable(
-            f"{name} is damaged or busy: {error}. `sqlite3 FILE .recover` may save what it holds."
+            f"{name} is damaged or busy: {error}. `sqlite3 FILE .recover` may recover its rows."
         ) from error
     except (OSError, EOFError, zlib.error) as error:
         raise Unreadable(f"{name} cannot be read: {error}.") from error
@@ -90,7 +90,7 @@ def open_database(file: Path) -> sqlite3.Connection:
     for candidate in (url,) if has_log else (url, f"{url}&immutable=1"):
         conn = sqlite3.connect(candidate, uri=True, timeout=10)
         conn.row_factory = sqlite3.Row
-        # A text that is not UTF-8 costs one character, not the rest of the file.
+        # In a text that is not UTF-8, only the invalid bytes are replaced; the import continues.
         conn.text_factory = partial(str, encoding="utf-8", errors="replace")
         try:
             conn.execute("select count(*) from sqlite_schema").fetchone()

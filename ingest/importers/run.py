@@ -1,7 +1,7 @@
-"""Import a file, some thousands of events in a transaction, while other processes go on.
+"""Import a file, some thousands of events in a transaction, while other processes continue.
 
 Reading a file again finds each of its events in the ledger, so an interrupted import is continued
-by starting it again. `ingest.matching` keeps two attempts of one millisecond apart.
+by starting it again. `ingest.matching` distinguishes two attempts of one millisecond.
 """
 
 import sqlite3
@@ -41,7 +41,7 @@ FINISH = "update imports set finished_at = max(started_at, ?) where id = ?"
 
 
 class Import(NamedTuple):
-    """One import: its id in the ledger, and what its events are written with."""
+    """One import: its id in the ledger, and the writers of its events."""
 
     id: int
     conn: sqlite3.Connection
@@ -75,7 +75,7 @@ class Findings:
             self.places[reason].append(place)
 
     def compare(self, usage: Usage, place: str) -> None:
-        """Compare an event's own total with ours, and note the first differences."""
+        """Compare an event's reported total with ours, and note the first differences."""
         in_file, in_ledger = usage.payload.tokens.total_tokens, usage.tokens.total
         self.tokens_in_file += in_file
         self.tokens_in_ledger += in_ledger
@@ -102,7 +102,7 @@ def begin(conn: sqlite3.Connection, reader: Reader, row: dict[str, object]) -> i
 def run(job: Import, reader: Reader, *, on_progress: Callable[[int], None]) -> Outcome:
     """Write the events of a file; `on_progress` is called with the number of records done.
 
-    Raises `Unavailable`, or `Unreadable` where the file is damaged; the events before stay.
+    Raises `Unavailable`, or `Unreadable` where the file is damaged; the events before that place
     """
     findings = Findings()
     counts, done = EventCounts(0, 0, 0), 0
@@ -110,7 +110,7 @@ def run(job: Import, reader: Reader, *, on_progress: Callable[[int], None]) -> O
         start_matching(job.conn)
         for chunk in chunks(part):
             usages = valid_usages(chunk, findings, oldest=retention.complete_from(job.conn))
-            new = write_patiently(job, usages, rejected=len(chunk) - len(usages))
+            new = write_with_retries(job, usages, rejected=len(chunk) - len(usages))
             counts = EventCounts(*(a + b for a, b in zip(counts, new, strict=True)))
             done += len(chunk)
             on_progress(done)
@@ -144,10 +144,10 @@ def valid_usages(chunk: list[Record], findings: Findings, *, oldest: int) -> lis
     return usages
 
 
-def write_patiently(job: Import, usages: list[Usage], *, rejected: int) -> EventCounts:
+def write_with_retries(job: Import, usages: list[Usage], *, rejected: int) -> EventCounts:
     """Write events; retry for a while when the ledger is locked or its disk is full.
 
-    Raises `Unavailable` when that lasts.
+    Raises `Unavailable` when every retry fails.
     """
     for seconds in RETRY_SECONDS:
         try:
@@ -175,7 +175,7 @@ def write(job: Import, usages: list[Usage], *, rejected: int) -> EventCounts:
 
 
 def difference_reason(usage: Usage) -> str:
-    """Return why our total of an event is not its own total."""
+    """Return why our total of an event differs from the total that it reports."""
     tokens, in_file = usage.tokens, usage.payload.tokens.total_tokens
     if in_file == 0:
         return "the record has no total"

@@ -44,7 +44,7 @@ def new_collector(proxy, tmp_path, conn) -> collector.Collector:
 def test_large_replies_make_the_next_pops_smaller_and_small_ones_larger(
     proxy, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(collector, "LARGE_REPLY", 10_000)
+    monkeypatch.setattr(collector, "LARGE_REPLY_BYTES", 10_000)
     with closing(prepare(tmp_path / "data", timezone="UTC")) as conn:
         worker = new_collector(proxy, tmp_path, conn)
         big = [event[:-1] + b', "user_agent": "' + b"x" * 2000 + b'"}' for event in burst(600)]

@@ -43,7 +43,7 @@ def test_collection_starts_by_itself_when_the_proxy_comes(home, all_recorded):
                 and home.query("select detail from heartbeats where state = 'waiting'")
             )
         )
-        assert "is not there" in detail
+        assert "cannot be reached" in detail
         proxy.start()
         proxy.push(all_recorded)
         eventually(lambda: home.count() == 370)

@@ -130,7 +130,7 @@ def test_http_is_used_where_resp_is_not_served_and_resp_is_tried_after_a_failure
         source = auto(proxy.port)
         assert (source.pop(1), source.name, source.pop(1)) == ([b"1"], "http", [b"2"])
         proxy.stop()
-        assert pop_error(source) == (Unavailable, "is not there")
+        assert pop_error(source) == (Unavailable, "cannot be reached")
         proxy.version = "v7.1.18"
         proxy.start()
         with closing(source):
@@ -142,7 +142,7 @@ def test_a_proxy_that_cannot_be_reached_is_unavailable(make: Make) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     kind, sentence = pop_error(make(port))
-    assert (kind, sentence[:12]) == (Unavailable, "is not there")
+    assert (kind, sentence[:17]) == (Unavailable, "cannot be reached")
 
 
 @OVER_RESP

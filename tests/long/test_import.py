@@ -79,7 +79,7 @@ def test_keepers_rows_are_imported_with_keepers_numbers(home: Home) -> None:
         ((1, 153_483, 0, 393, 0, 394), (153_484, 153_483, 0, 393, 0, 153_877))
     ]
     assert "370  imported" in output
-    assert "usage_events 369: 394 there, 153,877 here" in output
+    assert "usage_events 369: 394 in the file, 153,877 in the ledger" in output
     assert set(home.query("select origin, proxy from recent_requests")) == {
         ("keeper", "127.0.0.1:8317")
     }
@@ -104,7 +104,7 @@ def test_the_originals_rows_are_what_the_collector_would_have_stored(
 
 def test_an_export_is_imported_with_its_clients_and_the_cache_of_claude(home: Home) -> None:
     output = import_file(home, EXPORT)
-    assert "detail 3: 1,000 there, 6,000 here" in output
+    assert "detail 3: 1,000 in the file, 6,000 in the ledger" in output
     found = home.query(
         "select timestamp, account, provider, model, client, endpoint, failed, latency_ms,"
         " input_tokens, cached_tokens, output_tokens, total_tokens, origin"
@@ -305,11 +305,11 @@ def test_events_older_than_the_retention_are_rejected(home: Home) -> None:
         pytest.param(b"hello\n", "file has no format that can be imported", id="text"),
         pytest.param(b'{"a": 1}\n', "file has no format", id="other-json"),
         pytest.param(
-            b'{"version": 1, "usage": {"apis": {"k"', "file is not a whole usage export", id="cut"
+            b'{"version": 1, "usage": {"apis": {"k"', "file is not a complete usage export", id="cut"
         ),
         pytest.param(
             b'{"version": 2, "usage": {"apis": {}}}',
-            "file is an export of version 2; versions up to 1 are known.",
+            "file is an export of version 2; versions up to 1 are supported.",
             id="newer-export",
         ),
         pytest.param(b"\x1f\x8bnot gzip", "file cannot be read", id="bad-gzip"),
