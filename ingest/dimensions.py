@@ -92,7 +92,7 @@ class Dimensions:
         *,
         shares_accounts: bool = False,
     ) -> None:
-        """`shares_accounts`: a new credential gets the account of its e-mail, if there is only one."""
+        """With `shares_accounts`, a new credential gets the only account of its e-mail address."""
         self._conn = conn
         self._shares_accounts = shares_accounts
         self._proxy_id = proxy_id

@@ -63,7 +63,9 @@ class StatusPoll:
         status = self._management.status()
         self._target.proxy.write_status(status, now())
         if status.statistics_enabled is False and not self._warned:
-            log.warning("the proxy collects nothing: set usage-statistics-enabled: true in it")
+            log.warning(
+                "the proxy queues no events: set usage-statistics-enabled: true in its config.yaml"
+            )
         self._warned = status.statistics_enabled is False
         stored_before = self._target.reconciliation.newest_id()
         attempts = self._management.attempts()

@@ -89,7 +89,7 @@ def keys_of(record: Any) -> list[str]:
 
 
 def excerpt(text: str) -> str:
-    """Return the beginning of a text that is not JSON, with every string that may be a secret hidden."""
+    """Return the beginning of a text that is not JSON, without the strings that may be secrets."""
 
     def redacted(match: re.Match[str]) -> str:
         field, value = match[1] or "", match[2]

@@ -1,4 +1,4 @@
-"""A proxy that is away, refuses, restarts or collects nothing."""
+"""A proxy that is unavailable, refuses the key, restarts, or queues no events."""
 
 import json
 

@@ -305,7 +305,9 @@ def test_events_older_than_the_retention_are_rejected(home: Home) -> None:
         pytest.param(b"hello\n", "file has no format that can be imported", id="text"),
         pytest.param(b'{"a": 1}\n', "file has no format", id="other-json"),
         pytest.param(
-            b'{"version": 1, "usage": {"apis": {"k"', "file is not a complete usage export", id="cut"
+            b'{"version": 1, "usage": {"apis": {"k"',
+            "file is not a complete usage export",
+            id="cut",
         ),
         pytest.param(
             b'{"version": 2, "usage": {"apis": {}}}',

@@ -223,7 +223,8 @@ def test_sigterm_ends_every_collector_cleanly(home, pair):
 def test_the_log_names_the_proxy_where_there_are_several(home, pair):
     pair["office"].stop()
     output = home.run("ingest", "--once", status=1)
-    assert re.search(r"^[\d:]+ WARNING office: waiting: the proxy at .* cannot be reached", output, re.M)
+    waiting = r"^[\d:]+ WARNING office: waiting: the proxy at .* cannot be reached"
+    assert re.search(waiting, output, re.M)
     assert re.search(r"^[\d:]+ INFO home: working$", output, re.M)
     use(home, {"home": pair["home"]})
     assert re.search(r"^[\d:]+ INFO working$", home.run("ingest", "--once"), re.M)
