@@ -78,7 +78,7 @@ preview: $(DEV) ## Take a screenshot of the dashboard with made-up traffic: docs
 backup: $(READY) ## Copy the ledger while it is in use, check the copy, keep the newest 7
 	@$(PY) -m ledger backup
 
-restore: $(READY) ## Put a backup in the ledger's place while nothing runs: FILE=data/backups/ledger-….db
+restore: $(READY) ## Restore a backup as the ledger while nothing runs: FILE=data/backups/ledger-….db
 	@test -n "$(FILE)" || { echo "Name a backup: make restore FILE=data/backups/ledger-....db" >&2; ls data/backups/*.db 2>/dev/null; exit 1; }
 	@$(PY) -m ledger restore "$(FILE)"
 

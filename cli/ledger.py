@@ -112,8 +112,8 @@ def import_file(file: Path, proxy: str | None, differences: bool) -> None:
 def backup(folder: Path | None, keep: int) -> None:
     """Copy the ledger while it is in use.
 
-    The copy is checked, and only the newest copies are kept. FOLDER is where they are; by default
-    it is `backups` in the data folder.
+    The copy is checked, and all but the newest copies are deleted. FOLDER is the folder of the
+    copies, by default `backups` in the data folder.
     """
     from ledger import commands
 
@@ -123,7 +123,7 @@ def backup(folder: Path | None, keep: int) -> None:
 @ledger.command()
 @click.argument("file", type=click.Path(path_type=Path))
 def restore(file: Path) -> None:
-    """Put a backup in the ledger's place.
+    """Restore a backup as the ledger.
 
     No worker may run meanwhile. The old ledger is kept.
     """

@@ -15,7 +15,7 @@ manager = click.option(
 def service() -> None:
     """Run everything as services.
 
-    They are yours, with systemd or launchd; nothing needs root.
+    They are user services of systemd or launchd; root is not needed.
     """
 
 
@@ -24,7 +24,7 @@ def service() -> None:
 def install(manager: str | None) -> None:
     """Write the units and start the services.
 
-    Do it again after an upgrade.
+    Run it again after an upgrade.
     """
     from deploy import service
 
@@ -45,7 +45,7 @@ def uninstall(manager: str | None) -> None:
 def status(manager: str | None) -> None:
     """Print the state of each service.
 
-    The exit status is 1 unless all run.
+    The exit status is 1 unless every service runs.
     """
     from deploy import service
 

@@ -32,7 +32,7 @@ class State(NamedTuple):
 
     @property
     def is_healthy(self) -> bool:
-        """Whether it works, or reports what it waits for."""
+        """Whether it works, or reports the reason why it waits."""
         return self.state not in ("stopped", "silent")
 
 
@@ -58,7 +58,7 @@ def local_address(host: str) -> str:
 
 
 def dashboard_answers(settings: Settings) -> bool:
-    """Return whether the dashboard answers; asking for the password is an answer too."""
+    """Return whether the dashboard answers; a request for the password is an answer too."""
     host, port = local_address(settings.dashboard_host), settings.dashboard_port
     connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT_SECONDS)
     try:

@@ -15,12 +15,12 @@ TEMPLATE = HERE / "launchd" / "cliproxy-ledger.plist"
 LABEL = "cliproxy-ledger"
 PROCESS_ID = re.compile(r"^\s*pid = (\d+)$", re.MULTILINE)
 END_SECONDS, POLL_SECONDS = 40.0, 0.2
-# macOS asks the person at the screen before a program may read these, and an agent cannot.
+# macOS asks the user before a program may read these folders; an agent cannot show that question.
 GUARDED = ("Desktop", "Documents", "Downloads", "Library/Mobile Documents")
 
 
 class Launchd:
-    """The agents of the user who is logged in at the screen."""
+    """The agents of the user who is logged in."""
 
     name = "launchd"
 
@@ -67,7 +67,7 @@ class Launchd:
         """Unload the agents and wait for their end: they cannot be loaded before."""
         loaded = [service for service in SERVICES if self._is_loaded(service)]
         for service in loaded:
-            # Fails when the agent is already ending.
+            # It fails when the agent is already ending.
             run("launchctl", "bootout", self._target(service))
         deadline = time.monotonic() + END_SECONDS
         while any(map(self._is_loaded, loaded)):

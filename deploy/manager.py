@@ -14,7 +14,7 @@ COMMAND_TIMEOUT_SECONDS = 120
 
 
 class Service(NamedTuple):
-    """A service; `at_end` is what it does on SIGTERM, `measured_mb` its memory in use."""
+    """A service; `at_end` describes its reaction to SIGTERM, `measured_mb` is its memory in use."""
 
     title: str
     module: str
@@ -33,7 +33,7 @@ SERVICES = {
         module="ingest",
         at_end="the popped batch is stored first",
         stop_seconds=30,
-        # In the benchmark.
+        # Measured by the benchmark.
         measured_mb=61,
         memory_mb=256,
         nice=5,
@@ -41,7 +41,7 @@ SERVICES = {
     "quota": Service(
         title="the quota worker",
         module="quota",
-        at_end="the answer that it waits for is stored first",
+        at_end="the answer that it is waiting for is stored first",
         stop_seconds=30,
         measured_mb=34,
         memory_mb=256,
@@ -51,7 +51,7 @@ SERVICES = {
     "alerts": Service(
         title="the alerts worker",
         module="alerts",
-        at_end="a message on its way is sent first",
+        at_end="a message that is being sent is sent first",
         stop_seconds=30,
         measured_mb=35,
         memory_mb=256,
@@ -62,7 +62,7 @@ SERVICES = {
         module="runtime.serve",
         at_end="it only reads, so an export that is still running may be cut off",
         stop_seconds=10,
-        # In the benchmark.
+        # Measured by the benchmark.
         measured_mb=95,
         memory_mb=512,
         nice=0,
@@ -82,7 +82,7 @@ class Place(NamedTuple):
 
 
 class Manager(Protocol):
-    """The program that starts, watches and stops the services of a user."""
+    """A program that starts, monitors and stops the services of a user."""
 
     name: str
 
@@ -108,7 +108,7 @@ class Manager(Protocol):
         """Do not start the services at the next login; called before the files are removed."""
 
     def reload(self) -> None:
-        """Make the manager notice that the files are gone."""
+        """Make the manager read its files again after some were removed."""
 
     def process_id(self, service: str) -> int | None:
         """Return the process id of a running service."""

@@ -27,12 +27,12 @@ from runtime.dashboard import require_password, require_port
 
 MANAGERS: dict[str, Callable[[], Manager]] = {"systemd": Systemd, "launchd": Launchd}
 START_SECONDS, POLL_SECONDS = 30.0, 0.3
-# The upgrade of a large ledger.
+# Long enough for the upgrade of a large ledger.
 STOP_TIMEOUT_SECONDS = 900.0
 
 
 def install(manager: Manager) -> None:
-    """Write the units, start the services, and wait until they work; again is an upgrade."""
+    """Write the units, start the services, and wait until they work; also upgrades them."""
     refuse_environment(sorted(read_environment()))
     settings = load()
     refuse_environment([f"the key of {proxy.name}" for proxy in proxies_by_variable(settings)])
@@ -74,7 +74,7 @@ def uninstall(manager: Manager) -> None:
         manager.reload()
     print(f"Removed {len(files)} files from {files[0].parent}.")
     if unavailable:
-        print(f"{unavailable} Services that run go on until you log out.")
+        print(f"{unavailable} Running services continue until you log out.")
     print(f"The data stays in {data}, the settings in {config_path()}.")
 
 
@@ -130,7 +130,7 @@ def report(manager: Manager, settings: Settings) -> None:
     for line in locations(manager, settings):
         print(line)
     if waiting:
-        raise SystemExit(f"Not everything runs yet: look at the log of {', '.join(waiting)}.")
+        raise SystemExit(f"Not every service works yet: look at the log of {', '.join(waiting)}.")
 
 
 def wait_until_healthy(manager: Manager, settings: Settings) -> list[str]:
@@ -162,7 +162,7 @@ def problem(manager: Manager, settings: Settings, service: str) -> str | None:
     if sentence := health.problem(settings, service):
         return sentence
     state = None if service == "web" else health.state(settings.data_folder, service)
-    # The report may be of an earlier process.
+    # The report may be from an earlier process.
     return f"{service} has not reported yet." if state and state.pid != process else None
 
 

@@ -1,4 +1,4 @@
-"""The services under a user's systemd."""
+"""The services as units of a user's systemd."""
 
 import getpass
 import os
@@ -18,7 +18,7 @@ USER_SECRETS = "-%h/.ssh -%h/.gnupg"
 
 
 class Systemd:
-    """A user's own systemd."""
+    """The systemd instance of a user."""
 
     name = "systemd"
 

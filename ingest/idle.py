@@ -91,5 +91,5 @@ class Retention:
             self._due = time.monotonic() + CUTOFF_SECONDS
             retention.move_cutoff(self._conn, keep_days=self._keep_days, now=now())
             self._is_done = False
-        if not self._is_done and not retention.prune_some(self._conn):
+        if not self._is_done and not retention.prune_batch(self._conn):
             self._is_done = not retention.release_pages(self._conn)

@@ -29,7 +29,7 @@ def table_rows(aliases: Aliases, folder: Path) -> list[AliasRow]:
 
 
 def client_name(text: str, salt: Salt) -> str:
-    """Return how the table names a client: its label as it is, its key as a hash."""
+    """Return the name of a client in the table: its label unchanged, or the hash of its key."""
     if text.startswith(("…", "...")):
         return f"…{text.removeprefix('...').removeprefix('…')}"
     return salt.key(text).hash.hex().upper()
@@ -37,7 +37,7 @@ def client_name(text: str, salt: Salt) -> str:
 
 def update(conn: sqlite3.Connection, rows: list[AliasRow]) -> None:
     """Rewrite the table when it differs, inside the caller's transaction."""
-    # The last one wins where two spellings are of one label.
+    # Where two spellings mean one label, the last one wins.
     names = {(row.kind, row.name): row.alias for row in rows}
     stored = conn.execute("select kind, name, alias from aliases")
     if names == {(kind, name): alias for kind, name, alias in stored}:

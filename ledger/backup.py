@@ -1,7 +1,7 @@
-"""Copy the ledger while it is in use, and put a copy in its place.
+"""Back up the ledger while it is in use, and restore a backup.
 
-A copy is of one moment: a reader's snapshot, which never blocks a writer. Beside each copy is the
-salt, without which the ledger would treat every client as a new one.
+A backup is a reader's snapshot, which never blocks a writer. A copy of the salt is stored with it:
+without the salt the ledger would treat every client as a new one.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ PAGES_PER_STEP, PAUSE_SECONDS = 256, 0.002
 BACKUP = re.compile(r"ledger-\d{8}T\d{6}Z\.db")
 LEDGER_FILES = (FILE_NAME, f"{FILE_NAME}-wal", f"{FILE_NAME}-shm")
 
-# Receives how many pages are done, of how many.
+# Called with the number of pages copied and of all.
 Progress = Callable[[int, int], None]
 
 
@@ -61,28 +61,28 @@ def backup(data: Path, target: Path, *, keep: int, progress: Progress) -> Path:
 
 
 def copy_database(source: Path, target: Path, progress: Progress) -> None:
-    """Copy one moment of an open ledger, some pages at a time, into a file without a log."""
+    """Copy a snapshot of an open ledger, some pages at a time, into a file without a log."""
 
     def report(status: int, remaining: int, pages: int) -> None:
         progress(pages - remaining, pages)
         time.sleep(PAUSE_SECONDS)
 
-    with closing(connect_read_only(source)) as read, closing(sqlite3.connect(target)) as written:
-        # A transaction makes it a copy of one snapshot; else every commit would restart it.
-        read.execute("begin")
-        read.execute("select 1 from sqlite_schema").fetchone()
-        read.backup(written, pages=PAGES_PER_STEP, progress=report)
-        read.execute("commit")
-        written.execute("pragma journal_mode = delete").fetchone()
+    with closing(connect_read_only(source)) as original, closing(sqlite3.connect(target)) as copy:
+        # The transaction holds one snapshot; without it every commit would restart the copy.
+        original.execute("begin")
+        original.execute("select 1 from sqlite_schema").fetchone()
+        original.backup(copy, pages=PAGES_PER_STEP, progress=report)
+        original.execute("commit")
+        copy.execute("pragma journal_mode = delete").fetchone()
 
 
 def backups(folder: Path) -> list[Path]:
-    """Return the copies in a folder, newest first."""
+    """Return the backups in a folder, newest first."""
     return sorted((file for file in folder.iterdir() if BACKUP.fullmatch(file.name)), reverse=True)
 
 
 def rotate(folder: Path, keep: int) -> None:
-    """Delete all but the newest copies, of those that `backup` made."""
+    """Delete all but the newest `keep` backups."""
     for old in backups(folder)[keep:]:
         for file in (old, old.with_suffix(".salt")):
             with contextlib.suppress(FileNotFoundError):
@@ -90,7 +90,7 @@ def rotate(folder: Path, keep: int) -> None:
 
 
 def restore(file: Path, data: Path) -> Path | None:
-    """Restore the backup `file` into the folder `data`; returns where the old ledger is now.
+    """Restore the backup `file` into the folder `data`; returns the new path of the old ledger.
 
     Raises `Damaged` when the backup is not intact, `LockHeld` while a worker runs, `Unavailable`
     when the folder cannot be written.

@@ -1,4 +1,4 @@
-"""The data folder: only its owner can read it, and its ledger is up to date."""
+"""Prepare the data folder: readable by its owner only, with an upgraded ledger."""
 
 import logging
 import os
@@ -24,9 +24,9 @@ log = logging.getLogger(__name__)
 def prepare(folder: Path, *, timezone: str, names: Aliases | None = None) -> sqlite3.Connection:
     """Create or upgrade the ledger in `folder` and open it for writing.
 
-    `timezone` is an IANA name; local days are rewritten when it changed, and so are the user's own
-    `names` for accounts and client keys; without them those in the file stay.
-    Raises `Unavailable` while the file is locked, `SchemaMismatch` when it is from the future.
+    `timezone` is an IANA name; the tables of local days are rewritten when it has changed. So is
+    the table of the user's `names` for accounts and client keys, unless `names` is None.
+    Raises `Unavailable` while the file is locked, `SchemaMismatch` when a newer program wrote it.
     """
     make_private(folder)
     restrict_permissions(folder)
@@ -58,7 +58,7 @@ def make_private(folder: Path) -> None:
 def restrict_permissions(folder: Path) -> int:
     """Remove the rights of others from everything in a folder; returns the number of changes.
 
-    Links are left alone, and so are files of other users and files that disappear meanwhile.
+    Links, files of other users and files that disappear during the call are skipped.
     """
     changed = sum(restrict(entry) for entry in [folder, *folder.rglob("*")])
     if changed:

@@ -16,8 +16,8 @@ PRAGMAS = """
   pragma synchronous = full;
   pragma foreign_keys = on;
   pragma journal_size_limit = 67108864;
-  -- A batch touches a thousand pages scattered over the rollups: write each back once in a while
-  -- (64 MB), not once a batch, and keep them at hand meanwhile.
+  -- A batch touches a thousand pages scattered over the rollups: write them back only when
+  -- the log has 64 MB, not after each batch, and cache them until then.
   pragma wal_autocheckpoint = 16000;
   pragma cache_size = -16000;
 """
@@ -25,7 +25,7 @@ MAX_WAL_BYTES = 256 << 20
 
 
 class Unavailable(Exception):
-    """A resource is away and will come back: wait and retry; the text is one plain sentence."""
+    """A resource is unavailable for now: wait and retry; the text is one plain sentence."""
 
 
 class Unwritable(Unavailable):
@@ -41,7 +41,7 @@ class Damaged(Exception):
 
 
 class Replaced(Exception):
-    """Another file is in the place of the open one: everything must be opened again."""
+    """Another file has replaced the open one: everything must be opened again."""
 
 
 LOCKED = "the ledger is locked by another process"
@@ -117,7 +117,8 @@ def switch_to_wal(conn: sqlite3.Connection) -> None:
             time.sleep(0.02)
 
 
-# Threads of one process take turns: SQLite lets one starve while another writes continuously.
+# The threads of a process share a lock: with SQLite's own lock, a thread that writes continuously
+# can keep the others waiting without end.
 WRITER, WRITER_SECONDS = threading.RLock(), 5.0
 
 
@@ -184,10 +185,10 @@ class Wal:
 
 
 class FileIdentity:
-    """Which file was opened as the ledger.
+    """The device and inode of the file that was opened as the ledger.
 
-    SQLite goes on in a file that was deleted or replaced, and every commit would be lost at the
-    end of the process.
+    SQLite continues to use a file that was deleted or replaced, and every commit would be lost at
+    the end of the process.
     """
 
     def __init__(self, path: Path) -> None:

@@ -9,14 +9,14 @@ from typing import NamedTuple
 from ledger import schema
 from ledger.database import Damaged, SchemaMismatch
 
-# A query that takes longer than the dashboard allows, and is in no view therefore.
+# Not in a view, since it takes longer than the dashboard lets a query run.
 ORPHANS = "select count(*) from pragma_foreign_key_check"
 CHECKS = "select question, expected, actual, holds from integrity_checks"
 REBUILD = "run `python -m ledger rebuild`"
 
 
 class Check(NamedTuple):
-    """A statement that must be true, and why it is not; an empty `problem` means that it is."""
+    """A statement that must be true; `problem` is the reason why it is not, or empty."""
 
     statement: str
     problem: str
@@ -31,13 +31,13 @@ def check_all(conn: sqlite3.Connection) -> Iterator[Check]:
     yield Check(f"the schema is version {newest}", "" if current == newest else outdated)
     if current == newest:
         (orphans,) = conn.execute(ORPHANS).fetchone()
-        missing = f"{orphans:,} have none" if orphans else ""
-        yield Check("no row without the rows that it names", missing)
+        missing = f"{orphans:,} do not" if orphans else ""
+        yield Check("every reference leads to a row", missing)
         yield from check_sums(conn)
 
 
 def check_sums(conn: sqlite3.Connection) -> Iterator[Check]:
-    """Run every check of the view `integrity_checks`, all of one snapshot."""
+    """Run every check of the view `integrity_checks` on one snapshot."""
     for question, expected, actual, holds in conn.execute(CHECKS).fetchall():
         advice = f"; {REBUILD}" if "rollup" in question else ""
         yield Check(question, "" if holds else f"{expected} is not {actual}{advice}")

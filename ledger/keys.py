@@ -1,4 +1,4 @@
-"""Keys as the ledger keeps them: a salted hash and a label, never the key."""
+"""Keys as the ledger stores them: a salted hash and a label, never the key."""
 
 import contextlib
 import hashlib
@@ -28,7 +28,7 @@ class Key(NamedTuple):
 
 
 class Salt:
-    """The secret that makes stored hashes useless for guessing keys, in a file of its own."""
+    """The secret that is hashed with each key, so that keys cannot be guessed from their hashes."""
 
     def __init__(self, value: bytes) -> None:
         self._value = value
@@ -70,7 +70,7 @@ def load_salt(folder: Path) -> Salt:
 
 
 def write_once(file: Path, content: bytes) -> None:
-    """Create a private file with its whole content at once, unless another process was faster."""
+    """Create a private file with its content in one step, unless another process has created it."""
     draft = file.with_name(f"{file.name}.{os.getpid()}")
     with open(os.open(draft, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "wb") as opened:
         opened.write(content)

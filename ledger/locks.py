@@ -1,7 +1,7 @@
 """Lock files of a data folder: one worker of a kind, and no worker during a restore.
 
-A lock is held until its process ends, however it ends. It is on the open file, not in its content:
-the content is the process id, for messages.
+A lock is released when its process ends, in any way. The lock is `flock` on the open file; the
+content of the file is the process id, for messages.
 """
 
 import fcntl
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-# Dashboards, of which there may be several, share theirs.
+# Several dashboards may run at once: they share their lock.
 WORKERS = ("ingest", "quota", "alerts", "web", "import")
 
 
@@ -23,7 +23,7 @@ class LockHeld(SystemExit):
 
 
 def hold(folder: Path, name: str, *, shared: bool = False) -> int:
-    """Take a lock until this process ends; returns the file descriptor.
+    """Lock until this process ends; returns the file descriptor.
 
     Raises `LockHeld` when another process holds it.
     """
@@ -47,7 +47,7 @@ def open_lock(folder: Path, name: str) -> int:
 
 @contextmanager
 def waiting_lock(folder: Path, name: str) -> Iterator[None]:
-    """Hold a lock inside the block, after waiting for its holder."""
+    """Hold a lock inside the block, after waiting until it is free."""
     descriptor = open_lock(folder, name)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

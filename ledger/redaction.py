@@ -6,7 +6,7 @@ from collections.abc import Iterable
 MAX_TEXT_LENGTH = 4000
 MASK = "…"
 EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
-# Patterns with their replacements. No \b before a key: Chinese text runs into it without a space.
+# Patterns with their replacements. No \b before a key: Chinese text may precede it without a space.
 RULES = (
     (re.compile(r"(?i)\b(?:set-)?cookie\b[\"']?\s*[:=].*"), "<cookie>"),
     (re.compile(r"(?i)\b(bearer|basic)\s+[^\s\"',;]+"), r"\1 <secret>"),
@@ -52,8 +52,8 @@ PART = re.compile(r"[A-Za-z]{1,30}|\d{1,13}|(?=.{1,8}$)[A-Za-z]*(?:\d{1,3}[A-Za-
 def redact(text: str, secrets: Iterable[str] = ()) -> str:
     """Return text as one line without addresses, keys, tokens and the given `secrets`.
 
-    Words such as `<secret>` take their place. Names of models, which may be long and contain
-    numbers, stay.
+    Each is replaced by a word such as `<secret>`. Names of models, which may be long and contain
+    numbers, are not removed.
     """
     text = " ".join(text[:MAX_TEXT_LENGTH].split())
     for secret in filter(None, secrets):
@@ -66,7 +66,7 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
 def redact_strictly(text: str) -> str:
     """Return text as one line without what `redact` removes, and without any id.
 
-    `…` takes their place. Answers about accounts name no model, so every long run of characters
+    Each is replaced by `…`. Answers about accounts name no model, so every long run of characters
     with a digit in it is removed too.
     """
     text = text[:MAX_TEXT_LENGTH]

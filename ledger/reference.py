@@ -61,12 +61,12 @@ class Relation:
 
 def page(conn: sqlite3.Connection) -> str:
     """Return the whole page as Markdown."""
-    everything = relations(conn)
+    all_relations = relations(conn)
     parts = [INTRODUCTION]
     for title, description in SECTIONS.items():
-        inside = [relation for relation in everything if relation.section == title]
-        links = ", ".join(f"[{relation.name}](#{relation.name})" for relation in inside)
-        parts += [f"## {title}\n\n{description}\n\n{links}\n", *map(entry, inside)]
+        listed = [relation for relation in all_relations if relation.section == title]
+        links = ", ".join(f"[{relation.name}](#{relation.name})" for relation in listed)
+        parts += [f"## {title}\n\n{description}\n\n{links}\n", *map(entry, listed)]
     return "\n".join(parts)
 
 
@@ -114,7 +114,7 @@ def readers(name: str, statements: dict[str, str]) -> list[str]:
 
 
 def entry(relation: Relation) -> str:
-    """Return one table's or view's part of the page."""
+    """Return the entry of a table or view on the page."""
     described = [relation.description, ""] if relation.description else []
     return "\n".join(
         [f"### {relation.name}", "", *described, *uses(relation), *column_lines(relation), ""]

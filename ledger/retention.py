@@ -1,4 +1,4 @@
-"""Delete old raw events in small transactions; rollups and histograms are kept for ever.
+"""Delete old raw events in small transactions; rollups and histograms are never deleted.
 
 Failures by status and code are deleted with their events.
 Only whole weeks, the longest bucket, are deleted: the raw events of a bucket are complete or gone.
@@ -14,7 +14,7 @@ PAGES_PER_STEP = 500
 IS_BEHIND = """
   select last_event_id < (select coalesce(max(id), 0) from usage_events) from rollup_state
 """
-# SQLite may assign the ids of deleted events again: the rolled-up range ends with the newest left.
+# SQLite may assign the ids of deleted events again: `last_event_id` must not exceed the newest id.
 DELETE = """
   delete from usage_events
   where id in (
@@ -22,7 +22,7 @@ DELETE = """
     from usage_events
     where occurred_at < (select raw_complete_from from rollup_state)
     order by occurred_at
-    limit :most
+    limit :limit
   )
 """
 NOTE = """
@@ -39,10 +39,10 @@ def complete_from(conn: sqlite3.Connection) -> int:
 
 
 def move_cutoff(conn: sqlite3.Connection, *, keep_days: int, now: int) -> int:
-    """Move the cutoff to the week that is `keep_days` old; 0 days keep everything.
+    """Move the cutoff to the week that is `keep_days` old; with 0 days nothing is deleted.
 
-    Returns the cutoff: the instant (ms) since which raw events are complete. It never moves back,
-    and stays while events are not in the rollups yet.
+        Returns the cutoff: the instant (ms) from which raw events are complete. It never moves back
+    and stays unchanged while some events are not in the rollups yet.
     """
     with transaction(conn):
         current = complete_from(conn)
@@ -56,12 +56,12 @@ def move_cutoff(conn: sqlite3.Connection, *, keep_days: int, now: int) -> int:
     return cutoff
 
 
-def prune_some(conn: sqlite3.Connection, most: int = EVENTS_PER_TRANSACTION) -> int:
-    """Delete some events before the cutoff; returns their number, 0 when none is left."""
+def prune_batch(conn: sqlite3.Connection, limit: int = EVENTS_PER_TRANSACTION) -> int:
+    """Delete up to `limit` events before the cutoff; returns their number, 0 when none is left."""
     if not has_prunable(conn):
         return 0
     with transaction(conn):
-        deleted = conn.execute(DELETE, {"most": most}).rowcount
+        deleted = conn.execute(DELETE, {"limit": limit}).rowcount
         conn.execute(NOTE, {"deleted": deleted})
     return deleted
 
@@ -82,7 +82,7 @@ def can_release_pages(conn: sqlite3.Connection) -> bool:
 
 
 def release_pages(conn: sqlite3.Connection, pages: int = PAGES_PER_STEP) -> int:
-    """Return free pages at the end of the file to the disk; returns how many are left in it."""
+    """Release free pages at the end of the file; returns the number of free pages left in it."""
     if can_release_pages(conn):
         with translate_errors():
             # `execute` would stop after the first page.
@@ -95,8 +95,8 @@ def prune(conn: sqlite3.Connection, *, keep_days: int, now: int) -> int:
     """Delete every event older than `keep_days`, in whole weeks; returns their number."""
     move_cutoff(conn, keep_days=keep_days, now=now)
     deleted = 0
-    while some := prune_some(conn):
-        deleted += some
+    while count := prune_batch(conn):
+        deleted += count
     while release_pages(conn):
         pass
     return deleted

@@ -1,7 +1,7 @@
-"""Keep the rollups in step with the events.
+"""Update the rollups whenever events are stored or deleted.
 
-What events add is computed once, as a delta, and then added to each rollup; both happen in the
-transaction that stores the events, so that the sums are exact at every commit.
+The sums of new events are computed once, as a delta, which is then added to each rollup. Both
+happen in the transaction that stores the events, so that the sums are exact at every commit.
 """
 
 import sqlite3
@@ -20,11 +20,11 @@ SPEEDS = ("timed_ms", "timed_tokens", "streamed_ms", "streamed_tokens")
 
 
 class Rollup(NamedTuple):
-    """A table of sums: its dimensions, and the resolutions that it keeps for ever and lately."""
+    """A table of sums: its dimensions, the resolutions stored for ever, and one for recent time."""
 
     table: str
     dimensions: tuple[str, ...]
-    kept: tuple[int, ...]
+    permanent: tuple[int, ...]
     recent: int
     measures: tuple[str, ...] = MEASURES
 
@@ -46,7 +46,7 @@ HISTOGRAMS = (
 )
 FAILURES = "failure_rollup"
 
-# An event of the delta is what it adds; event_id is null where only a cost changes.
+# One row for each event, with the values to add; event_id is null where only a cost changes.
 DELTA = f"""
   create temp table if not exists rollup_delta (
     event_id, occurred_at, is_recent, proxy_id, credential_id, model_id, client_id,
@@ -72,11 +72,11 @@ FILL = f"""
   cross join rollup_state
   where event_id > :after
     and event_id <= :until
-    -- Older ones are in their rollups already, and about to be deleted.
+    -- Older events are in their rollups already, and about to be deleted.
     and occurred_at >= raw_complete_from
 """
 NEGATE = "update temp.rollup_delta set " + ", ".join(f"{m} = -{m}" for m in MEASURES + SPEEDS)
-# Successful attempts by how long they took: kind 1 is latency, 2 time to first token.
+# Successful attempts by duration: kind 1 is latency, 2 time to first token.
 TIMED = """(
     select *, 1 as kind, latency_bucket as ms from temp.rollup_delta
     where latency_bucket is not null
@@ -116,8 +116,8 @@ ADD_LAST_FAILURES = """
   group by 1, 2, 3
   on conflict do update set last_at = max(last_at, excluded.last_at)
 """
-# A maximum cannot be subtracted: it is taken anew from the events that stay.
-FAILED = """
+# A maximum cannot be subtracted: it is computed again from the remaining events.
+FROM_FAILED_EVENTS = """
   from usage_events indexed by failed_events_by_time
   join credentials on credentials.id = usage_events.credential_id
   left join failure_details on failure_details.event_id = usage_events.id
@@ -130,7 +130,7 @@ FAILED = """
 SUBTRACT_FAILURES = (
     f"""
   update failure_rollup as stale set message = (
-    select max(failure_details.message) {FAILED}
+    select max(failure_details.message) {FROM_FAILED_EVENTS}
     and credentials.proxy_id = stale.proxy_id
     and usage_events.occurred_at >= stale.bucket_at
     and usage_events.occurred_at < stale.bucket_at + (
@@ -148,7 +148,7 @@ SUBTRACT_FAILURES = (
     f"""
   insert or replace into last_failures (status_code, code, credential_id, last_at)
   select status_code, code, credential_id, coalesce((
-    select max(usage_events.occurred_at) {FAILED}
+    select max(usage_events.occurred_at) {FROM_FAILED_EVENTS}
     and usage_events.credential_id = stale.credential_id
     and usage_events.occurred_at >= (select raw_complete_from from rollup_state)
   ), 0)
@@ -158,7 +158,7 @@ SUBTRACT_FAILURES = (
     "delete from last_failures where last_at = 0",
 )
 HOUR_MS = 3_600_000
-RETENTION_MS, SLACK_MS = 48 * HOUR_MS, 2 * HOUR_MS
+RECENT_MS, SLACK_MS = 48 * HOUR_MS, 2 * HOUR_MS
 IDS_PER_TRANSACTION = 50_000
 BEHIND = """
   select last_event_id, (select coalesce(max(id), 0) from usage_events) from rollup_state
@@ -177,9 +177,9 @@ def addition(rollup: Rollup, source: str) -> str:
     occurred_at - occurred_at % length_ms,
     {", ".join((*rollup.dimensions, *sums))}
   from {source} as delta
-  join resolutions on resolutions.resolution in ({", ".join(map(str, rollup.kept))})
+  join resolutions on resolutions.resolution in ({", ".join(map(str, rollup.permanent))})
     or resolutions.resolution = {rollup.recent} and delta.is_recent
-  group by {", ".join(str(place) for place in range(1, len(keys) + 1))}
+  group by {", ".join(str(position) for position in range(1, len(keys) + 1))}
   on conflict do update set {", ".join(adds)}
 """
 
@@ -213,15 +213,15 @@ def add(conn: sqlite3.Connection) -> None:
 
 
 def subtract(conn: sqlite3.Connection, ids: list[int]) -> None:
-    """Subtract what events added to every rollup, inside the caller's transaction.
+    """Subtract events from every rollup, inside the caller's transaction.
 
-    For events that are about to be deleted because a better record of them is in.
+    The events are about to be deleted, since a more complete record replaces each of them.
     """
     if not ids:
         return
-    (rolled,) = conn.execute("select last_event_id from rollup_state").fetchone()
+    (last_event_id,) = conn.execute("select last_event_id from rollup_state").fetchone()
     begin_delta(conn)
-    conn.executemany(FILL, [{"after": i - 1, "until": i} for i in ids if i <= rolled])
+    conn.executemany(FILL, [{"after": i - 1, "until": i} for i in ids if i <= last_event_id])
     conn.execute(NEGATE)
     apply_delta(conn)
     for statement in SUBTRACT_FAILURES:
@@ -229,7 +229,7 @@ def subtract(conn: sqlite3.Connection, ids: list[int]) -> None:
 
 
 def begin_delta(conn: sqlite3.Connection) -> None:
-    """Create the temporary table of what events add, or empty it."""
+    """Create the temporary table of the delta, or empty it."""
     conn.execute(DELTA)
     conn.execute("delete from temp.rollup_delta")
 
@@ -243,7 +243,7 @@ def apply_delta(conn: sqlite3.Connection) -> None:
 def catch_up(conn: sqlite3.Connection, report: Callable[[int, int], None] | None = None) -> None:
     """Add all events that are not in the rollups yet, some thousands in a transaction.
 
-    `report` is called with how many of how many event ids are done.
+    `report` is called with the number of event ids done and of all.
     """
     while True:
         done, newest = conn.execute(BEHIND).fetchone()
@@ -256,14 +256,14 @@ def catch_up(conn: sqlite3.Connection, report: Callable[[int, int], None] | None
 
 
 def reset(conn: sqlite3.Connection, now: int) -> None:
-    """Empty every rollup, to be filled again by `catch_up` or by the collector as it goes.
+    """Empty every rollup; `catch_up` or the running collector fills it again.
 
-    Buckets of a time whose raw events are not kept stay as they are.
+    Buckets of a time whose raw events are deleted stay unchanged.
     """
-    kept = "(select raw_complete_from from rollup_state)"
+    complete_from = "(select raw_complete_from from rollup_state)"
     with transaction(conn):
         for table in tables():
-            conn.execute(f"delete from {table} where bucket_at >= {kept}")
+            conn.execute(f"delete from {table} where bucket_at >= {complete_from}")
         conn.execute("delete from last_failures")
         conn.execute(
             "update rollup_state set last_event_id = 0, recent_from = ?", (recent_cutoff(now),)
@@ -271,9 +271,9 @@ def reset(conn: sqlite3.Connection, now: int) -> None:
 
 
 def prune(conn: sqlite3.Connection, now: int) -> None:
-    """Drop the finest buckets of long ago; now and then only, inside the caller's transaction."""
+    """Delete old buckets of the finest resolution, at most every two hours, in a transaction."""
     (recent_from,) = conn.execute("select recent_from from rollup_state").fetchone()
-    if now - recent_from < RETENTION_MS + SLACK_MS:
+    if now - recent_from < RECENT_MS + SLACK_MS:
         return
     cutoff = recent_cutoff(now)
     for rollup in SUMS + HISTOGRAMS:
@@ -285,5 +285,5 @@ def prune(conn: sqlite3.Connection, now: int) -> None:
 
 
 def recent_cutoff(now: int) -> int:
-    """Return the instant (ms) from which on the finest buckets are kept."""
-    return (now - RETENTION_MS) // HOUR_MS * HOUR_MS
+    """Return the instant (ms) from which the buckets of the finest resolution are stored."""
+    return (now - RECENT_MS) // HOUR_MS * HOUR_MS

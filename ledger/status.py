@@ -97,12 +97,12 @@ def main(options: list[str]) -> int:
     style.add_argument("--format", metavar="TEXT", help="such as '{tokens} {cost} {best} {left}'")
     parser.add_argument("--check", action="store_true", help="exit with 1 when something is wrong")
     parsed = parser.parse_args(options)
-    is_well = print_status(as_json=parsed.json, template=parsed.format)
-    return int(is_well is None or (parsed.check and not is_well))
+    is_ok = print_status(as_json=parsed.json, template=parsed.format)
+    return int(is_ok is None or (parsed.check and not is_ok))
 
 
 def print_status(*, as_json: bool = False, template: str | None = None) -> bool | None:
-    """Print the status: as a line, as JSON, or as a template with the words of the line.
+    """Print the status: as a line, as JSON, or as a template with the values of the line.
 
     Returns whether nothing is wrong; None when the status cannot be read, which is printed too,
     since a status bar shows only the output. Raises `SystemExit` for a malformed template.
@@ -165,7 +165,7 @@ def query_rows(conn: sqlite3.Connection, sql: str) -> list[Row]:
 
 
 def fill_template(template: str, status: Row) -> str:
-    """Return a template with the words of the status line in place of their names in braces."""
+    """Return a template with each name in braces replaced by its value in the status line."""
     words = status_words(status)
     try:
         return template.format_map(words)
@@ -176,7 +176,7 @@ def fill_template(template: str, status: Row) -> str:
 
 
 def status_words(status: Row) -> dict[str, str]:
-    """Return each word of the status line by its name in a template."""
+    """Return the values of the status line by their names in a template."""
     today, best, reset = status["today"], status["best"] or {}, status["next_reset"] or {}
     usable, left, now = best.get("usable") == 1, best.get("left_percent"), status["now_local"]
     return {
@@ -227,7 +227,7 @@ def problem_words(status: Row) -> str:
 
 
 def shorten(sentence: str) -> str:
-    """Cut a long sentence before its advice, if enough is left, else at the longest length."""
+    """Shorten a long sentence: before its advice if enough remains, else at the maximum length."""
     if len(sentence) <= MAX_SENTENCE_LENGTH:
         return sentence
     advice_at = sentence[:MAX_SENTENCE_LENGTH].rfind(": ")

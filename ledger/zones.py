@@ -1,4 +1,4 @@
-"""Local days and UTC offsets of the configured time zone, as small tables that views join."""
+"""Local days and UTC offsets of the configured time zone, in small tables that views join."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ MILLISECOND = timedelta(milliseconds=1)
 
 
 def update(conn: sqlite3.Connection, zone_name: str) -> None:
-    """Rewrite both tables when the zone changed or their end is near."""
+    """Rewrite both tables when the zone has changed or their last days are near."""
     today = datetime.now(UTC).date()
     first, last = stored_range(conn) or (FIRST_DAY, today)
     if stored_zone(conn) == zone_name and last >= today + timedelta(days=DAYS_TO_SPARE):
@@ -71,24 +71,24 @@ def local_days(zone: ZoneInfo, first: date, last: date) -> Iterator[tuple[str, i
 
 def midnight(zone: ZoneInfo, day: date) -> int:
     """Return the instant (ms) at which a local day begins, also where midnight does not exist."""
-    # Eastern Canada set clocks back at 00:01 until 2010: the repeated hour is of the new day.
+    # Eastern Canada set clocks back at 00:01 until 2010: the repeated hour belongs to the new day.
     return milliseconds(datetime(day.year, day.month, day.day, tzinfo=zone))
 
 
 def offsets(zone: ZoneInfo, starts_at: int, ends_at: int) -> Iterator[tuple[int, int, int]]:
     """Return (starts_at, ends_at, offset_ms) of each period between two changes of the offset."""
     # No zone has changed its offset twice within a day.
-    step, begun, at = 24 * 3_600_000, starts_at, starts_at
-    current = offset(zone, begun)
+    step, started_at, at = 24 * 3_600_000, starts_at, starts_at
+    current = offset(zone, started_at)
     while at < ends_at:
         after = min(at + step, ends_at)
         if offset(zone, after) != current:
             change = first_change(zone, at, after)
-            yield begun, change, current
-            begun = after = change
-            current = offset(zone, begun)
+            yield started_at, change, current
+            started_at = after = change
+            current = offset(zone, started_at)
         at = after
-    yield begun, ends_at, current
+    yield started_at, ends_at, current
 
 
 def first_change(zone: ZoneInfo, before: int, after: int) -> int:

@@ -20,7 +20,7 @@ from ledger.settings import ROOT, Settings
 from runtime.stop import CHECK_SECONDS, has_ended, parent_process
 
 PASSWORD_HASH = re.compile(r"pbkdf2_sha256\$\d{4,8}\$[^$]+\$[^$]+")
-# Nothing is written unless it changed: a full disk must not keep the dashboard from starting.
+# Written only when it has changed: a full disk must not prevent the dashboard from starting.
 STORE_PRICE = """
   insert into settings (name, value) values ('subscription_price', ?)
   on conflict (name) do update set value = excluded.value where value <> excluded.value
@@ -93,7 +93,7 @@ def require_port(settings: Settings) -> None:
 
 
 def end_with_parent() -> None:
-    """End this process after its parent process; Datasette does not check it itself."""
+    """End this process when its parent process ends, which Datasette does not check."""
     parent = parent_process()
     if parent is None:
         return
@@ -107,9 +107,9 @@ def end_with_parent() -> None:
 
 
 def restart_when_replaced(file: Path) -> None:
-    """Start this process again when another file is in the place of the ledger.
+    """Restart this process when another file has replaced the ledger.
 
-    Datasette would read the one that it has open for ever.
+    Datasette would continue to read the old file.
     """
     identity = FileIdentity(file)
 

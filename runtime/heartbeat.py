@@ -53,7 +53,7 @@ class Heartbeat:
         self._due = 0.0
 
     def beat(self, state: str, detail: str | None = None) -> None:
-        """Set the state and write it when due, later if the ledger cannot be written now."""
+        """Set the state, and write it when due, or later if the ledger cannot be written now."""
         previous, self._state = self._state, (state, detail)
         if previous == self._state and time.monotonic() < self._due:
             return
@@ -72,7 +72,7 @@ class Heartbeat:
             self.beat(*self._state)
 
     def stop(self) -> None:
-        """Set the state of a clean end; the last detail stays readable."""
+        """Write the state of a regular end; the last detail remains readable."""
         self.beat("stopped", self._state and self._state[1])
 
     def _row(self, state: str, detail: str | None) -> dict[str, object]:
@@ -87,7 +87,7 @@ class Heartbeat:
 
 
 def delete_other_heartbeats(conn: sqlite3.Connection, role: str, names: Iterable[str]) -> None:
-    """Delete the rows of a role's tasks that no longer exist under their name."""
+    """Delete the rows of a role's tasks whose names no longer exist."""
     with transaction(conn):
         conn.execute(DELETE_OTHERS, {"role": role, "names": json.dumps(list(names))})
 

@@ -1,4 +1,4 @@
-"""The one loop of a worker: it alone knows time, back-off and when to write the heartbeat."""
+"""The loop of every worker: its rests, its back-off and its heartbeat are only here."""
 
 import logging
 from collections.abc import Callable
@@ -26,7 +26,7 @@ class Job(Protocol):
         """
 
     def status_note(self) -> str | None:
-        """Return a sentence about a problem while the work goes on."""
+        """Return a sentence about a problem that does not stop the work; None without one."""
 
     def failed(self, error: Unavailable | Refused) -> None:
         """Handle the failure of the last step."""
@@ -47,7 +47,7 @@ def run(
     """Repeat the job's step until it is time to stop; rest for `rest` seconds when it did nothing.
 
     With `once`, end at the first step that does nothing or fails. Returns an exit status. Raises
-    `Replaced` when the ledger file, whose `identity` is checked, has become another.
+    `Replaced` when `identity` shows that another file has replaced the ledger.
     """
     wait = FIRST_WAIT_SECONDS
     heartbeat.beat("working")
@@ -74,7 +74,7 @@ def run(
 
 
 def rest_with_heartbeat(seconds: float, stop: Stop, heartbeat: Heartbeat) -> None:
-    """Rest, however long, and write the heartbeat meanwhile."""
+    """Rest, and write the heartbeat every few seconds during the rest."""
     while seconds > 0 and not stop.check():
         stop.rest(min(seconds, EVERY_SECONDS))
         seconds -= EVERY_SECONDS
@@ -84,7 +84,7 @@ def rest_with_heartbeat(seconds: float, stop: Stop, heartbeat: Heartbeat) -> Non
 def seconds_to_wait(error: Unavailable | Refused, wait: float) -> float:
     """Return how many seconds to wait before the next step."""
     if isinstance(error, Refused):
-        # Try a step now and then: another process may have deleted the refusal.
+        # Try a step once a minute: another process may have deleted the refusal.
         return min(max((error.retry_at - now()) / 1000, FIRST_WAIT_SECONDS), MAX_WAIT_SECONDS)
     return wait
 
@@ -94,7 +94,7 @@ def retry_until_ready(
 ) -> Result | None:
     """Return what `make` returns, retrying while it raises `Unavailable`; None at a stop.
 
-    With `once` there is no retry: the worker of that name ends with a sentence.
+    With `once` there is no retry: the worker `name` ends with a sentence.
     """
     wait = FIRST_WAIT_SECONDS
     while not stop.check():

@@ -9,7 +9,7 @@ from ledger import transaction
 
 INSERT = "insert into proxies (name, address) values (:name, :address)"
 BY_NAME = "select id from proxies where name = :name"
-# A proxy that had no name of its own, or another one, keeps its row under the new name.
+# A proxy that is given a name, or a new name, keeps its row.
 BY_ADDRESS = """
   select id
   from proxies
@@ -29,7 +29,7 @@ class NamedProxy(Protocol):
 
     @property
     def name(self) -> str:
-        """The name that its user has given it."""
+        """The name that the user has chosen."""
 
     @property
     def address(self) -> str:

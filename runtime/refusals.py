@@ -7,7 +7,7 @@ from ledger import transaction
 from ledger.keys import Key
 from runtime.heartbeat import now
 
-# Five failures within two quiet hours ban our address: after a second refusal we wait longer.
+# Five failures ban our address, unless two hours pass without one: a second refusal waits longer.
 FIRST_WAIT_MS, LATER_WAIT_MS = 3_600_000, 3 * 3_600_000
 MAX_BAN_SECONDS = 1800
 # Go writes durations as 29m59s.
@@ -28,9 +28,9 @@ DELETE = "delete from refused_keys where proxy_id = ? and key_hash = ?"
 
 
 class Refused(Exception):
-    """The key was refused, or the address is banned. A retry at once would make it worse.
+    """The key was refused, or the address is banned. An immediate retry would prolong the ban.
 
-    `retry_at` is the instant (ms) before which nobody may try again.
+    `retry_at` is the instant (ms) before which no process may try again.
     """
 
     def __init__(self, sentence: str, *, retry_at: int) -> None:
@@ -46,13 +46,13 @@ class Refusals:
         self._proxy_and_key = (proxy_id, key.hash)
 
     def check(self) -> None:
-        """Raise `Refused` while nobody may try this key."""
+        """Raise `Refused` while no process may try this key."""
         row = self._conn.execute(FIND, self._proxy_and_key).fetchone()
         if row and now() < row[0]:
             raise Refused(row[1], retry_at=row[0])
 
     def store(self, error: Refused, *, worker: str) -> None:
-        """Store a refusal that a worker has just received, unless one is in force already."""
+        """Store a refusal that a worker has just received, unless a stored one still applies."""
         row = self._conn.execute(FIND, self._proxy_and_key).fetchone()
         if row and now() < row[0]:
             return

@@ -11,7 +11,7 @@ from runtime.dashboard import require_password, require_port
 
 
 def preflight() -> None:
-    """Check everything that keeps a process from starting, before any of them is started.
+    """Check everything that can prevent a process from starting, before any is started.
 
     Raises `SystemExit` with a sentence.
     """
@@ -24,9 +24,9 @@ def preflight() -> None:
 
 
 def run(procfile: str = "Procfile") -> None:
-    """Become the process manager, whose end is the end of every process that it starts."""
+    """Replace this process by the process manager, which ends with every process that it starts."""
     os.environ["LEDGER_PARENT_PID"] = str(os.getpid())
-    # Without this, honcho would go on without a reader of its output, such as `| head`.
+    # Without this, honcho would continue after the reader of its output, such as `| head`, ended.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     honcho(["-f", procfile, "-d", str(ROOT), "start"])
 

@@ -1,4 +1,4 @@
-"""`python -m runtime.serve`: the dashboard, by the name that units have for it."""
+"""`python -m runtime.serve`: the dashboard, as service units start it."""
 
 from cli.workers import serve
 

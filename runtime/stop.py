@@ -1,4 +1,4 @@
-"""When to stop: at a signal, or when the parent process has ended."""
+"""Stop a worker at a signal, or when its parent process has ended."""
 
 import contextlib
 import os
@@ -16,10 +16,10 @@ CHECK_SECONDS = 1.0
 
 
 class Stop:
-    """Becomes set at SIGINT, SIGTERM, SIGHUP or the parent's end, which ends every rest at once.
+    """Set by SIGINT, SIGTERM, SIGHUP or the end of the parent process; ends every `rest` at once.
 
-    Signals reach only the main thread; any thread may check, and rest. `is_requested` is false
-    when only this process itself has set it.
+    Signals reach only the main thread; any thread may call `check` and `rest`. `is_requested` is
+    false when only this process itself has called `set`.
     """
 
     def __init__(self) -> None:
@@ -52,17 +52,17 @@ class Stop:
         self.is_set = self.is_requested = True
 
     def set(self) -> None:
-        """Stop every thread, without a request from outside."""
+        """Stop every thread, for a reason inside this process."""
         self.is_set = True
         with contextlib.suppress(OSError):
             self._writer.send(b"\0")
 
     def rest(self, seconds: float) -> None:
         """Wait until `seconds` have passed or it is time to stop."""
-        until = time.monotonic() + seconds
-        while not self.check() and (left := until - time.monotonic()) > 0:
-            # The byte that wakes one thread is not read, so that it wakes the others too.
-            if select.select([self._reader], [], [], min(left, CHECK_SECONDS))[0]:
+        deadline = time.monotonic() + seconds
+        while not self.check() and (remaining := deadline - time.monotonic()) > 0:
+            # The byte in the socket is not read, so that it wakes the other threads too.
+            if select.select([self._reader], [], [], min(remaining, CHECK_SECONDS))[0]:
                 self.is_set = True
 
     def check(self) -> bool:
@@ -73,7 +73,7 @@ class Stop:
 
 
 def parent_process() -> psutil.Process | None:
-    """Return the process whose end must be ours, if the environment names one.
+    """Return the parent process that the environment names, with which this one ends; else None.
 
     Raises `SystemExit` with a sentence when it has ended already.
     """

@@ -17,26 +17,26 @@ from ledger.locks import waiting_lock
 
 VIEWS = Path(__file__).parents[2] / "views.sql"
 MAX_COPIES = 2
-# The last version before the steps were squashed into one.
-CONVERTED = 9
+# The last version before all earlier steps became one; the only old version that is converted.
+CONVERTIBLE_VERSION = 9
 
 
 def steps() -> list[tuple[int, str]]:
     """Return every step as (number, SQL), in order; the first one builds everything."""
-    found = sorted(
+    scripts = sorted(
         (entry.name, entry)
         for entry in files(__package__).iterdir()
         if entry.name.endswith(".sql") and entry.name[0].isdigit()
     )
-    return [(int(name.split("_")[0]), entry.read_text("utf-8")) for name, entry in found]
+    return [(int(name.split("_")[0]), entry.read_text("utf-8")) for name, entry in scripts]
 
 
 def missing_steps(current: int) -> list[tuple[int, str]]:
-    """Return the steps that lead from a schema version to today's; 0 is an empty file.
+    """Return the steps from a schema version to the newest one; 0 is an empty file.
 
-    Raises `SchemaMismatch` with a sentence when none does.
+    Raises `SchemaMismatch` with a sentence when there is no way.
     """
-    (first, whole), *later = steps()
+    (first, first_script), *later = steps()
     newest = later[-1][0] if later else first
     if current > newest:
         raise SchemaMismatch(
@@ -45,15 +45,17 @@ def missing_steps(current: int) -> list[tuple[int, str]]:
             "Upgrade the program, or use another data folder."
         )
     if current == 0:
-        return [(first, whole), *later]
-    if current == CONVERTED:
-        conversion = files(__package__).joinpath(f"from_{CONVERTED:04d}.sql").read_text("utf-8")
+        return [(first, first_script), *later]
+    if current == CONVERTIBLE_VERSION:
+        conversion = (
+            files(__package__).joinpath(f"from_{CONVERTIBLE_VERSION:04d}.sql").read_text("utf-8")
+        )
         return [(first, conversion), *later]
     if current < first:
         raise SchemaMismatch(
             f"The ledger has schema version {current}, and this program converts only version "
-            f"{CONVERTED}. Start a version of cliproxy-ledger with schema version {CONVERTED} on "
-            "it first (`make init`), then this one."
+            f"{CONVERTIBLE_VERSION}. Start a version of cliproxy-ledger with schema version "
+            f"{CONVERTIBLE_VERSION} on it first (`make init`), then this one."
         )
     return [(number, script) for number, script in later if number > current]
 
@@ -74,11 +76,11 @@ def migrate(conn: sqlite3.Connection, path: Path) -> None:
         # All workers start at once: one of them copies and upgrades, the others wait for it.
         with waiting_lock(path.parent, "upgrade"):
             upgrade(conn, path)
-    keep_views(conn, VIEWS.read_text("utf-8"))
+    replace_views(conn, VIEWS.read_text("utf-8"))
 
 
 def upgrade(conn: sqlite3.Connection, path: Path) -> None:
-    """Apply what is missing, after a copy of what is there."""
+    """Copy a file that has data, then apply the missing steps."""
     current = version(conn)
     missing = missing_steps(current)
     if current and missing:
@@ -89,9 +91,9 @@ def upgrade(conn: sqlite3.Connection, path: Path) -> None:
 
 
 def copy(conn: sqlite3.Connection, target: Path) -> None:
-    """Copy the open database to `target`, readable by its owner alone, whole or not at all.
+    """Copy the open database to `target`, readable by its owner alone; delete a partial copy.
 
-    Raises `Unwritable` when there is no room for it.
+    Raises `Unwritable` when it cannot be written.
     """
     draft = target.with_name(f"{target.name}.partial")
     try:
@@ -99,7 +101,7 @@ def copy(conn: sqlite3.Connection, target: Path) -> None:
         draft.touch(mode=0o600)
         with translate_errors(), closing(sqlite3.connect(draft)) as copied:
             conn.backup(copied)
-            # The copy of a file with a write-ahead log would bring its own.
+            # Without this the copy of a file in WAL mode would have a write-ahead log of its own.
             copied.execute("pragma journal_mode = delete").fetchone()
         draft.rename(target)
     except OSError as error:
@@ -109,24 +111,24 @@ def copy(conn: sqlite3.Connection, target: Path) -> None:
 
 
 def rotate(folder: Path) -> None:
-    """Delete all but the newest copies that upgrades left."""
+    """Delete all but the newest copies that upgrades made."""
     copies = sorted(folder.glob("ledger-before-*.db"), key=lambda file: file.stat().st_mtime)
     for old in copies[:-MAX_COPIES]:
         old.unlink(missing_ok=True)
 
 
 def apply(conn: sqlite3.Connection, number: int, script: str) -> None:
-    """Run one step with its record in one transaction, unless another process was faster."""
+    """Run one step and record it, in one transaction, unless another process has done so."""
     with transaction(conn):
         if version(conn) < number:
-            # A renamed column would be looked up in every view, which are made anew anyway.
+            # SQLite checks every view when a column is renamed; the views are created again anyway.
             drop_views(conn)
             run(conn, script)
             conn.execute(f"pragma user_version = {number}")
 
 
-def keep_views(conn: sqlite3.Connection, script: str) -> None:
-    """Drop every view and create those of `script`, unless they already are the ones in place."""
+def replace_views(conn: sqlite3.Connection, script: str) -> None:
+    """Replace every view by those of `script`, unless the file already has these views."""
     digest = hashlib.sha256(script.encode()).hexdigest()
     row = conn.execute("select value from settings where name = 'views'").fetchone()
     if row == (digest,):
@@ -138,7 +140,7 @@ def keep_views(conn: sqlite3.Connection, script: str) -> None:
 
 
 def drop_views(conn: sqlite3.Connection) -> None:
-    """Drop every view, and forget which ones were in place, inside the caller's transaction."""
+    """Drop every view and the digest of their script, inside the caller's transaction."""
     views = conn.execute("select name from sqlite_schema where type = 'view'").fetchall()
     for (name,) in views:
         conn.execute(f'drop view "{name}"')
@@ -147,6 +149,6 @@ def drop_views(conn: sqlite3.Connection) -> None:
 
 
 def run(conn: sqlite3.Connection, script: str) -> None:
-    """Run a script's statements inside the transaction that is open."""
+    """Run a script's statements inside the open transaction."""
     for statement in split_statements(script):
         conn.execute(statement)

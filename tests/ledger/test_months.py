@@ -204,7 +204,7 @@ def test_months_stay_exact_when_their_events_are_deleted(tmp_path, zone):
         ledger.keep(events)
         ledger.set_clock(NOW)
         retention.move_cutoff(ledger.conn, keep_days=14, now=NOW)
-        while retention.prune_some(ledger.conn):
+        while retention.prune_batch(ledger.conn):
             pass
         for month in ("2026-08", "2026-09", "2026-10", "2026-11"):
             start, end = span(month, zone)

@@ -36,7 +36,7 @@ def prune(ledger: Ledger) -> int:
     """Delete everything older than 14 days; returns the number of events."""
     assert retention.move_cutoff(ledger.conn, keep_days=14, now=NOW) == CUT
     deleted = 0
-    while some := retention.prune_some(ledger.conn, most=50):
+    while some := retention.prune_batch(ledger.conn, limit=50):
         deleted += some
     while retention.release_pages(ledger.conn):
         pass
@@ -170,7 +170,7 @@ def test_the_space_is_given_back_in_small_steps(tmp_path):
         ledger.conn.execute("pragma wal_checkpoint(truncate)").fetchall()
         before = (tmp_path / "ledger.db").stat().st_size
         retention.move_cutoff(ledger.conn, keep_days=14, now=NOW)
-        steps = list(iter(lambda: retention.prune_some(ledger.conn, most=500), 0))
+        steps = list(iter(lambda: retention.prune_batch(ledger.conn, limit=500), 0))
         while retention.release_pages(ledger.conn):
             pass
         ledger.conn.execute("pragma wal_checkpoint(truncate)").fetchall()

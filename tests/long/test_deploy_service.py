@@ -312,7 +312,7 @@ def test_a_removal_without_a_systemd_reports_that_services_go_on(user):
     user.service("install", **away)
     status, output = user.service("uninstall", **away)
     assert status == 0
-    assert "go on until you log out" in output
+    assert "continue until you log out" in output
     assert user.units() == set()
 
 

@@ -223,7 +223,7 @@ def steps(ledger: Ledger, chance: random.Random) -> Iterator[str]:
             ledger.keep([{**e, "at": e["at"] + now - NOW} for e in random_uses(9, seed=number - 1)])
         elif action == "retain":
             retention.move_cutoff(conn, keep_days=chance.randrange(7, 40), now=now)
-            while retention.prune_some(conn, most=7):
+            while retention.prune_batch(conn, limit=7):
                 yield "retain some"
         elif action == "prune":
             rollups.prune(conn, now)
