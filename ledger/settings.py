@@ -155,6 +155,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     password. Example: `192.168.1.5`"""
     dashboard_port: Port = 8320
     """The dashboard's port. Example: `8321`"""
+    query_seconds: Annotated[float, Meta(ge=1, le=60)] = 3.0
+    """How long one query of the dashboard may take; a slow machine may need more.
+    Example: `10`"""
     data_dir: Text = "data"
     """The folder of `ledger.db`, in the checkout unless absolute; never inside `auth_dir`.
     Example: `~/.local/share/cliproxy-ledger`"""

@@ -31,7 +31,6 @@ DATASETTE_SETTINGS = {
     "default_cache_ttl": "1",
     "max_returned_rows": "20000",
     "num_sql_threads": "3",
-    "sql_time_limit_ms": "3000",
     "suggest_facets": "off",
 }
 
@@ -39,7 +38,9 @@ DATASETTE_SETTINGS = {
 def arguments(settings: Settings) -> list[str]:
     """Return Datasette's command line."""
     sql = {} if is_local(settings.dashboard_host) else {"default_allow_sql": "off"}
-    options = [("--setting", *item) for item in {**DATASETTE_SETTINGS, **sql}.items()]
+    limit = {"sql_time_limit_ms": str(round(settings.query_seconds * 1000))}
+    items = {**DATASETTE_SETTINGS, **limit, **sql}.items()
+    options = [("--setting", *item) for item in items]
     return [
         "serve",
         str(settings.data_folder / FILE_NAME),

@@ -78,7 +78,7 @@ def test_alerts_and_budgets_are_shown_and_lead_to_their_queries(browser, site):
             "of $1,000,000 this month, until" in budgets.nth(1).locator(".limit-foot").inner_text()
         )
         for link in page.locator("#alerts .links a").all():
-            answer = httpx.get(link.evaluate("one => one.href"), trust_env=False, timeout=20)
+            answer = httpx.get(link.evaluate("one => one.href"), trust_env=False, timeout=120)
             assert answer.status_code == 200
         violations = Axe().run(page, context="#alerts")
         assert violations.violations_count == 0, violations.generate_report()

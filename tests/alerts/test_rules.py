@@ -288,6 +288,8 @@ def test_lost_in_a_gap(tmp_path, receiver):
         watch.conn.execute("update proxies set first_pop_at = ?", (at - 3 * HOUR,))
         watch.conn.execute("update settings set value = ? where name = 'alerts_from'", (str(at),))
         watch.job = watch.restarted(alert_rules={"lost": 2})
+        # On a busy machine the time between two of the runs above is a gap of its own.
+        watch.conn.execute("delete from gaps where ended_at is not null")
         time.sleep(2.5)
         world.collect()
         ((started, ended, missing),) = watch.rows(

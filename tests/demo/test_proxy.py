@@ -53,7 +53,7 @@ def talk(proxy: FakeProxy, *sent: bytes) -> bytes:
 
 def connect(proxy: FakeProxy) -> socket.socket:
     """Open a connection that never waits longer than the suite may."""
-    return socket.create_connection(("127.0.0.1", proxy.port), timeout=5)
+    return socket.create_connection(("127.0.0.1", proxy.port), timeout=120)
 
 
 def read_all(line: socket.socket) -> bytes:
@@ -76,7 +76,7 @@ def browser(proxy: FakeProxy, key: str = KEY) -> httpx.Client:
     """Return an HTTP client of the management API."""
     url = f"http://127.0.0.1:{proxy.port}/v0/management/"
     return httpx.Client(
-        base_url=url, headers={"Authorization": f"Bearer {key}"}, trust_env=False, timeout=20
+        base_url=url, headers={"Authorization": f"Bearer {key}"}, trust_env=False, timeout=120
     )
 
 
@@ -501,7 +501,7 @@ def test_http_asks_for_the_key(
     proxy: FakeProxy, headers: dict[str, str], status: int, error: str | None
 ) -> None:
     url = f"http://127.0.0.1:{proxy.port}/v0/management/config"
-    answer = httpx.get(url, headers=headers, trust_env=False, timeout=20)
+    answer = httpx.get(url, headers=headers, trust_env=False, timeout=120)
     assert (answer.status_code, answer.json().get("error")) == (status, error)
     assert answer.headers["X-CPA-VERSION"] == proxy.version
 

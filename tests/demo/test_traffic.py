@@ -382,7 +382,7 @@ def test_the_fake_proxy_runs_alone_until_a_signal(name: signal.Signals) -> None:
         address = process.stdout.readline().decode().split()[2].rstrip(",")
         headers = {"X-Management-Key": "k"}
         answer = httpx.get(
-            f"{address}/v0/management/config", headers=headers, trust_env=False, timeout=20
+            f"{address}/v0/management/config", headers=headers, trust_env=False, timeout=120
         )
         assert answer.status_code == 200
         process.send_signal(name)

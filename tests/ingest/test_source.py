@@ -61,7 +61,7 @@ def ban(proxy: FakeProxy) -> None:
     """Get this address banned."""
     for _ in range(5):
         url = f"http://127.0.0.1:{proxy.port}/v0/management/config"
-        httpx.get(url, headers={"Authorization": "Bearer wrong"}, trust_env=False, timeout=20)
+        httpx.get(url, headers={"Authorization": "Bearer wrong"}, trust_env=False, timeout=120)
 
 
 @WAYS

@@ -118,6 +118,6 @@ def test_a_full_disk_raises_and_takes_the_batch_when_it_has_room(
     tmp_path: Path, limit: int, output: str
 ) -> None:
     command = [sys.executable, "-c", FULL, str(tmp_path / "spool"), str(limit)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     expected = f"the spool cannot be written: {output}\nTrue\n"
     assert (done.stdout, done.stderr) == (expected, "")

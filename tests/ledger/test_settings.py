@@ -36,7 +36,7 @@ class Settings:
             env={**CLEAN, "LEDGER_CONFIG": str(self.file), "LEDGER_TIMEZONE": "UTC", **environment},
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=300,
         )
         return done.stdout, done.stderr, done.returncode
 
@@ -60,7 +60,8 @@ def test_without_a_file_the_defaults_hold_and_a_private_file_is_made(settings: S
     assert shown.startswith(
         "Settings(cliproxy_host='127.0.0.1', cliproxy_port=8317, management_key='', "
         "poll_interval_seconds=1.0, quota_refresh_seconds=300, dashboard_host='127.0.0.1', "
-        "dashboard_port=8320, data_dir='data', auth_dir='~/.cli-proxy-api', timezone='', "
+        "dashboard_port=8320, query_seconds=3.0, data_dir='data', auth_dir='~/.cli-proxy-api', "
+        "timezone='', "
         "batch_size=1000, usage_source='auto'"
     )
     assert settings.file.stat().st_mode & 0o777 == 0o600
@@ -136,6 +137,7 @@ WRONG: list[tuple[str, Any]] = [
     ("quota_refresh_seconds", 59),
     ("dashboard_host", ""),
     ("dashboard_port", 1.5),
+    ("query_seconds", 0.5),
     ("data_dir", ""),
     ("data_dir", "~nobody-of-that-name/data"),
     ("data_dir", "zero\0byte"),

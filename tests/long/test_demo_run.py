@@ -26,14 +26,14 @@ class Demo:
         """Return the accounts of 30 days from the dashboard, none before it answers."""
         address = f"http://127.0.0.1:{self.port}/ledger/accounts.json?window=30d&_shape=array"
         try:
-            return httpx.get(address, trust_env=False, timeout=20).json()
+            return httpx.get(address, trust_env=False, timeout=120).json()
         except httpx.ConnectError:
             return []
 
     def end(self) -> str:
         """Press Ctrl-C and return the output."""
         os.killpg(self.make.pid, signal.SIGINT)
-        return self.make.communicate(timeout=10)[0]
+        return self.make.communicate(timeout=300)[0]
 
 
 @pytest.fixture

@@ -215,7 +215,7 @@ class Containers:
     def health(self, service: str) -> int:
         """Run the health check of a service."""
         process = self.start(service, *OURS[service]["healthcheck"]["test"][1:])
-        process.communicate(timeout=30)
+        process.communicate(timeout=300)
         return process.returncode
 
 
@@ -237,7 +237,7 @@ def test_every_container_runs_is_healthy_and_stops_cleanly(containers, home):
     for process in running.values():
         process.terminate()
     for service, process in running.items():
-        output, _ = process.communicate(timeout=30)
+        output, _ = process.communicate(timeout=300)
         # The dashboard's server ends by the signal that it was sent, as it should.
         assert process.returncode in ((0, -15) if service == "web" else (0,)), output
         assert "Traceback" not in output
@@ -249,7 +249,7 @@ def test_the_dashboard_in_a_container_asks_for_its_password(containers):
     containers.start("web")
     eventually(lambda: containers.health("web") == 0)
     page = f"http://127.0.0.1:{containers.port}/ledger/summary.json?window=24h"
-    with httpx.Client(trust_env=False, timeout=20) as client:
+    with httpx.Client(trust_env=False, timeout=120) as client:
         assert client.get(page).status_code == 401
         assert client.get(page, auth=("ledger", "wrong")).status_code == 401
         assert client.get(page, auth=("ledger", PASSWORD)).status_code == 200
@@ -261,6 +261,6 @@ def test_without_a_password_the_container_does_not_start(containers):
         containers.start("web")
     containers.variables["LEDGER_DASHBOARD_PASSWORD_HASH"] = " "
     process = containers.start("web")
-    output, _ = process.communicate(timeout=30)
+    output, _ = process.communicate(timeout=300)
     assert process.returncode == 1
     assert "dashboard_password_hash" in output

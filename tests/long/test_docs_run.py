@@ -129,7 +129,7 @@ def ran(command: str, home: Home, site: Site, folder: Path) -> str:
         env=home.env | {"PYTHONWARNINGS": "", "NO_PROXY": "*"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, f"{command}\n{done.stdout[-500:]}{done.stderr[-500:]}"
@@ -208,7 +208,7 @@ def addresses() -> list[str]:
 
 
 def test_every_address_in_the_documents_answers(site):
-    with httpx.Client(base_url=site.address, trust_env=False, timeout=20) as client:
+    with httpx.Client(base_url=site.address, trust_env=False, timeout=120) as client:
         wrong = {path: client.get(path).status_code for path in addresses()}
     assert {path: status for path, status in wrong.items() if status != 200} == {}
     assert len(wrong) > 60
@@ -235,7 +235,7 @@ def test_every_question_is_answered_by_an_address_and_a_command(filled, site, tm
     if address and (asked := parse_qs(urlsplit(address[1]).query).get("sql")):
         assert asked == [sql_of(found[0])], "the address and the command ask different things"
         path = address[1].replace("/ledger?", "/ledger.json?") + "&_shape=array"
-        served = httpx.get(site.address + path, trust_env=False, timeout=20).json()
+        served = httpx.get(site.address + path, trust_env=False, timeout=120).json()
         # The window has moved on meanwhile, so that the numbers may differ.
         assert list(map(list, served[:1])) == list(map(list, rows[:1]))
 

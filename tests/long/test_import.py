@@ -235,7 +235,7 @@ def test_an_interrupted_import_continues(home: Home, tmp_path: Path, signal_numb
     process = home.start("ledger", "import", str(tmp_path / "keeper.db"))
     eventually(lambda: home.count() > 0)
     os.kill(process.pid, signal_number)
-    output, _ = process.communicate(timeout=30)
+    output, _ = process.communicate(timeout=300)
     assert process.returncode != 0
     if signal_number == signal.SIGINT:
         assert "Stopped. Imported events stay" in output

@@ -16,7 +16,7 @@ FORMS = ("csv", "jsonl")
 def answer_of(address: str) -> httpx.Response | None:
     """Return the answer; None while the server is not up."""
     try:
-        return httpx.get(address, trust_env=False, timeout=20)
+        return httpx.get(address, trust_env=False, timeout=120)
     except httpx.ConnectError:
         return None
 
@@ -74,7 +74,7 @@ def test_an_error_shows_no_local_variables_in_the_log(home):
     address = f"http://127.0.0.1:{port}/export/nothing.csv"
     answer = eventually(lambda: answer_of(address))
     server.terminate()
-    output, _ = server.communicate(timeout=10)
+    output, _ = server.communicate(timeout=300)
     assert answer.status_code == 404
     assert "locals" not in output
     assert "scope" not in output

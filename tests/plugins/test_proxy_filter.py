@@ -172,7 +172,7 @@ def test_the_page_is_filtered_by_proxy_in_every_part(browser, site):
         assert len(parts) > 30
         assert [link for link in parts if "proxy=office" not in link] == []
         for link in {link for link in links if "proxy=office" in link}:
-            assert httpx.get(link, trust_env=False, timeout=20).status_code == 200, link
+            assert httpx.get(link, trust_env=False, timeout=120).status_code == 200, link
         page.reload()
         eventually(lambda: number_in(card(page, "requests")) == office)
         assert page.locator("#proxy").input_value() == "office"
@@ -219,7 +219,7 @@ def test_a_masked_page_keeps_the_filter(browser, site):
 def test_exports_and_reports_know_the_proxy(site):
     address = f"{site.address}/export/events.jsonl"
     parameters = {"window": "24h", "proxy": "office"}
-    lines = httpx.get(address, params=parameters, trust_env=False, timeout=20).text.splitlines()
+    lines = httpx.get(address, params=parameters, trust_env=False, timeout=120).text.splitlines()
     assert len(lines) == 150
     assert {json.loads(line)["proxy"] for line in lines} == {"office"}
     report = site.home.run("ledger", "report", "24h", "--by", "proxy", "--format", "json")

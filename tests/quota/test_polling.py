@@ -12,7 +12,16 @@ from demo.fake_proxy import FakeProxy, serving
 from demo.http import Reply, reply
 from tests.support.home import KEY, set_clock
 from tests.support.quota_ledger import rows
-from tests.support.quota_rig import DAY, EXPIRED, HOUR, MINUTE, REVOKED, Rig, digest
+from tests.support.quota_rig import (
+    DAY,
+    EXPIRED,
+    HOUR,
+    MINUTE,
+    REVOKED,
+    TIMEOUT_SECONDS,
+    Rig,
+    digest,
+)
 
 CLOSED = reply({"detail": {"code": "deactivated_workspace"}}, 402)
 CHALLENGE = Reply(
@@ -41,6 +50,8 @@ FAULTS = [
     pytest.param(ELSEWHERE, "bad_response", 302, 3, id="redirect"),
     pytest.param(HUGE, "bad_response", None, 3, id="10-mb"),
 ]
+# How long an answer that never ends is waited for.
+ENDLESS_SECONDS = 2.0
 # Without jitter: at 5 minutes, then 10, then 20.
 HALF_HOUR = 31 * MINUTE
 
@@ -67,7 +78,8 @@ def rig_of(tmp_path):
 def test_a_fault_has_its_state_and_leaves_the_last_good_rows(
     rig_of, mode, fault, state, status, calls
 ):
-    rig = rig_of(ALICE, BOB, mode=mode)
+    seconds = ENDLESS_SECONDS if fault.fault in ("hang", "drip") else TIMEOUT_SECONDS
+    rig = rig_of(ALICE, BOB, mode=mode, seconds=seconds)
     rig.settle()
     good = rig.windows(ALICE)
     assert [row["window_key"] for row in good] == ["5h", "7d"]
@@ -248,7 +260,7 @@ def test_no_request_is_sent_for_an_index_that_the_proxy_no_longer_lists(rig_of):
 
 
 def test_a_slow_answer_ends_at_the_timeout(rig_of):
-    rig = rig_of(ALICE)
+    rig = rig_of(ALICE, seconds=ENDLESS_SECONDS)
     rig.proxy.providers.faults[ALICE] = Reply(200, FINE * 100, fault="drip")
     rig.settle()
     assert rig.account(ALICE)["error_code"] == "timeout"

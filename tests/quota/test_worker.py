@@ -42,7 +42,7 @@ def printed(home, *options: str) -> list[dict]:
         env=home.env,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=True,
     )
     return json.loads(result.stdout)["quotas"]

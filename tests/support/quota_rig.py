@@ -26,7 +26,7 @@ MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 EXPIRED = reply({"error": {"code": "token_expired", "message": "expired"}, "status": 401}, 401)
 REVOKED = reply({"error": {"code": "token_revoked", "message": "Encountered it"}}, 401)
 # The timeout of a request in tests.
-TIMEOUT_SECONDS = 1.0
+TIMEOUT_SECONDS = 60.0
 
 
 def urls(proxy: FakeProxy) -> dict[str, str]:
@@ -57,6 +57,7 @@ class Rig:
         *,
         mode: str = "files",
         refresh_ms: int = 5 * MINUTE,
+        seconds: float = TIMEOUT_SECONDS,
     ) -> None:
         self.proxy = proxy
         self.auth = folder / "auth"
@@ -64,6 +65,7 @@ class Rig:
         self.accounts = tuple(accounts)
         self.mode = mode
         self.refresh_ms = refresh_ms
+        self.seconds = seconds
         self.at = now()
         write_files(self.auth, self.accounts)
         self.conn = prepare(self.data, timezone="Europe/Berlin")
@@ -86,14 +88,14 @@ class Rig:
     def source(self) -> Source:
         """Return the source for the rig's mode."""
         if self.mode == "files":
-            return CredentialFiles(self.auth, lambda: False, seconds=TIMEOUT_SECONDS)
+            return CredentialFiles(self.auth, lambda: False, seconds=self.seconds)
         key = load_salt(self.data).key(KEY)
         return ManagementApi(
             address=f"http://127.0.0.1:{self.proxy.port}",
             key=KEY,
             refusals=Refusals(self.conn, self.proxy_id, key),
             should_stop=lambda: False,
-            seconds=TIMEOUT_SECONDS,
+            seconds=self.seconds,
         )
 
     def settle(self) -> None:

@@ -38,7 +38,7 @@ def client_of(home: Home, **env: str) -> httpx.Client:
     port = free_port()
     home.env |= {"LEDGER_DASHBOARD_PORT": str(port), **env}
     home.start("runtime.serve")
-    client = httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=20)
+    client = httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=120)
 
     def answers() -> bool:
         try:
@@ -74,13 +74,13 @@ class Site:
     def answers(self) -> bool:
         """Return whether the server answers."""
         try:
-            return httpx.get(f"{self.address}/", trust_env=False, timeout=20).status_code == 200
+            return httpx.get(f"{self.address}/", trust_env=False, timeout=120).status_code == 200
         except httpx.TransportError:
             return False
 
     def json(self, path: str, **parameters: str) -> Any:
         """Request JSON."""
-        answer = httpx.get(f"{self.address}{path}", params=parameters, trust_env=False, timeout=20)
+        answer = httpx.get(f"{self.address}{path}", params=parameters, trust_env=False, timeout=120)
         assert answer.status_code == 200, answer.text[:300]
         return answer.json()
 

@@ -106,7 +106,7 @@ class UserManager:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            timeout=100,
+            timeout=300,
             check=False,
         )
         return done.returncode, done.stdout
