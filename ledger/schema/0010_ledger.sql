@@ -17,12 +17,12 @@ create table proxies (
   first_pop_at       integer,
   last_pop_at        integer,
   last_batch         integer not null default 0,
-  -- Where it is, beside its name, and whether the settings still name it.
+  -- Its address, and whether the settings still list it.
   address            text,
   configured         integer not null default 1 check (configured in (0, 1))
 ) strict;
 
--- A management key that the proxy refused, as a salted hash; nobody tries it before retry_at.
+-- A management key that the proxy refused, as a salted hash; no worker tries it before retry_at.
 create table refused_keys (
   proxy_id   integer not null references proxies (id),
   key_hash   blob not null,
@@ -34,7 +34,7 @@ create table refused_keys (
   primary key (proxy_id, key_hash)
 ) strict, without rowid;
 
--- An account as a person knows it.
+-- An account at a provider, as its owner knows it: one or more credentials.
 create table known_accounts (
   id       integer primary key,
   provider text not null,
@@ -135,21 +135,22 @@ create table usage_events (
   price_rule_id       integer references price_rules (id)
 ) strict;
 
--- The same bytes again are the same event; the time first keeps inserts local and serves ranges.
+-- Equal bytes are the same event. The time is the first column, so that new rows are stored next to
+-- each other, and queries of a range read only that range.
 create unique index events_by_time on usage_events (occurred_at, event_hash);
 create index events_by_credential on usage_events (credential_id, occurred_at);
 create index failed_events_by_time on usage_events (occurred_at) where failed = 1;
 create index events_without_cost on usage_events (cost_reason, model_id)
   where cost_reason is not null;
 
--- What a failed attempt said: its code and one scrubbed line.
+-- The error of a failed attempt: its code and one redacted line.
 create table failure_details (
   event_id integer primary key references usage_events (id) on delete cascade,
   code     text,
   message  text
 ) strict;
 
--- received = stored + duplicate + rejected, by hour of reception and way in.
+-- received = stored + duplicate + rejected, by hour of reception and source.
 create table ingest_ledger (
   hour_at   integer not null,
   proxy_id  integer not null references proxies (id),
@@ -163,7 +164,7 @@ create table ingest_ledger (
   check (received = stored + duplicate + rejected)
 ) strict, without rowid;
 
--- A stretch in which nobody collected: from the last good pop to the first good one after it.
+-- A time without collection: from the last successful pop to the next successful one.
 create table gaps (
   id         integer primary key,
   proxy_id   integer not null references proxies (id),
@@ -171,16 +172,16 @@ create table gaps (
   ended_at   integer check (ended_at >= started_at),
   cause      text not null,
   detail     text,
-  -- Longer than the queue keeps its items, so that something may have been dropped.
+  -- Whether it was longer than the proxy keeps events, so that the proxy may have dropped some.
   retention_exceeded integer not null default 0 check (retention_exceeded in (0, 1)),
-  -- Batches popped but never safe on disk: a killed or cut-off collector.
+  -- Batches that were popped but perhaps never written to the disk.
   batches_at_risk    integer not null default 0
 ) strict;
 
 create index gaps_by_proxy on gaps (proxy_id, started_at);
 
--- A record that could not be understood. JSON is kept whole with its strings hashed, to be
--- replayed after an upgrade; of anything else a scrubbed excerpt remains.
+-- A record that is not a valid event. JSON is stored with its strings hashed, and can be replayed
+-- after an upgrade; of any other record, a redacted excerpt is stored.
 create table rejected_events (
   id          integer primary key,
   proxy_id    integer not null references proxies (id),
@@ -212,14 +213,14 @@ create table local_days (
 
 create index local_days_by_start on local_days (starts_at, ends_at);
 
--- Stretches with one offset from UTC, of the configured time zone.
+-- Periods with one offset from UTC, of the configured time zone.
 create table zone_offsets (
   starts_at integer primary key,
   ends_at   integer not null check (ends_at > starts_at),
   offset_ms integer not null
 ) strict;
 
--- What an estimate of cost went by: the package or settings, and the model it knows.
+-- The price that a cost was computed with: the package or the settings, and the model there.
 create table known_prices (
   id      integer primary key,
   source  text not null,
@@ -236,13 +237,14 @@ create table price_rules (
   unique (rule, tier)
 ) strict;
 
--- Sums of fixed lengths of time, kept in the transaction that stores the events: see rollups.py.
+-- Sums of fixed lengths of time, written in the transaction that stores the events: see rollups.py.
 create table rollup_state (
   id            integer primary key check (id = 1),
   last_event_id integer not null,
-  -- The finest buckets are complete from here on, and are not kept before.
+  -- Buckets of the finest resolution are complete from this instant, and deleted before it.
   recent_from   integer not null,
-  -- From here on every raw event is kept; what is older is in the rollups alone. A week's start.
+  -- From this instant, the start of a week, every raw event is stored; older events are only in the
+  -- rollups.
   raw_complete_from integer not null default 0,
   events_deleted    integer not null default 0
 ) strict;
@@ -254,7 +256,7 @@ select
   cast((julianday('now') - 2440587.5) * 24 - 48 as integer) * 3600000;
 
 -- The lengths of buckets. Days are UTC days; a week begins on a Thursday, as 1970 did. Resolution
--- 0, elsewhere, is events one by one.
+-- 0, in views, is single events.
 create table resolutions (
   resolution integer primary key,
   name       text not null unique,
@@ -269,8 +271,9 @@ values
   (4, 'day', 86400000),
   (5, 'week', 604800000);
 
--- Which resolutions answer a span, from its start on: fine buckets, which are kept only for recent
--- times, up to the first middle one, middle ones up to the first coarse one, coarse ones.
+-- The resolutions that answer a range, from its start: fine buckets, which exist only for recent
+-- times, until the first middle bucket begins, then middle buckets until the first coarse bucket
+-- begins, then coarse buckets.
 create table ladders (
   ladder text primary key,
   fine   integer not null references resolutions (resolution),
@@ -306,7 +309,7 @@ create table total_rollup (
   primary key (resolution, bucket_at, proxy_id)
 ) strict, without rowid;
 
--- The same by model, with what its speed is computed from.
+-- The same by model, with the sums that its speed is computed from.
 create table model_rollup (
   resolution          integer not null,
   bucket_at           integer not null,
@@ -423,7 +426,7 @@ with recursive buckets (from_ms, next_ms) as (
 )
 select from_ms, (from_ms + next_ms - 1) / 2 from buckets;
 
--- How many successful attempts took about so long; kind 1 is latency, 2 time to first token.
+-- Successful attempts by duration; kind 1 is latency, 2 time to first token.
 create table latency_rollup (
   resolution integer not null,
   bucket_at  integer not null,
@@ -445,7 +448,7 @@ create table model_latency_rollup (
   primary key (resolution, bucket_at, proxy_id, model_id, kind, ms)
 ) strict, without rowid;
 
--- Failed attempts by status and code, kept as long as raw events are; 0 and '' stand for none.
+-- Failed attempts by status and code, stored as long as raw events; 0 and '' stand for none.
 create table failure_rollup (
   resolution  integer not null,
   bucket_at   integer not null,
@@ -458,8 +461,7 @@ create table failure_rollup (
   primary key (resolution, bucket_at, proxy_id, status_code, code)
 ) strict, without rowid;
 
--- When each credential last failed with a status and a code: how many of them failed since then
--- cannot be read from sums.
+-- When each credential last failed with a status and a code, which sums cannot show.
 create table last_failures (
   status_code   integer not null,
   code          text not null,
@@ -468,7 +470,7 @@ create table last_failures (
   primary key (status_code, code, credential_id)
 ) strict, without rowid;
 
--- Each credential file that the last look found, in the proxy's list or in its folder.
+-- The credential files of the last listing, of the proxy's list or of its folder.
 create table credential_files (
   proxy_id       integer not null references proxies (id),
   name           text not null,
@@ -481,8 +483,8 @@ create table credential_files (
 
 create index credential_files_by_account on credential_files (account_id);
 
--- What is known of an account's quota as a whole. Null is unknown or not told. observed_at is
--- the instant that the flags from allowed to reset_credits are of.
+-- The state of an account's quota as a whole. Null is unknown. observed_at is the instant of the
+-- flags from allowed to reset_credits.
 create table quota_accounts (
   account_id              integer primary key references known_accounts (id) on delete cascade,
   state                   text not null,
@@ -515,7 +517,7 @@ create table quota_accounts (
 ) strict;
 
 -- One limit of an account over one span of time, as last observed; retired when a complete
--- answer no longer has it. The track (cycle, last, candidate) is where its history stands.
+-- answer no longer has it. cycle, last_… and candidate_… are the state of its history.
 create table quota_windows (
   id                  integer primary key,
   account_id          integer not null references known_accounts (id) on delete cascade,
@@ -550,7 +552,7 @@ create table quota_windows (
   check ((candidate_at is null) = (candidate_used is null))
 ) strict;
 
--- The past of a window: where its percentage or its cycle changed, and every half hour.
+-- The history of a window: a point when its percentage or its cycle changed, and every half hour.
 create table quota_points (
   window_id    integer not null references quota_windows (id) on delete cascade,
   cycle        integer not null,
@@ -562,7 +564,7 @@ create table quota_points (
 
 -- Allow-listed quota headers of the newest usage event of each credential and limit family, and
 -- the error of a refused generation, whose family is "refused " and the model. The collector
--- writes, the quota worker takes.
+-- writes them, the quota worker reads them.
 create table quota_signals (
   credential_id integer not null references credentials (id),
   family        text not null,
@@ -576,7 +578,7 @@ create table quota_signals (
 ) strict, without rowid;
 
 -- What providers refused an account, its overage ('overage') or a group of models. Windows are
--- the keys of the refused ones, apart by spaces; without an end the end is unknown.
+-- the keys of the refused windows, separated by spaces; ends_at is null while the end is unknown.
 create table quota_refusals (
   account_id    integer not null references known_accounts (id) on delete cascade,
   scope         text not null,
@@ -605,7 +607,7 @@ create table quota_verdicts (
   primary key (account_id, group_name)
 ) strict, without rowid;
 
--- Since when each verdict was as it was; the next row of the account and group ends it.
+-- The changes of each verdict; a row is valid until the next row of the account and group.
 create table quota_verdict_changes (
   account_id integer not null references known_accounts (id) on delete cascade,
   group_name text not null,
@@ -637,7 +639,7 @@ create table quota_undecided (
   account_id integer primary key references known_accounts (id) on delete cascade
 ) strict;
 
--- "Refresh now", of one account or of all, and what came of it.
+-- Requests to refresh one account or all, with their outcome.
 create table quota_requests (
   id           integer primary key,
   requested_at integer not null,
@@ -649,8 +651,8 @@ create table quota_requests (
 
 create index open_quota_requests on quota_requests (id) where answered_at is null;
 
--- One run of a proxy, as far as its own counters tell: from the first reading to the last. The
--- last two numbers are of the time between the last two readings.
+-- One run of a proxy, by its own counters: from the first reading to the last. The last two numbers
+-- count the time between the last two readings.
 create table proxy_runs (
   proxy_id      integer not null references proxies (id),
   since_at      integer not null,
@@ -661,9 +663,10 @@ create table proxy_runs (
   primary key (proxy_id, since_at)
 ) strict, without rowid;
 
--- What a proxy counted of one credential in a run, and what was stored of it meanwhile. What is
--- stored between the question and the next empty pop may or may not be in the proxy's number:
--- stored_early at the first reading, stored_late at the last.
+-- The attempts of one credential that a proxy counted in a run, and those that were stored in the
+-- same time. An event that is stored between a query of the counters and the next empty pop may or
+-- may not be in the proxy's count: stored_early counts these at the first reading, stored_late at
+-- the last.
 create table counter_readings (
   proxy_id      integer not null,
   since_at      integer not null,
@@ -680,8 +683,8 @@ create table counter_readings (
 
 create index rejected_events_left on rejected_events (id) where replayed_at is null;
 
--- One run over a file of another program, and what became of its records; improved ones are among
--- the duplicates. The times are of the earliest and the latest event that came in.
+-- One import of a file of another program, with its records by result; improved ones are among the
+-- duplicates. The times are those of the earliest and the latest event.
 create table imports (
   id          integer primary key,
   origin      text not null check (origin in ('original', 'keeper', 'export', 'events')),
@@ -708,15 +711,16 @@ create table aliases (
   primary key (kind, name)
 ) strict, without rowid;
 
--- The rules as the settings have them, so that every view and every reader knows the thresholds.
--- Written by the alerts worker when it starts; without a row there is no rule.
+-- The alert rules of the settings, for the views. The alerts worker writes them when it starts;
+-- without a row there is no rule.
 create table alert_rules (
   rule      text primary key,
   enabled   integer not null check (enabled in (0, 1)),
   threshold real
 ) strict, without rowid;
 
--- What may be used in a day, a week or a month; named is the account or client as it is shown.
+-- The budgets of the settings, for a day, a week or a month; named is the displayed name of the
+-- account or client.
 create table budgets (
   budget text primary key,
   scope  text not null check (scope in ('total', 'account', 'client')),
@@ -726,8 +730,8 @@ create table budgets (
   per    text not null check (per in ('day', 'week', 'month'))
 ) strict, without rowid;
 
--- One episode of a condition: from when it was first seen to when it was last over. A condition
--- that is away for a moment is the same episode: clear_since says since when.
+-- One episode of a condition, from its beginning to its end. A condition that does not hold for a
+-- short time stays the same episode: clear_since is the start of that time.
 create table alerts (
   id          integer primary key,
   rule        text not null,
@@ -758,8 +762,8 @@ create table alert_receivers (
   last_sent_at integer
 ) strict;
 
--- What a receiver is told of an episode: that it began, that it is over. Not before due_at, which
--- is the end of the quiet hours for what may wait; sent_at is null while it is still to be told.
+-- The messages about an episode to a receiver: its beginning and its end. A message is not sent
+-- before due_at, which may be the end of the quiet hours; sent_at is null until it is sent.
 create table alert_deliveries (
   alert_id    integer not null references alerts (id) on delete cascade,
   receiver_id integer not null references alert_receivers (id) on delete cascade,

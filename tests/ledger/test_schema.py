@@ -83,7 +83,7 @@ def test_a_converted_ledger_adds_up_and_is_what_a_rebuild_makes_of_it(tmp_path, 
         converted = {name: dump(conn, name) for name in names}
         assert all(converted.values())
         (recent_from,) = conn.execute("select recent_from from rollup_state").fetchone()
-        rollups.reset(conn, recent_from + rollups.RETENTION_MS)
+        rollups.reset(conn, recent_from + rollups.RECENT_MS)
         rollups.catch_up(conn)
         assert {name: dump(conn, name) for name in names} == converted
 
