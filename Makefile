@@ -63,7 +63,7 @@ init: $(READY) ## Create or upgrade the ledger
 check: $(READY) ## Check that the ledger is intact and its sums agree
 	@$(PY) -m ledger check
 
-report: $(READY) ## Print a report: RANGE=today|1h|5h|24h|7d|30d|90d BY=account|model|client|proxy|day FORMAT=table|json|csv|markdown, or MONTH=2026-11 PRICE=200
+report: $(READY) ## Print a report: RANGE=today|24h|… (as in /ledger/windows) BY=account|model|client|proxy|day FORMAT=table|json|csv|markdown, or MONTH=2026-11 PRICE=200
 	@$(PY) -m ledger report $(if $(MONTH)$(PRICE),month $(MONTH),$(RANGE)) --format $(FORMAT) $(if $(BY),--by $(BY)) $(if $(PRICE),--price $(PRICE)) $(if $(SHARE),--share $(SHARE))
 
 status: $(READY) ## Print in one line today's use, the account to use and what is wrong

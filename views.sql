@@ -11,60 +11,46 @@
 --   7. Budgets and bills: budgets by period, the bill of a month
 --   8. Alerts: what is wrong now
 
--- 1. Time: the clock, windows and ranges; how a range is cut into buckets
+-- 1. Time
 
 -- The time that every other view goes by.
 create view clock as
 select cast((julianday('now') - 2440587.5) * 86400000 as integer) as now;
 
--- The named windows. Each ends now; its start is floored to the minute, from 7d on to the hour.
+-- The named windows, today first. Each ends now; its start is floored to the minute, from 7d on to
+-- the hour. With the default step of a series, and the step of the page's charts.
 create view windows as
-with named (window, length_ms, floor_ms) as (
+with named (window, length_ms, floor_ms, step, chart_step, is_default) as (
   values
-    ('1h', 3600000, 60000),
-    ('5h', 18000000, 60000),
-    ('24h', 86400000, 60000),
-    ('7d', 604800000, 3600000),
-    ('30d', 2592000000, 3600000),
-    ('90d', 7776000000, 3600000)
+    ('1h', 3600000, 60000, 'hour', 'minute', 0),
+    ('5h', 18000000, 60000, 'hour', 'quarter hour', 0),
+    ('24h', 86400000, 60000, 'hour', 'hour', 1),
+    ('7d', 604800000, 3600000, 'day', 'hour', 0),
+    ('30d', 2592000000, 3600000, 'day', 'day', 0),
+    ('90d', 7776000000, 3600000, 'day', 'day', 0)
 )
 select
-  'today'         as window,
-  days.starts_at  as starts_at,
-  clock.now       as ends_at
-from clock
-join local_days as days on days.starts_at <= clock.now and clock.now < days.ends_at
+  'today'                   as window,
+  starts_at                 as starts_at,
+  (select now from clock)   as ends_at,
+  null                      as length_ms,
+  null                      as floor_ms,
+  'hour'                    as step,
+  'hour'                    as chart_step,
+  0                         as is_default
+from local_days
+where starts_at = (select max(starts_at) from local_days where starts_at <= (select now from clock))
 union all
 select
-  named.window                                                  as window,
-  clock.now - length_ms - (clock.now - length_ms) % floor_ms    as starts_at,
-  clock.now                                                     as ends_at
-from named
-cross join clock;
-
--- What lay before each named window, equally long; before today, yesterday until the same time.
-create view windows_before as
-select
-  windows.window                                          as window,
-  iif(
-    windows.window = 'today',
-    days.starts_at,
-    windows.starts_at - length_ms - (windows.starts_at - length_ms) % floor_ms
-  )                                                       as starts_at,
-  iif(
-    windows.window = 'today',
-    days.starts_at + length_ms,
-    windows.starts_at
-  )                                                       as ends_at
-from (
-  select
-    *,
-    ends_at - starts_at                               as length_ms,
-    iif(window in ('7d', '30d', '90d'), 3600000, 1)   as floor_ms
-  from windows
-) as windows
-join local_days as days
-  on days.starts_at = (select max(starts_at) from local_days where starts_at < windows.starts_at);
+  window                                                      as window,
+  ((select now from clock) - length_ms) / floor_ms * floor_ms as starts_at,
+  (select now from clock)                                     as ends_at,
+  length_ms                                                   as length_ms,
+  floor_ms                                                    as floor_ms,
+  step                                                        as step,
+  chart_step                                                  as chart_step,
+  is_default                                                  as is_default
+from named;
 
 -- Months: calendar months of the configured time zone, as far as its days are known.
 create view months as
@@ -77,208 +63,188 @@ select
 from local_days
 group by 1;
 
--- What a query can be asked for: a named window, the one before it (from_day is its name after
--- "before"), or a custom range of whole local days.
--- Name one (window, from_day and to_day): there are as many ranges as pairs of days.
-create view spans as
+-- The running day, week (from Monday on) and calendar month, in whole local days.
+create view running_periods as
+with today as (
+  select
+    day as day
+  from local_days
+  where starts_at = (
+    select max(starts_at) from local_days where starts_at <= (select now from clock)
+  )
+),
+named (per, from_day, to_day) as (
+  select 'day', day, day
+  from today
+  union all
+  select 'week', date(day, 'weekday 0', '-6 days'), date(day, 'weekday 0')
+  from today
+  union all
+  select 'month', date(day, 'start of month'), date(day, 'start of month', '+1 month', '-1 day')
+  from today
+)
 select
-  window     as window,
-  ''         as from_day,
-  ''         as to_day,
-  starts_at  as starts_at,
-  ends_at    as ends_at
+  per                                                                         as per,
+  from_day                                                                    as from_day,
+  to_day                                                                      as to_day,
+  (select starts_at from local_days where day >= from_day order by day limit 1) as starts_at,
+  (select ends_at from local_days where day <= to_day order by day desc limit 1) as ends_at
+from named;
+
+-- Every range that usage can be asked for. Name it by a constant: by window, for a named one, or by
+-- range_key = json_array(window, from, to), as the parameters of a query have it: a named window
+-- (with none the default one), the time before one (from is "before 24h", and so on), local days
+-- from … to, json_array('month', '2026-11', ''), or json_array('this month', '', '').
+create view ranges as
+select
+  null          as range_key,
+  window        as window,
+  ''            as from_day,
+  ''            as to_day,
+  starts_at     as starts_at,
+  ends_at       as ends_at,
+  0             as is_over
 from windows
 union all
 select
-  'custom'            as window,
-  'before ' || window as from_day,
-  'before ' || window as to_day,
-  starts_at           as starts_at,
-  ends_at             as ends_at
-from windows_before
-union all
-select
-  'custom'         as window,
-  first.day        as from_day,
-  last.day         as to_day,
-  first.starts_at  as starts_at,
-  last.ends_at     as ends_at
-from local_days as first
-join local_days as last on last.day >= first.day;
-
--- Where the buckets of each ladder begin and end inside a span. The last bucket reaches beyond it.
-create view span_bounds as
-with placed as (
-  select
-    spans.window      as window,
-    spans.from_day    as from_day,
-    spans.to_day      as to_day,
-    -- Without raw events a span begins with the whole bucket that it begins in.
-    iif(
-      starts_at < raw_complete_from,
-      starts_at - starts_at % m.length_ms,
-      starts_at
-    )                 as starts_at,
-    ends_at           as ends_at,
-    starts_at < raw_complete_from as begins_unkept,
-    ends_at < raw_complete_from   as ends_unkept,
-    ladder            as ladder,
-    fine              as fine,
-    middle            as middle,
-    coarse            as coarse,
-    f.length_ms       as fine_ms,
-    m.length_ms       as middle_ms,
-    c.length_ms       as coarse_ms,
-    recent_from       as recent_from
-  from spans
-  cross join rollup_state
-  cross join ladders
-  join resolutions as f on f.resolution = ladders.fine
-  join resolutions as m on m.resolution = ladders.middle
-  left join resolutions as c on c.resolution = ladders.coarse
-)
-select
-  window                                                      as window,
-  from_day                                                    as from_day,
-  to_day                                                      as to_day,
-  starts_at                                                   as starts_at,
-  ends_at                                                     as ends_at,
-  ladder                                                      as ladder,
-  fine                                                        as fine,
-  middle                                                      as middle,
-  coarse                                                      as coarse,
-  coarse is null and ladder like '%series'                    as is_series,
-  (starts_at + fine_ms - 1) / fine_ms * fine_ms               as fine_from,
-  (ends_at + fine_ms - 1) / fine_ms * fine_ms                 as fine_until,
-  (starts_at + middle_ms - 1) / middle_ms * middle_ms         as middle_from,
-  (ends_at + middle_ms - 1) / middle_ms * middle_ms           as middle_until,
-  iif(
-    coarse is null,
-    9e18,
-    (starts_at + coarse_ms - 1) / coarse_ms * coarse_ms
-  )                                                           as coarse_from,
-  -- Raw events take away what the last bucket holds beyond the span; without them it is left out.
-  iif(
-    coarse is null,
-    0,
-    (ends_at + iif(ends_unkept, 0, coarse_ms - 1)) / coarse_ms * coarse_ms
-  )                                                           as coarse_until,
-  recent_from                                                 as recent_from,
-  ends_unkept                                                 as ends_unkept,
-  -- A series of local hours cannot come from UTC hours where an offset is not whole.
-  ladder <> 'hour series' or begins_unkept or not exists (
-    select 1 from zone_offsets where offset_ms % 3600000 <> 0
-  )                                                           as has_middle
-from placed;
-
--- A span cut into the pieces that rollups answer. Grain 0 is raw events: before the first bucket,
--- where no bucket is kept, and with sign -1 those that the last bucket holds beyond the span. Where
--- raw events are not kept, middle buckets follow the coarse ones instead.
-create view span_parts as
-with pieces (piece) as (values (1), (2), (3), (4), (5), (6)),
-marked as (
-  select
-    *,
-    fine_from >= recent_from and fine_from < middle_from and fine_from < fine_until as has_fine
-  from span_bounds
-)
-select
-  window         as window,
-  from_day       as from_day,
-  to_day         as to_day,
-  ladder         as ladder,
-  is_series      as is_series,
-  case piece
-    when 2 then fine
-    when 3 then iif(has_middle, middle, 0)
-    when 4 then coarse
-    when 6 then middle
-    else 0
-  end            as resolution,
-  case piece
-    when 1 then starts_at
-    when 2 then fine_from
-    when 3 then middle_from
-    when 4 then coarse_from
-    when 6 then max(coarse_from, coarse_until)
-    else ends_at
-  end            as from_at,
-  case piece
-    when 1 then iif(has_fine, fine_from, min(middle_from, ends_at))
-    when 2 then iif(has_fine, min(middle_from, fine_until), 0)
-    when 3 then min(coarse_from, iif(has_middle, middle_until, ends_at))
-    when 4 then coarse_until
-    when 6 then iif(ends_unkept, middle_until, 0)
-    else case
-      when ends_unkept then 0
-      when coarse_from < coarse_until then coarse_until
-      when middle_from < middle_until then iif(has_middle, middle_until, ends_at)
-      else iif(has_fine, fine_until, ends_at)
-    end
-  end            as until_at,
-  iif(piece = 5, -1, 1) as sign
-from marked
-cross join pieces;
-
--- A month cut into the buckets that hold it exactly: UTC days, and quarter hours before and after
--- them, since every local midnight begins one. Both are kept for ever, so that no raw event is
--- needed.
-create view month_parts as
-with placed as (
-  select
-    *,
-    (starts_at + 86399999) / 86400000 * 86400000  as days_from,
-    ends_at / 86400000 * 86400000                 as days_until
-  from months
-)
-select
-  month       as month,
-  4           as resolution,
-  days_from   as from_at,
-  days_until  as until_at
-from placed
-union all
-select
-  month,
-  2,
+  json_array('this ' || per, '', ''),
+  'this ' || per,
+  from_day,
+  to_day,
   starts_at,
-  min(days_from, ends_at)
-from placed
+  ends_at,
+  0
+from running_periods
+union all
+-- A table-valued function takes its argument from the constraint on its hidden column: the key.
+select
+  asked.json,
+  iif(json ->> 1 = '', window, 'custom'),
+  json ->> 1,
+  json ->> 1,
+  case
+    when json ->> 1 = '' then starts_at
+    when window = 'today' then (
+      select max(days.starts_at) from local_days as days where days.starts_at < windows.starts_at
+    )
+    -- As long as the window, and floored only where that is to the hour.
+    else (2 * starts_at - ends_at) / iif(floor_ms > 60000, floor_ms, 1)
+      * iif(floor_ms > 60000, floor_ms, 1)
+  end,
+  case
+    when json ->> 1 = '' then ends_at
+    when window = 'today' then ends_at - starts_at + (
+      select max(days.starts_at) from local_days as days where days.starts_at < windows.starts_at
+    )
+    else starts_at
+  end,
+  json ->> 1 <> ''
+from windows
+cross join json_each as asked
+where asked.key = 0
+  and (
+    json ->> 1 = '' and (json ->> 0 = window or json ->> 0 = '' and is_default)
+    or json ->> 1 = 'before ' || window
+    or json ->> 1 = 'before ' and is_default
+  )
 union all
 select
-  month,
-  2,
-  max(days_from, days_until),
-  ends_at
-from placed;
+  asked.json,
+  iif(json ->> 0 = 'month', 'month', 'custom'),
+  first.day,
+  last.day,
+  first.starts_at,
+  last.ends_at,
+  last.ends_at < (select now from clock)
+from json_each as asked
+cross join local_days as first
+  on first.day = iif(
+    json ->> 0 = 'month',
+    (select min(day) from local_days where day >= (json ->> 1) || '-01'),
+    json ->> 1
+  )
+cross join local_days as last
+  on last.day >= first.day
+  and last.day = iif(
+    json ->> 0 = 'month',
+    (select max(day) from local_days where day <= (json ->> 1) || '-31'),
+    coalesce(nullif(json ->> 2, ''), json ->> 1)
+  )
+where asked.key = 0;
 
--- The same cut into minutes, for spans whose minutes are all kept.
-create view minute_parts as
-with pieces (piece) as (values (1), (2), (3))
+-- A range cut into the buckets that answer a slice, as slice_resolutions lists them. Between
+-- first_at and last_at each resolution covers, at the start and at the end, what the next coarser
+-- one leaves; single events (resolution 0) the rest. Where the last bucket reaches beyond the end of
+-- the range, the events beyond it are subtracted: their weight is -1. Fine buckets have the offset
+-- of local time, which is one for all of a segment.
+create view range_segments as
+with placed as (
+  select
+    *,
+    -- Without single events a range begins, and ends, with a whole bucket.
+    starts_at - iif(starts_at < raw_complete_from, starts_at % kept_ms, 0) as first_at,
+    case
+      when ends_at < raw_complete_from then (ends_at + kept_ms - 1) / kept_ms * kept_ms
+      when is_over then ends_at
+      else (ends_at + coarsest_ms - 1) / coarsest_ms * coarsest_ms
+    end                                                                     as last_at
+  from ranges
+  cross join slice_resolutions
+  cross join rollup_state
+  where recent_only is null
+    or recent_only = ((starts_at + 59999) / 60000 * 60000 >= recent_from)
+),
+cut as (
+  select
+    *,
+    case part
+      when 'start' then (first_at + length_ms - 1) / length_ms * length_ms
+      when 'end' then max(
+        last_at / coarser_ms * coarser_ms,
+        (first_at + coarser_ms - 1) / coarser_ms * coarser_ms
+      )
+      else ends_at
+    end                                                     as from_at,
+    iif(
+      part = 'start',
+      min(
+        (first_at + coarser_ms - 1) / coarser_ms * coarser_ms,
+        last_at / length_ms * length_ms
+      ),
+      last_at / length_ms * length_ms
+    )                                                       as until_at
+  from placed
+)
 select
-  window                as window,
-  from_day              as from_day,
-  to_day                as to_day,
-  iif(piece = 2, 1, 0)  as resolution,
-  case piece
-    when 1 then starts_at
-    when 2 then fine_from
-    else ends_at
-  end                   as from_at,
-  case piece
-    when 1 then min(fine_from, ends_at)
-    when 2 then fine_until
-    else iif(fine_from < fine_until, fine_until, ends_at)
-  end                   as until_at,
-  iif(piece = 3, -1, 1) as sign
-from span_bounds
-cross join pieces
-where ladder = 'quarter series' and fine_from >= recent_from;
+  range_key                                                 as range_key,
+  window                                                    as window,
+  slice                                                     as slice,
+  fine                                                      as fine,
+  of_account                                                as of_account,
+  of_model                                                  as of_model,
+  of_client                                                 as of_client,
+  case
+    -- Hours do not fit local hours where the offset is not whole.
+    when resolution = 3
+      and offset_ms % 3600000
+      and (instead > 0 or first_at >= raw_complete_from) then instead
+    when is_recent and from_at < recent_from then instead
+    else resolution
+  end                                                       as resolution,
+  max(from_at, coalesce(zone_offsets.starts_at, from_at))   as from_at,
+  min(until_at, coalesce(zone_offsets.ends_at, until_at))   as until_at,
+  iif(part = 'beyond', -1, 1)                               as weight,
+  offset_ms                                                 as offset_ms
+from cut
+left join zone_offsets
+  on fine and zone_offsets.starts_at < until_at and zone_offsets.ends_at > from_at
+where from_at < until_at;
 
--- Which spans begin before raw events are kept, and what that means for their numbers. Name a span,
--- as in `spans`.
-create view span_completeness as
+-- Which ranges begin before single events are kept, and what that means for their numbers. Name a
+-- range, as in `ranges`.
+create view range_coverage as
 select
+  range_key                                                           as range_key,
   window                                                              as window,
   from_day                                                            as from_day,
   to_day                                                              as to_day,
@@ -294,7 +260,7 @@ select
       || 'latency of one account know nothing older.',
     null
   )                                                                   as sentence
-from spans
+from ranges
 cross join rollup_state;
 
 -- 2. Names: accounts, credentials, clients and proxies as people read them
@@ -429,671 +395,408 @@ from (
   from usage_events
 );
 
--- What a span used, not yet added up: sum over these rows with a span and is_series named.
-create view total_pieces as
-select
-  part.window              as window,
-  part.from_day            as from_day,
-  part.to_day              as to_day,
-  part.is_series           as is_series,
-  sums.bucket_at           as bucket_at,
-  sums.proxy_id            as proxy_id,
-  sums.requests            as requests,
-  sums.failed              as failed,
-  sums.input_tokens        as input_tokens,
-  sums.cached_tokens       as cached_tokens,
-  sums.cache_write_tokens  as cache_write_tokens,
-  sums.output_tokens       as output_tokens,
-  sums.reasoning_tokens    as reasoning_tokens,
-  sums.unclassified_tokens as unclassified_tokens,
-  sums.cost_microdollars   as cost_microdollars,
-  sums.unpriced            as unpriced
-from span_parts as part
-cross join total_rollup as sums
-  on sums.resolution = part.resolution
-  and sums.bucket_at >= part.from_at
-  and sums.bucket_at < part.until_at
-where part.ladder in ('quarter', 'quarter series')
+-- What a range used, in buckets to be added up: one row for each bucket of each slice. A slice says
+-- what usage is told apart by, and of which one account, model or client, which must be named too.
+-- Name range, slice and fine by constants and sum directly over this view; join names afterwards.
+-- The ids that a slice does not tell apart mean nothing, nor does the proxy where the credential
+-- tells it. local_at is local time in ms, of fine buckets. (Several columns share a line here, so
+-- that the arms can be compared.)
+create view usage_buckets as
+select range_key, window, 'total' as slice, fine, '' as account, '' as model, '' as client,
+  bucket_at, bucket_at + offset_ms as local_at,
+  proxy_id, null as credential_id, null as model_id, null as client_id,
+  null as timed_ms, null as timed_tokens, null as streamed_ms, null as streamed_tokens,
+  requests, failed, input_tokens, cached_tokens, cache_write_tokens, output_tokens,
+  reasoning_tokens, unclassified_tokens, cost_microdollars, unpriced, saved_microdollars
+from range_segments as part cross join total_rollup as sums
+  on sums.resolution = part.resolution and bucket_at >= from_at and bucket_at < until_at
+where part.slice = 'total'
 union all
-select
-  part.window                                as window,
-  part.from_day                              as from_day,
-  part.to_day                                as to_day,
-  part.is_series                             as is_series,
-  occurred_at                                as bucket_at,
-  (
-    select proxy_id from credentials where credentials.id = credential_id
-  )                                          as proxy_id,
-  part.sign                                  as requests,
-  part.sign * failed                         as failed,
-  part.sign * input_tokens                   as input_tokens,
-  part.sign * cached_tokens                  as cached_tokens,
-  part.sign * cache_write_tokens             as cache_write_tokens,
-  part.sign * output_tokens                  as output_tokens,
-  part.sign * reasoning_tokens               as reasoning_tokens,
-  part.sign * unclassified_tokens            as unclassified_tokens,
-  part.sign * coalesce(cost_microdollars, 0) as cost_microdollars,
-  part.sign * (cost_reason is not null)    as unpriced
-from span_parts as part
-cross join usage_events
-  on usage_events.occurred_at >= part.from_at
-  and usage_events.occurred_at < part.until_at
-where part.ladder in ('quarter', 'quarter series') and part.resolution = 0;
-
--- The same by model, with what its speed is worked out from.
-create view model_pieces as
-select
-  part.window              as window,
-  part.from_day            as from_day,
-  part.to_day              as to_day,
-  part.is_series           as is_series,
-  sums.bucket_at           as bucket_at,
-  sums.proxy_id            as proxy_id,
-  sums.model_id            as model_id,
-  sums.requests            as requests,
-  sums.failed              as failed,
-  sums.input_tokens        as input_tokens,
-  sums.cached_tokens       as cached_tokens,
-  sums.cache_write_tokens  as cache_write_tokens,
-  sums.output_tokens       as output_tokens,
-  sums.reasoning_tokens    as reasoning_tokens,
-  sums.unclassified_tokens as unclassified_tokens,
-  sums.cost_microdollars   as cost_microdollars,
-  sums.unpriced            as unpriced,
-  sums.timed_ms            as timed_ms,
-  sums.timed_tokens        as timed_tokens,
-  sums.streamed_ms         as streamed_ms,
-  sums.streamed_tokens     as streamed_tokens
-from span_parts as part
+select range_key, window, 'model', fine, '', '', '',
+  bucket_at, bucket_at + offset_ms, proxy_id, null, model_id, null,
+ 
+  timed_ms, timed_tokens, streamed_ms, streamed_tokens,
+  requests, failed, input_tokens, cached_tokens, cache_write_tokens, output_tokens,
+  reasoning_tokens, unclassified_tokens, cost_microdollars, unpriced, saved_microdollars
+from range_segments as part cross join model_rollup as sums
+  on sums.resolution = part.resolution and bucket_at >= from_at and bucket_at < until_at
+where part.slice = 'model'
+union all
+select range_key, window, 'client', fine, '', '', '',
+  bucket_at, bucket_at + offset_ms, proxy_id, null, null, client_id, null, null, null, null,
+  requests, failed, input_tokens, cached_tokens, cache_write_tokens, output_tokens,
+  reasoning_tokens, unclassified_tokens, cost_microdollars, unpriced, saved_microdollars
+from range_segments as part cross join client_rollup as sums
+  on sums.resolution = part.resolution and bucket_at >= from_at and bucket_at < until_at
+where part.slice = 'client'
+union all
+select range_key, window, 'credential', fine, '', '', '',
+  bucket_at, bucket_at + offset_ms, null, credential_id, null, null, null, null, null, null,
+  requests, failed, input_tokens, cached_tokens, cache_write_tokens, output_tokens,
+  reasoning_tokens, unclassified_tokens, cost_microdollars, unpriced, saved_microdollars
+from range_segments as part cross join credential_rollup as sums
+  on sums.resolution = part.resolution and bucket_at >= from_at and bucket_at < until_at
+where part.slice = 'credential'
+union all
+select range_key, window, 'total of model', fine, '', named.name, '',
+  bucket_at, bucket_at + offset_ms, proxy_id, null, model_id, null,
+ 
+  timed_ms, timed_tokens, streamed_ms, streamed_tokens,
+  requests, failed, input_tokens, cached_tokens, cache_write_tokens, output_tokens,
+  reasoning_tokens, unclassified_tokens, cost_microdollars, unpriced, saved_microdollars
+from range_segments as part cross join known_models as named
+cross join (select resolution, bucket_at as present_at, proxy_id as present_id from total_rollup)
+  as present on present.resolution = part.resolution
+  and present_at >= from_at and present_at < until_at
 cross join model_rollup as sums
-  on sums.resolution = part.resolution
-  and sums.bucket_at >= part.from_at
-  and sums.bucket_at < part.until_at
-where part.ladder in ('quarter', 'quarter series')
+  on sums.resolution = part.resolution and bucket_at = present_at and proxy_id = present_id
+  and model_id = named.id
+where part.slice = 'total of model'
 union all
-select
-  part.window                                                                 as window,
-  part.from_day                                                               as from_day,
-  part.to_day                                                                 as to_day,
-  part.is_series                                                              as is_series,
-  occurred_at                                                                 as bucket_at,
-  (
-    select proxy_id from credentials where credentials.id = credential_id
-  )                                                                           as proxy_id,
-  model_id                                                                    as model_id,
-  part.sign                                                                   as requests,
-  part.sign * failed                                                          as failed,
-  part.sign * input_tokens                                                    as input_tokens,
-  part.sign * cached_tokens                                                   as cached_tokens,
-  part.sign * cache_write_tokens                                              as cache_write_tokens,
-  part.sign * output_tokens                                                   as output_tokens,
-  part.sign * reasoning_tokens                                                as reasoning_tokens,
-  part.sign * unclassified_tokens                                             as unclassified_tokens,
-  part.sign * coalesce(cost_microdollars, 0)                                  as cost_microdollars,
-  part.sign * (cost_reason is not null)                                     as unpriced,
-  part.sign * iif(is_timed, latency_ms, 0)                                    as timed_ms,
-  part.sign * iif(is_timed, output_tokens, 0)                                 as timed_tokens,
-  part.sign * iif(is_timed and ttft_ms < latency_ms, latency_ms - ttft_ms, 0) as streamed_ms,
-  part.sign * iif(is_timed and ttft_ms < latency_ms, output_tokens, 0)        as streamed_tokens
-from span_parts as part
-cross join (
-  select
-    *,
-    not failed and not warm_up and latency_ms > 0 and output_tokens > 0 as is_timed
-  from usage_events
-) as usage_events
-  on usage_events.occurred_at >= part.from_at
-  and usage_events.occurred_at < part.until_at
-where part.ladder in ('quarter', 'quarter series') and part.resolution = 0;
-
--- The same by client key; client 0 is none.
-create view client_pieces as
-select
-  part.window              as window,
-  part.from_day            as from_day,
-  part.to_day              as to_day,
-  part.is_series           as is_series,
-  sums.bucket_at           as bucket_at,
-  sums.proxy_id            as proxy_id,
-  sums.client_id           as client_id,
-  sums.requests            as requests,
-  sums.failed              as failed,
-  sums.input_tokens        as input_tokens,
-  sums.cached_tokens       as cached_tokens,
-  sums.cache_write_tokens  as cache_write_tokens,
-  sums.output_tokens       as output_tokens,
-  sums.reasoning_tokens    as reasoning_tokens,
-  sums.unclassified_tokens as unclassified_tokens,
-  sums.cost_microdollars   as cost_microdollars,
-  sums.unpriced            as unpriced
-from span_parts as part
+select range_key, window, 'total of client', fine, '', '', named.client,
+  bucket_at, bucket_at + offset_ms, proxy_id, null, null, sums.client_id, null, null, null, null,
+  requests, failed, input_tokens, cached_tokens, cache_write_tokens, output_tokens,
+  reasoning_tokens, unclassified_tokens, cost_microdollars, unpriced, saved_microdollars
+from range_segments as part cross join named_clients as named
+cross join (select resolution, bucket_at as present_at, proxy_id as present_id from total_rollup)
+  as present on present.resolution = part.resolution
+  and present_at >= from_at and present_at < until_at
 cross join client_rollup as sums
-  on sums.resolution = part.resolution
-  and sums.bucket_at >= part.from_at
-  and sums.bucket_at < part.until_at
-where part.ladder in ('quarter', 'quarter series')
+  on sums.resolution = part.resolution and bucket_at = present_at and proxy_id = present_id
+  and sums.client_id = named.client_id
+where part.slice = 'total of client'
 union all
-select
-  part.window                                as window,
-  part.from_day                              as from_day,
-  part.to_day                                as to_day,
-  part.is_series                             as is_series,
-  occurred_at                                as bucket_at,
-  (
-    select proxy_id from credentials where credentials.id = credential_id
-  )                                          as proxy_id,
-  coalesce(client_id, 0)                     as client_id,
-  part.sign                                  as requests,
-  part.sign * failed                         as failed,
-  part.sign * input_tokens                   as input_tokens,
-  part.sign * cached_tokens                  as cached_tokens,
-  part.sign * cache_write_tokens             as cache_write_tokens,
-  part.sign * output_tokens                  as output_tokens,
-  part.sign * reasoning_tokens               as reasoning_tokens,
-  part.sign * unclassified_tokens            as unclassified_tokens,
-  part.sign * coalesce(cost_microdollars, 0) as cost_microdollars,
-  part.sign * (cost_reason is not null)    as unpriced
-from span_parts as part
-cross join usage_events
-  on usage_events.occurred_at >= part.from_at
-  and usage_events.occurred_at < part.until_at
-where part.ladder in ('quarter', 'quarter series') and part.resolution = 0;
-
--- The same by credential.
-create view credential_pieces as
-select
-  part.window              as window,
-  part.from_day            as from_day,
-  part.to_day              as to_day,
-  part.is_series           as is_series,
-  sums.bucket_at           as bucket_at,
-  sums.credential_id       as credential_id,
-  sums.requests            as requests,
-  sums.failed              as failed,
-  sums.input_tokens        as input_tokens,
-  sums.cached_tokens       as cached_tokens,
-  sums.cache_write_tokens  as cache_write_tokens,
-  sums.output_tokens       as output_tokens,
-  sums.reasoning_tokens    as reasoning_tokens,
-  sums.unclassified_tokens as unclassified_tokens,
-  sums.cost_microdollars   as cost_microdollars,
-  sums.unpriced            as unpriced
-from span_parts as part
+select range_key, window, 'total of account', fine, named.account, '', '',
+  bucket_at, bucket_at + offset_ms, named.proxy_id, sums.credential_id, null, null,
+  null, null, null, null,
+  requests, failed, input_tokens, cached_tokens, cache_write_tokens, output_tokens,
+  reasoning_tokens, unclassified_tokens, cost_microdollars, unpriced, saved_microdollars
+from range_segments as part cross join named_credentials as named
+cross join (select resolution, bucket_at as present_at, proxy_id as present_id from total_rollup)
+  as present on present.resolution = part.resolution
+  and present_at >= from_at and present_at < until_at
 cross join credential_rollup as sums
-  on sums.resolution = part.resolution
-  and sums.bucket_at >= part.from_at
-  and sums.bucket_at < part.until_at
-where part.ladder in ('hour')
-union all
-select
-  part.window                                as window,
-  part.from_day                              as from_day,
-  part.to_day                                as to_day,
-  part.is_series                             as is_series,
-  occurred_at                                as bucket_at,
-  credential_id                              as credential_id,
-  part.sign                                  as requests,
-  part.sign * failed                         as failed,
-  part.sign * input_tokens                   as input_tokens,
-  part.sign * cached_tokens                  as cached_tokens,
-  part.sign * cache_write_tokens             as cache_write_tokens,
-  part.sign * output_tokens                  as output_tokens,
-  part.sign * reasoning_tokens               as reasoning_tokens,
-  part.sign * unclassified_tokens            as unclassified_tokens,
-  part.sign * coalesce(cost_microdollars, 0) as cost_microdollars,
-  part.sign * (cost_reason is not null)    as unpriced
-from span_parts as part
-cross join usage_events
-  on usage_events.occurred_at >= part.from_at
-  and usage_events.occurred_at < part.until_at
-where part.ladder in ('hour') and part.resolution = 0;
-
--- The same for the credentials of one account, which must be named too.
-create view account_pieces as
-select
-  part.window              as window,
-  part.from_day            as from_day,
-  part.to_day              as to_day,
-  part.is_series           as is_series,
-  sums.bucket_at           as bucket_at,
-  named.account            as account,
-  named.proxy_id           as proxy_id,
-  named.credential_id      as credential_id,
-  sums.requests            as requests,
-  sums.failed              as failed,
-  sums.input_tokens        as input_tokens,
-  sums.cached_tokens       as cached_tokens,
-  sums.cache_write_tokens  as cache_write_tokens,
-  sums.output_tokens       as output_tokens,
-  sums.reasoning_tokens    as reasoning_tokens,
-  sums.unclassified_tokens as unclassified_tokens,
-  sums.cost_microdollars   as cost_microdollars,
-  sums.unpriced            as unpriced
-from named_credentials as named
-cross join span_parts as part
-cross join credential_rollup as sums
-  on sums.resolution = part.resolution
-  and sums.bucket_at >= part.from_at
-  and sums.bucket_at < part.until_at
+  on sums.resolution = part.resolution and bucket_at = present_at and present_id = named.proxy_id
   and sums.credential_id = named.credential_id
-where part.ladder in ('hour', 'hour series')
+where part.slice = 'total of account'
 union all
-select
-  part.window                                as window,
-  part.from_day                              as from_day,
-  part.to_day                                as to_day,
-  part.is_series                             as is_series,
-  occurred_at                                as bucket_at,
-  named.account                              as account,
-  named.proxy_id                             as proxy_id,
-  named.credential_id                        as credential_id,
-  part.sign                                  as requests,
-  part.sign * failed                         as failed,
-  part.sign * input_tokens                   as input_tokens,
-  part.sign * cached_tokens                  as cached_tokens,
-  part.sign * cache_write_tokens             as cache_write_tokens,
-  part.sign * output_tokens                  as output_tokens,
-  part.sign * reasoning_tokens               as reasoning_tokens,
-  part.sign * unclassified_tokens            as unclassified_tokens,
-  part.sign * coalesce(cost_microdollars, 0) as cost_microdollars,
-  part.sign * (cost_reason is not null)    as unpriced
-from named_credentials as named
-cross join span_parts as part
-cross join usage_events
-  on usage_events.occurred_at >= part.from_at
-  and usage_events.occurred_at < part.until_at
-  and usage_events.credential_id = named.credential_id
-where part.ladder in ('hour', 'hour series') and part.resolution = 0;
-
--- One account by model; the account must be named too.
-create view account_model_pieces as
-select
-  part.window              as window,
-  part.from_day            as from_day,
-  part.to_day              as to_day,
-  part.is_series           as is_series,
-  sums.bucket_at           as bucket_at,
-  named.account            as account,
-  named.proxy_id           as proxy_id,
-  sums.model_id            as model_id,
-  sums.requests            as requests,
-  sums.failed              as failed,
-  sums.input_tokens        as input_tokens,
-  sums.cached_tokens       as cached_tokens,
-  sums.cache_write_tokens  as cache_write_tokens,
-  sums.output_tokens       as output_tokens,
-  sums.reasoning_tokens    as reasoning_tokens,
-  sums.unclassified_tokens as unclassified_tokens,
-  sums.cost_microdollars   as cost_microdollars,
-  sums.unpriced            as unpriced
-from named_credentials as named
-cross join span_parts as part
-cross join credential_rollup as active
-  on active.resolution = part.resolution
-  and active.bucket_at >= part.from_at
-  and active.bucket_at < part.until_at
-  and active.credential_id = named.credential_id
+select range_key, window, 'model of account', fine, named.account, '', '',
+  bucket_at, bucket_at + offset_ms, named.proxy_id, sums.credential_id, model_id, null,
+  null, null, null, null,
+  requests, failed, input_tokens, cached_tokens, cache_write_tokens, output_tokens,
+  reasoning_tokens, unclassified_tokens, cost_microdollars, unpriced, saved_microdollars
+from range_segments as part cross join named_credentials as named
+cross join (
+  select resolution, bucket_at as present_at, credential_id as present_id from credential_rollup
+) as present on present.resolution = part.resolution
+  and present_at >= from_at and present_at < until_at and present_id = named.credential_id
 cross join known_models
 cross join credential_model_rollup as sums
-  on sums.resolution = part.resolution
-  and sums.model_id = known_models.id
-  and sums.bucket_at = active.bucket_at
+  on sums.resolution = part.resolution and model_id = known_models.id and bucket_at = present_at
   and sums.credential_id = named.credential_id
-where part.ladder in ('pair')
+where part.slice = 'model of account'
 union all
-select
-  part.window                                as window,
-  part.from_day                              as from_day,
-  part.to_day                                as to_day,
-  part.is_series                             as is_series,
-  occurred_at                                as bucket_at,
-  named.account                              as account,
-  named.proxy_id                             as proxy_id,
-  model_id                                   as model_id,
-  part.sign                                  as requests,
-  part.sign * failed                         as failed,
-  part.sign * input_tokens                   as input_tokens,
-  part.sign * cached_tokens                  as cached_tokens,
-  part.sign * cache_write_tokens             as cache_write_tokens,
-  part.sign * output_tokens                  as output_tokens,
-  part.sign * reasoning_tokens               as reasoning_tokens,
-  part.sign * unclassified_tokens            as unclassified_tokens,
-  part.sign * coalesce(cost_microdollars, 0) as cost_microdollars,
-  part.sign * (cost_reason is not null)    as unpriced
-from named_credentials as named
-cross join span_parts as part
-cross join usage_events
-  on usage_events.occurred_at >= part.from_at
-  and usage_events.occurred_at < part.until_at
-  and usage_events.credential_id = named.credential_id
-where part.ladder in ('pair') and part.resolution = 0;
-
--- One model by credential; the model must be named too.
-create view model_account_pieces as
-select
-  part.window              as window,
-  part.from_day            as from_day,
-  part.to_day              as to_day,
-  part.is_series           as is_series,
-  sums.bucket_at           as bucket_at,
-  known_models.name        as model,
-  sums.credential_id       as credential_id,
-  sums.requests            as requests,
-  sums.failed              as failed,
-  sums.input_tokens        as input_tokens,
-  sums.cached_tokens       as cached_tokens,
-  sums.cache_write_tokens  as cache_write_tokens,
-  sums.output_tokens       as output_tokens,
-  sums.reasoning_tokens    as reasoning_tokens,
-  sums.unclassified_tokens as unclassified_tokens,
-  sums.cost_microdollars   as cost_microdollars,
-  sums.unpriced            as unpriced
-from known_models
-cross join span_parts as part
+select range_key, window, 'credential of model', fine, '', named.name, '',
+  bucket_at, bucket_at + offset_ms, null, credential_id, model_id, null, null, null, null, null,
+  requests, failed, input_tokens, cached_tokens, cache_write_tokens, output_tokens,
+  reasoning_tokens, unclassified_tokens, cost_microdollars, unpriced, saved_microdollars
+from range_segments as part cross join known_models as named
 cross join credential_model_rollup as sums
-  on sums.resolution = part.resolution
-  and sums.bucket_at >= part.from_at
-  and sums.bucket_at < part.until_at
-  and sums.model_id = known_models.id
-where part.ladder in ('pair')
+  on sums.resolution = part.resolution and bucket_at >= from_at and bucket_at < until_at
+  and model_id = named.id
+where part.slice = 'credential of model'
 union all
-select
-  part.window                                as window,
-  part.from_day                              as from_day,
-  part.to_day                                as to_day,
-  part.is_series                             as is_series,
-  occurred_at                                as bucket_at,
-  known_models.name                          as model,
-  credential_id                              as credential_id,
-  part.sign                                  as requests,
-  part.sign * failed                         as failed,
-  part.sign * input_tokens                   as input_tokens,
-  part.sign * cached_tokens                  as cached_tokens,
-  part.sign * cache_write_tokens             as cache_write_tokens,
-  part.sign * output_tokens                  as output_tokens,
-  part.sign * reasoning_tokens               as reasoning_tokens,
-  part.sign * unclassified_tokens            as unclassified_tokens,
-  part.sign * coalesce(cost_microdollars, 0) as cost_microdollars,
-  part.sign * (cost_reason is not null)    as unpriced
-from known_models
-cross join span_parts as part
-cross join usage_events
-  on usage_events.occurred_at >= part.from_at
-  and usage_events.occurred_at < part.until_at
-  and +usage_events.model_id = known_models.id
-where part.ladder in ('pair') and part.resolution = 0;
-
--- One client key by model; the client must be named too.
-create view client_model_pieces as
-select
-  part.window              as window,
-  part.from_day            as from_day,
-  part.to_day              as to_day,
-  part.is_series           as is_series,
-  sums.bucket_at           as bucket_at,
-  sums.proxy_id            as proxy_id,
-  named_clients.client     as client,
-  sums.model_id            as model_id,
-  sums.requests            as requests,
-  sums.failed              as failed,
-  sums.input_tokens        as input_tokens,
-  sums.cached_tokens       as cached_tokens,
-  sums.cache_write_tokens  as cache_write_tokens,
-  sums.output_tokens       as output_tokens,
-  sums.reasoning_tokens    as reasoning_tokens,
-  sums.unclassified_tokens as unclassified_tokens,
-  sums.cost_microdollars   as cost_microdollars,
-  sums.unpriced            as unpriced
-from named_clients
-cross join span_parts as part
+select range_key, window, 'model of client', fine, '', '', named.client,
+  bucket_at, bucket_at + offset_ms, proxy_id, null, model_id, sums.client_id,
+  null, null, null, null,
+  requests, failed, input_tokens, cached_tokens, cache_write_tokens, output_tokens,
+  reasoning_tokens, unclassified_tokens, cost_microdollars, unpriced, saved_microdollars
+from range_segments as part cross join named_clients as named
 cross join client_model_rollup as sums
-  on sums.resolution = part.resolution
-  and sums.bucket_at >= part.from_at
-  and sums.bucket_at < part.until_at
-  and sums.client_id = named_clients.client_id
-where part.ladder in ('pair')
+  on sums.resolution = part.resolution and bucket_at >= from_at and bucket_at < until_at
+  and sums.client_id = named.client_id
+where part.slice = 'model of client'
 union all
-select
-  part.window                                as window,
-  part.from_day                              as from_day,
-  part.to_day                                as to_day,
-  part.is_series                             as is_series,
-  occurred_at                                as bucket_at,
-  (
-    select proxy_id from credentials where credentials.id = credential_id
-  )                                          as proxy_id,
-  named_clients.client                       as client,
-  model_id                                   as model_id,
-  part.sign                                  as requests,
-  part.sign * failed                         as failed,
-  part.sign * input_tokens                   as input_tokens,
-  part.sign * cached_tokens                  as cached_tokens,
-  part.sign * cache_write_tokens             as cache_write_tokens,
-  part.sign * output_tokens                  as output_tokens,
-  part.sign * reasoning_tokens               as reasoning_tokens,
-  part.sign * unclassified_tokens            as unclassified_tokens,
-  part.sign * coalesce(cost_microdollars, 0) as cost_microdollars,
-  part.sign * (cost_reason is not null)    as unpriced
-from named_clients
-cross join span_parts as part
-cross join usage_events
-  on usage_events.occurred_at >= part.from_at
-  and usage_events.occurred_at < part.until_at
-  and coalesce(usage_events.client_id, 0) = named_clients.client_id
-where part.ladder in ('pair') and part.resolution = 0;
+select * from event_buckets;
 
--- How many successful attempts of a span took about so long: kind 1 latency, 2 time to first token.
-create view latency_pieces as
+-- The same from single events: where no bucket is kept, beyond the end of a range, and for two
+-- filters at once.
+create view event_buckets as
+select range_key, window, slice, fine, '' as account,
+  iif(of_model, known_models.name, '') as model, iif(of_client, clients.client, '') as client,
+  occurred_at as bucket_at, occurred_at + offset_ms as local_at,
+  (select proxy_id from credentials where credentials.id = credential_id) as proxy_id,
+  credential_id, model_id, events.client_id,
+  weight * timed_ms as timed_ms, weight * timed_tokens as timed_tokens,
+  weight * streamed_ms as streamed_ms, weight * streamed_tokens as streamed_tokens,
+  weight * requests as requests, weight * failed as failed,
+  weight * input_tokens as input_tokens, weight * cached_tokens as cached_tokens,
+  weight * cache_write_tokens as cache_write_tokens, weight * output_tokens as output_tokens,
+  weight * reasoning_tokens as reasoning_tokens,
+  weight * unclassified_tokens as unclassified_tokens,
+  weight * cost_microdollars as cost_microdollars, weight * unpriced as unpriced,
+  weight * saved_microdollars as saved_microdollars
+from range_segments as part
+left join known_models on of_model
+left join named_clients as clients on of_client
+cross join event_measures as events
+  on occurred_at >= from_at and occurred_at < until_at
+  and model_id = coalesce(known_models.id, model_id)
+  and events.client_id = coalesce(clients.client_id, events.client_id)
+where part.resolution = 0 and not of_account
+union all
+-- Those of one account are few, and have an index.
+select range_key, window, slice, fine, named.account,
+  iif(of_model, known_models.name, ''), iif(of_client, clients.client, ''),
+  occurred_at, occurred_at + offset_ms,
+  named.proxy_id, named.credential_id, model_id, events.client_id,
+  weight * timed_ms, weight * timed_tokens, weight * streamed_ms, weight * streamed_tokens,
+  weight * requests, weight * failed, weight * input_tokens, weight * cached_tokens,
+  weight * cache_write_tokens, weight * output_tokens, weight * reasoning_tokens,
+  weight * unclassified_tokens, weight * cost_microdollars, weight * unpriced,
+  weight * saved_microdollars
+from range_segments as part
+cross join named_credentials as named
+left join known_models on of_model
+left join named_clients as clients on of_client
+cross join event_measures as events
+  on occurred_at >= from_at and occurred_at < until_at
+  and events.credential_id = named.credential_id
+  and model_id = coalesce(known_models.id, model_id)
+  and events.client_id = coalesce(clients.client_id, events.client_id)
+where part.resolution = 0 and of_account;
+
+-- Buckets of single models, to be joined with a short list of their ids: only the rows of those are
+-- read. One select, which SQLite joins from outside; the events of segments belong to it.
+create view model_buckets as
 select
-  part.window   as window,
-  part.from_day as from_day,
-  part.to_day   as to_day,
+  range_key                                           as range_key,
+  fine                                                as fine,
+  bucket_at                                           as bucket_at,
+  bucket_at + offset_ms                               as local_at,
+  sums.proxy_id                                       as proxy_id,
+  model_id                                            as model_id,
+  requests                                            as requests,
+  failed                                              as failed,
+  input_tokens + output_tokens + unclassified_tokens  as total_tokens,
+  cost_microdollars                                   as cost_microdollars
+from range_segments as part
+cross join (select resolution, bucket_at as present_at, proxy_id from total_rollup) as present
+  on present.resolution = part.resolution and present_at >= from_at and present_at < until_at
+cross join model_rollup as sums
+  on sums.resolution = part.resolution
+  and bucket_at = present_at
+  and sums.proxy_id = present.proxy_id
+where part.slice = 'model';
+
+-- The same of single credentials.
+create view credential_buckets as
+select
+  range_key                                           as range_key,
+  fine                                                as fine,
+  bucket_at                                           as bucket_at,
+  bucket_at + offset_ms                               as local_at,
+  credential_id                                       as credential_id,
+  requests                                            as requests,
+  failed                                              as failed,
+  input_tokens + output_tokens + unclassified_tokens  as total_tokens,
+  cost_microdollars                                   as cost_microdollars
+from range_segments as part
+cross join (select resolution, bucket_at as present_at, proxy_id from total_rollup) as present
+  on present.resolution = part.resolution and present_at >= from_at and present_at < until_at
+cross join credential_rollup as sums
+  on sums.resolution = part.resolution and bucket_at = present_at
+cross join credentials
+  on credentials.id = credential_id and credentials.proxy_id = present.proxy_id
+where part.slice = 'credential';
+
+-- The events that a slice is answered with where no bucket is kept, and those beyond its range.
+create view segment_events as
+select
+  range_key                                                     as range_key,
+  slice                                                         as slice,
+  fine                                                          as fine,
+  occurred_at                                                   as bucket_at,
+  occurred_at + offset_ms                                       as local_at,
+  credential_id                                                 as credential_id,
+  model_id                                                      as model_id,
+  weight                                                        as requests,
+  weight * failed                                               as failed,
+  weight * (input_tokens + output_tokens + unclassified_tokens) as total_tokens,
+  weight * cost_microdollars                                    as cost_microdollars
+from range_segments as part
+cross join event_measures on occurred_at >= from_at and occurred_at < until_at
+where part.resolution = 0;
+
+-- How many successful attempts of a range took about so long: kind 1 latency, 2 time to first
+-- token; slice latency for all, latency of models by model.
+create view latency_histogram as
+select
+  range_key     as range_key,
+  window        as window,
+  slice         as slice,
   sums.proxy_id as proxy_id,
+  null          as model_id,
   sums.kind     as kind,
   sums.ms       as ms,
   sums.requests as requests
-from span_parts as part
+from range_segments as part
 cross join latency_rollup as sums
-  on sums.resolution = part.resolution
-  and sums.bucket_at >= part.from_at
-  and sums.bucket_at < part.until_at
-where part.ladder = 'hour'
+  on sums.resolution = part.resolution and bucket_at >= from_at and bucket_at < until_at
+where part.slice = 'latency' and part.fine = 0
 union all
 select
-  part.window                                                                                        as window,
-  part.from_day                                                                                      as from_day,
-  part.to_day                                                                                        as to_day,
-  (
-    select proxy_id from credentials where credentials.id = credential_id
-  ) as proxy_id,
-  1                                                                                                  as kind,
-  (
-    select ms from latency_buckets where from_ms <= latency_ms order by from_ms desc limit 1
-  ) as ms,
-  part.sign                                                                                          as requests
-from span_parts as part
-cross join usage_events
-  on usage_events.occurred_at >= part.from_at
-  and usage_events.occurred_at < part.until_at
-where part.ladder = 'hour'
-  and part.resolution = 0
-  and not failed
-  and not warm_up
-  and latency_ms is not null
-union all
-select
-  part.window                                                                                     as window,
-  part.from_day                                                                                   as from_day,
-  part.to_day                                                                                     as to_day,
-  (
-    select proxy_id from credentials where credentials.id = credential_id
-  ) as proxy_id,
-  2                                                                                               as kind,
-  (
-    select ms from latency_buckets where from_ms <= ttft_ms order by from_ms desc limit 1
-  ) as ms,
-  part.sign                                                                                       as requests
-from span_parts as part
-cross join usage_events
-  on usage_events.occurred_at >= part.from_at
-  and usage_events.occurred_at < part.until_at
-where part.ladder = 'hour'
-  and part.resolution = 0
-  and not failed
-  and not warm_up
-  and ttft_ms is not null;
-
--- The same by model.
-create view model_latency_pieces as
-select
-  part.window   as window,
-  part.from_day as from_day,
-  part.to_day   as to_day,
+  range_key     as range_key,
+  window        as window,
+  slice         as slice,
   sums.proxy_id as proxy_id,
   sums.model_id as model_id,
   sums.kind     as kind,
   sums.ms       as ms,
   sums.requests as requests
-from span_parts as part
+from range_segments as part
 cross join model_latency_rollup as sums
-  on sums.resolution = part.resolution
-  and sums.bucket_at >= part.from_at
-  and sums.bucket_at < part.until_at
-where part.ladder = 'latency pair'
+  on sums.resolution = part.resolution and bucket_at >= from_at and bucket_at < until_at
+where part.slice = 'latency of models' and part.fine = 0
 union all
 select
-  part.window                                                                                        as window,
-  part.from_day                                                                                      as from_day,
-  part.to_day                                                                                        as to_day,
+  range_key                                                                as range_key,
+  window                                                                   as window,
+  slice                                                                    as slice,
+  (select proxy_id from credentials where credentials.id = credential_id)  as proxy_id,
+  model_id                                                                 as model_id,
+  kinds.column1                                                            as kind,
   (
-    select proxy_id from credentials where credentials.id = credential_id
-  ) as proxy_id,
-  model_id                                                                                           as model_id,
-  1                                                                                                  as kind,
-  (
-    select ms from latency_buckets where from_ms <= latency_ms order by from_ms desc limit 1
-  ) as ms,
-  part.sign                                                                                          as requests
-from span_parts as part
-cross join usage_events
-  on usage_events.occurred_at >= part.from_at
-  and usage_events.occurred_at < part.until_at
-where part.ladder = 'latency pair'
-  and part.resolution = 0
-  and not failed
-  and not warm_up
-  and latency_ms is not null
-union all
-select
-  part.window                                                                                     as window,
-  part.from_day                                                                                   as from_day,
-  part.to_day                                                                                     as to_day,
-  (
-    select proxy_id from credentials where credentials.id = credential_id
-  ) as proxy_id,
-  model_id                                                                                        as model_id,
-  2                                                                                               as kind,
-  (
-    select ms from latency_buckets where from_ms <= ttft_ms order by from_ms desc limit 1
-  ) as ms,
-  part.sign                                                                                       as requests
-from span_parts as part
-cross join usage_events
-  on usage_events.occurred_at >= part.from_at
-  and usage_events.occurred_at < part.until_at
-where part.ladder = 'latency pair'
-  and part.resolution = 0
-  and not failed
-  and not warm_up
-  and ttft_ms is not null;
+    select ms
+    from latency_buckets
+    where from_ms <= iif(kinds.column1 = 1, latency_ms, ttft_ms)
+    order by from_ms desc
+    limit 1
+  )                                                                        as ms,
+  weight                                                                   as requests
+from range_segments as part
+cross join event_measures
+  on occurred_at >= from_at and occurred_at < until_at
+cross join (values (1), (2)) as kinds
+  on iif(kinds.column1 = 1, latency_ms, ttft_ms) is not null
+where part.slice in ('latency', 'latency of models') and part.fine = 0 and part.resolution = 0;
 
--- The successful attempts of one account, which must be named, one by one.
-create view account_event_pieces as
+-- The attempts of one account in a range, one by one; the account must be named too.
+create view account_attempts as
 select
-  spans.window   as window,
-  spans.from_day as from_day,
-  spans.to_day   as to_day,
-  named.account  as account,
-  named.proxy_id as proxy_id,
-  latency_ms     as latency_ms,
-  ttft_ms        as ttft_ms,
-  output_tokens  as output_tokens
+  range_key                       as range_key,
+  window                          as window,
+  named.account                   as account,
+  named.proxy_id                  as proxy_id,
+  occurred_at                     as occurred_at,
+  latency_ms                      as latency_ms,
+  ttft_ms                         as ttft_ms,
+  output_tokens                   as output_tokens
 from named_credentials as named
-cross join spans
-cross join usage_events
-  on usage_events.credential_id = named.credential_id
-  and usage_events.occurred_at >= spans.starts_at
-  and usage_events.occurred_at < spans.ends_at
-where not failed and not warm_up;
+cross join ranges
+cross join event_measures
+  on event_measures.credential_id = named.credential_id
+  and occurred_at >= starts_at
+  and occurred_at < ends_at;
 
--- The failed attempts of a span, one by one.
-create view failed_event_pieces as
+-- Failed attempts of a range by status and code, to be added up; 0 and '' stand for none.
+create view failure_buckets as
 select
-  spans.window           as window,
-  spans.from_day         as from_day,
-  spans.to_day           as to_day,
-  usage_events.id        as event_id,
-  occurred_at            as occurred_at,
-  credential_id          as credential_id,
-  model_id               as model_id,
-  coalesce(client_id, 0) as client_id,
-  status_code            as status_code
-from spans
+  range_key               as range_key,
+  window                  as window,
+  fine                    as fine,
+  bucket_at               as bucket_at,
+  bucket_at + offset_ms   as local_at,
+  proxy_id                as proxy_id,
+  status_code             as status_code,
+  code                    as code,
+  requests                as requests,
+  message                 as message
+from range_segments as part
+cross join failure_rollup as sums
+  on sums.resolution = part.resolution and bucket_at >= from_at and bucket_at < until_at
+where part.slice = 'failures'
+union all
+select
+  range_key                                                                as range_key,
+  window                                                                   as window,
+  fine                                                                     as fine,
+  occurred_at                                                              as bucket_at,
+  occurred_at + offset_ms                                                  as local_at,
+  (select proxy_id from credentials where credentials.id = credential_id)  as proxy_id,
+  coalesce(status_code, 0)                                                 as status_code,
+  coalesce(code, '')                                                       as code,
+  weight                                                                   as requests,
+  message                                                                  as message
+from range_segments as part
 cross join usage_events indexed by failed_events_by_time
-  on usage_events.occurred_at >= spans.starts_at
-  and usage_events.occurred_at < spans.ends_at
+  on occurred_at >= from_at and occurred_at < until_at
+left join failure_details on failure_details.event_id = usage_events.id
+where part.slice = 'failures' and part.resolution = 0 and failed = 1;
+
+-- The failed attempts of a range, one by one; 0 stands for no status.
+create view failed_attempts as
+select
+  range_key                 as range_key,
+  window                    as window,
+  fine                      as fine,
+  usage_events.id           as event_id,
+  occurred_at               as occurred_at,
+  occurred_at + offset_ms   as local_at,
+  credential_id             as credential_id,
+  model_id                  as model_id,
+  coalesce(client_id, 0)    as client_id,
+  coalesce(status_code, 0)  as status_code
+from range_segments as part
+cross join usage_events indexed by failed_events_by_time
+  on occurred_at >= from_at and occurred_at < until_at
+where part.slice = 'failed attempts' and failed = 1;
+
+-- The credentials that failed in a range, by status and code; count distinct ones. For a range that
+-- is not over, the last failure of each says it.
+create view failed_credentials as
+select
+  range_key       as range_key,
+  window          as window,
+  status_code     as status_code,
+  code            as code,
+  credential_id   as credential_id
+from ranges
+cross join last_failures as last
+where not is_over
+  and last_at >= starts_at
+  and (
+    last_at < ends_at
+    -- Clocks may be wrong: a failure after the end says nothing of those before it.
+    or exists (
+      select 1
+      from usage_events
+      left join failure_details on failure_details.event_id = usage_events.id
+      where usage_events.credential_id = last.credential_id
+        and occurred_at >= starts_at
+        and occurred_at < ends_at
+        and failed = 1
+        and coalesce(usage_events.status_code, 0) = last.status_code
+        and coalesce(failure_details.code, '') = last.code
+    )
+  )
+union all
+select
+  range_key                           as range_key,
+  window                              as window,
+  status_code                         as status_code,
+  coalesce(failure_details.code, '')  as code,
+  credential_id                       as credential_id
+from (
+  select
+    *
+  from ranges
+  where is_over
+) as ranges
+cross join usage_events indexed by failed_events_by_time
+  on occurred_at >= starts_at and occurred_at < ends_at
+left join failure_details on failure_details.event_id = usage_events.id
 where failed = 1;
-
--- The events of a span themselves: for what no rollup answers, at a cost that grows with them.
-create view event_pieces as
-select
-  spans.window                   as window,
-  spans.from_day                 as from_day,
-  spans.to_day                   as to_day,
-  1                              as is_series,
-  occurred_at                    as bucket_at,
-  id                             as event_id,
-  credential_id                  as credential_id,
-  model_id                       as model_id,
-  coalesce(client_id, 0)         as client_id,
-  status_code                    as status_code,
-  warm_up                        as warm_up,
-  latency_ms                     as latency_ms,
-  ttft_ms                        as ttft_ms,
-  1                              as requests,
-  failed                         as failed,
-  input_tokens                   as input_tokens,
-  cached_tokens                  as cached_tokens,
-  cache_write_tokens             as cache_write_tokens,
-  output_tokens                  as output_tokens,
-  reasoning_tokens               as reasoning_tokens,
-  unclassified_tokens            as unclassified_tokens,
-  coalesce(cost_microdollars, 0) as cost_microdollars,
-  (cost_reason is not null)    as unpriced
-from spans
-cross join usage_events
-  on usage_events.occurred_at >= spans.starts_at
-  and usage_events.occurred_at < spans.ends_at;
-
--- The attempts of one account, which must be named, one by one.
-create view account_events as
-select
-  spans.window                                    as window,
-  spans.from_day                                  as from_day,
-  spans.to_day                                    as to_day,
-  named.account                                   as account,
-  named.proxy_id                                  as proxy_id,
-  occurred_at                                     as occurred_at,
-  model_id                                        as model_id,
-  failed                                          as failed,
-  total_tokens                                    as total_tokens,
-  coalesce(cost_microdollars, 0)                  as cost_microdollars
-from named_credentials as named
-cross join spans
-cross join usage_events
-  on usage_events.credential_id = named.credential_id
-  and usage_events.occurred_at >= spans.starts_at
-  and usage_events.occurred_at < spans.ends_at;
 
 -- Requests, failures, tokens and cost at list price of each window.
 create view totals_by_window as
@@ -1111,19 +814,20 @@ select
   coalesce(sum(cost_microdollars) / 1e6, 0)                            as cost_dollars,
   coalesce(sum(unpriced), 0)                                           as unpriced
 from windows
-left join total_pieces
-  on total_pieces.window = windows.window
-  and from_day = ''
-  and is_series = 0
+left join usage_buckets
+  on usage_buckets.window = windows.window
+  and range_key is null
+  and slice = 'total'
+  and fine = 0
 group by windows.window;
 
 -- The same by account.
 create view accounts_by_window as
 select
   window                                                  as window,
-  account                                                 as account,
+  named_credentials.account                               as account,
   provider                                                as provider,
-  account_id                                              as account_id,
+  named_credentials.account_id                            as account_id,
   sum(requests)                                           as requests,
   sum(failed)                                             as failed,
   sum(input_tokens)                                       as input_tokens,
@@ -1135,10 +839,10 @@ select
   sum(input_tokens + output_tokens + unclassified_tokens) as total_tokens,
   sum(cost_microdollars) / 1e6                            as cost_dollars,
   sum(unpriced)                                           as unpriced
-from credential_pieces
+from usage_buckets
 join named_credentials using (credential_id)
-where from_day = '' and is_series = 0
-group by window, account_id
+where range_key is null and slice = 'credential' and fine = 0
+group by window, named_credentials.account_id
 having sum(requests) > 0;
 
 -- The same by model, as the upstream ran it.
@@ -1157,9 +861,9 @@ select
   sum(input_tokens + output_tokens + unclassified_tokens) as total_tokens,
   sum(cost_microdollars) / 1e6                            as cost_dollars,
   sum(unpriced)                                           as unpriced
-from model_pieces
-join known_models on known_models.id = model_pieces.model_id
-where from_day = '' and is_series = 0
+from usage_buckets
+join known_models on known_models.id = usage_buckets.model_id
+where range_key is null and slice = 'model' and fine = 0
 group by window, model_id
 having sum(requests) > 0;
 
@@ -1167,7 +871,7 @@ having sum(requests) > 0;
 create view clients_by_window as
 select
   window                                                  as window,
-  client                                                  as client,
+  named_clients.client                                    as client,
   sum(requests)                                           as requests,
   sum(failed)                                             as failed,
   sum(input_tokens)                                       as input_tokens,
@@ -1179,10 +883,10 @@ select
   sum(input_tokens + output_tokens + unclassified_tokens) as total_tokens,
   sum(cost_microdollars) / 1e6                            as cost_dollars,
   sum(unpriced)                                           as unpriced
-from client_pieces
+from usage_buckets
 join named_clients using (client_id)
-where from_day = '' and is_series = 0
-group by window, client
+where range_key is null and slice = 'client' and fine = 0
+group by window, named_clients.client
 having sum(requests) > 0;
 
 -- The same by proxy.
@@ -1201,18 +905,18 @@ select
   sum(input_tokens + output_tokens + unclassified_tokens) as total_tokens,
   sum(cost_microdollars) / 1e6                            as cost_dollars,
   sum(unpriced)                                           as unpriced
-from total_pieces
-join proxies on proxies.id = total_pieces.proxy_id
-where from_day = '' and is_series = 0
-group by window, proxy_id
+from usage_buckets
+join proxies on proxies.id = usage_buckets.proxy_id
+where range_key is null and slice = 'total' and fine = 0
+group by window, usage_buckets.proxy_id
 having sum(requests) > 0;
 
 -- The same by local hour; an hour that a clock change repeats stands there twice.
 create view hours_by_window as
 select
   window                                                                  as window,
-  strftime('%Y-%m-%d %H:00', (bucket_at + offset_ms) / 1000, 'unixepoch') as hour,
-  offset_ms / 60000                                                       as utc_offset_minutes,
+  strftime('%Y-%m-%d %H:00', local_at / 1000, 'unixepoch')                as hour,
+  (local_at - bucket_at) / 60000                                          as utc_offset_minutes,
   sum(requests)                                                           as requests,
   sum(failed)                                                             as failed,
   sum(input_tokens)                                                       as input_tokens,
@@ -1224,11 +928,9 @@ select
   sum(input_tokens + output_tokens + unclassified_tokens)                 as total_tokens,
   sum(cost_microdollars) / 1e6                                            as cost_dollars,
   sum(unpriced)                                                           as unpriced
-from total_pieces
-join zone_offsets
-  on zone_offsets.starts_at <= bucket_at and bucket_at < zone_offsets.ends_at
-where from_day = '' and is_series = 1
-group by window, hour, offset_ms
+from usage_buckets
+where range_key is null and slice = 'total' and fine = 3
+group by window, hour, utc_offset_minutes
 having sum(requests) > 0;
 
 -- The same by local day.
@@ -1247,10 +949,10 @@ select
   sum(input_tokens + output_tokens + unclassified_tokens) as total_tokens,
   sum(cost_microdollars) / 1e6                            as cost_dollars,
   sum(unpriced)                                           as unpriced
-from total_pieces
+from usage_buckets
 join local_days
   on local_days.starts_at = (select max(starts_at) from local_days where starts_at <= bucket_at)
-where from_day = '' and is_series = 1
+where range_key is null and slice = 'total' and fine = 3
 group by window, day
 having sum(requests) > 0;
 
@@ -1274,7 +976,7 @@ group by 1, 2, 3;
 -- Sums since the beginning, for counters that never go back: from day buckets, which outlive raw
 -- events, and none while the rollups are being worked out anew. Kinds of tokens do not overlap.
 -- A model that is not among the first hundred names the ledger has learnt is "other", for good.
-create view usage_ever as
+create view usage_lifetime_totals as
 with sums as (
   select
     proxy_id                                            as proxy_id,
@@ -3214,29 +2916,6 @@ where verdicts.state <> 'no_source';
 
 -- 7. Budgets and bills: budgets by period, the bill of a month
 
--- What a month used by client key, not yet added up; client 0 is none.
-create view client_month_pieces as
-select
-  part.month               as month,
-  sums.bucket_at           as bucket_at,
-  sums.proxy_id            as proxy_id,
-  sums.client_id           as client_id,
-  sums.requests            as requests,
-  sums.failed              as failed,
-  sums.input_tokens        as input_tokens,
-  sums.cached_tokens       as cached_tokens,
-  sums.cache_write_tokens  as cache_write_tokens,
-  sums.output_tokens       as output_tokens,
-  sums.reasoning_tokens    as reasoning_tokens,
-  sums.unclassified_tokens as unclassified_tokens,
-  sums.cost_microdollars   as cost_microdollars,
-  sums.unpriced            as unpriced
-from month_parts as part
-cross join client_rollup as sums
-  on sums.resolution = part.resolution
-  and sums.bucket_at >= part.from_at
-  and sums.bucket_at < part.until_at;
-
 -- What a month's numbers need said beside them; null where they are whole.
 create view month_notes as
 with facts as (
@@ -3283,96 +2962,6 @@ select
   nullif(rtrim(sentences, '; '), '')    as note
 from said;
 
--- The running day, week (from Monday on) and calendar month, in whole local days.
-create view budget_periods as
-with today as (
-  select
-    day as day
-  from clock
-  join local_days on starts_at <= now and now < ends_at
-),
-named (per, from_day, to_day) as (
-  select 'day', day, day
-  from today
-  union all
-  select 'week', date(day, 'weekday 0', '-6 days'), date(day, 'weekday 0')
-  from today
-  union all
-  select 'month', date(day, 'start of month'), date(day, 'start of month', '+1 month', '-1 day')
-  from today
-)
-select
-  per                                                                         as per,
-  from_day                                                                    as from_day,
-  to_day                                                                      as to_day,
-  (select starts_at from local_days where day >= from_day order by day limit 1) as starts_at,
-  (select ends_at from local_days where day <= to_day order by day desc limit 1) as ends_at
-from named;
-
--- Each budget's running period, cut into the pieces that rollups answer: quarter hours, for an
--- account hours, and UTC days between them. Grain 0 is raw events, where an account's local day
--- begins within an hour.
-create view budget_parts as
-with placed as (
-  select
-    budgets.budget                                    as budget,
-    budgets.scope                                     as scope,
-    budgets.named                                     as named,
-    iif(budgets.scope = 'account', 3, 2)              as fine,
-    iif(budgets.scope = 'account', 3600000, 900000)   as fine_ms,
-    budget_periods.starts_at                          as starts_at,
-    budget_periods.ends_at                            as ends_at
-  from budgets
-  join budget_periods using (per)
-),
-bounds as (
-  select
-    budget                                            as budget,
-    scope                                             as scope,
-    named                                             as named,
-    fine                                              as fine,
-    starts_at                                         as starts_at,
-    ends_at                                           as ends_at,
-    -- Without raw events a period begins with the whole bucket that it begins in.
-    iif(
-      starts_at < raw_complete_from,
-      starts_at / fine_ms * fine_ms,
-      (starts_at + fine_ms - 1) / fine_ms * fine_ms
-    )                                                 as fine_from,
-    ends_at / fine_ms * fine_ms                       as fine_until,
-    (starts_at + 86399999) / 86400000 * 86400000      as day_from,
-    ends_at / 86400000 * 86400000                     as day_until
-  from placed
-  cross join rollup_state
-),
-pieces (piece) as (values (1), (2), (3), (4), (5))
-select
-  budget       as budget,
-  scope        as scope,
-  named        as named,
-  case piece
-    when 2 then fine
-    when 3 then 4
-    when 4 then fine
-    else 0
-  end          as resolution,
-  case piece
-    when 1 then starts_at
-    when 2 then fine_from
-    when 3 then day_from
-    when 4 then day_until
-    else fine_until
-  end          as from_at,
-  case piece
-    when 1 then fine_from
-    when 2 then iif(day_from <= day_until, day_from, fine_until)
-    when 3 then day_until
-    when 4 then iif(day_from <= day_until, fine_until, 0)
-    else ends_at
-  end          as until_at
-from bounds
-cross join pieces;
-
 -- The credentials of each budget's account, or its client keys, by the names that are shown.
 create view budget_members as
 select
@@ -3389,19 +2978,31 @@ from budgets
 join named_credentials on named_credentials.account = budgets.named
 where budgets.scope = 'account';
 
--- What each budget's running period used, not yet added up.
-create view budget_pieces as
+-- What each budget's running period used, not yet added up: by clients in quarter hours, by
+-- credentials in hours, and days.
+create view budget_buckets as
 with parts as materialized (
-  select * from budget_parts where from_at < until_at
+  select
+    budgets.budget          as budget,
+    budgets.scope           as scope,
+    part.resolution         as resolution,
+    part.from_at            as from_at,
+    part.until_at           as until_at,
+    part.weight             as weight
+  from budgets
+  cross join range_segments as part
+    on part.window = 'this ' || budgets.per
+    and part.slice = iif(budgets.scope = 'account', 'credential', budgets.scope)
+  where window like 'this %' and fine = 0
 ),
 members as materialized (
   select * from budget_members
 )
 select
-  parts.budget                                                             as budget,
-  sums.input_tokens + sums.output_tokens + sums.unclassified_tokens        as total_tokens,
-  sums.cost_microdollars                                                   as cost_microdollars,
-  sums.unpriced                                                            as unpriced
+  parts.budget                                                      as budget,
+  sums.input_tokens + sums.output_tokens + sums.unclassified_tokens as total_tokens,
+  sums.cost_microdollars                                            as cost_microdollars,
+  sums.unpriced                                                     as unpriced
 from parts
 cross join total_rollup as sums
   on sums.resolution = parts.resolution
@@ -3410,10 +3011,10 @@ cross join total_rollup as sums
 where parts.scope = 'total'
 union all
 select
-  parts.budget                                                             as budget,
-  sums.input_tokens + sums.output_tokens + sums.unclassified_tokens        as total_tokens,
-  sums.cost_microdollars                                                   as cost_microdollars,
-  sums.unpriced                                                            as unpriced
+  parts.budget                                                      as budget,
+  sums.input_tokens + sums.output_tokens + sums.unclassified_tokens as total_tokens,
+  sums.cost_microdollars                                            as cost_microdollars,
+  sums.unpriced                                                     as unpriced
 from parts
 cross join members on members.budget = parts.budget
 cross join client_rollup as sums
@@ -3424,10 +3025,10 @@ cross join client_rollup as sums
 where parts.scope = 'client'
 union all
 select
-  parts.budget                                                             as budget,
-  sums.input_tokens + sums.output_tokens + sums.unclassified_tokens        as total_tokens,
-  sums.cost_microdollars                                                   as cost_microdollars,
-  sums.unpriced                                                            as unpriced
+  parts.budget                                                      as budget,
+  sums.input_tokens + sums.output_tokens + sums.unclassified_tokens as total_tokens,
+  sums.cost_microdollars                                            as cost_microdollars,
+  sums.unpriced                                                     as unpriced
 from parts
 cross join members on members.budget = parts.budget
 cross join credential_rollup as sums
@@ -3437,18 +3038,34 @@ cross join credential_rollup as sums
   and sums.credential_id = members.member_id
 where parts.scope = 'account'
 union all
+-- Events one by one: an account's local day may begin within an hour; those after the period's end.
 select
-  parts.budget                                                             as budget,
-  usage_events.total_tokens                                                as total_tokens,
-  coalesce(cost_microdollars, 0)                                           as cost_microdollars,
-  (cost_reason is not null)                                              as unpriced
+  parts.budget                                                      as budget,
+  weight * (input_tokens + output_tokens + unclassified_tokens)     as total_tokens,
+  weight * cost_microdollars                                        as cost_microdollars,
+  weight * unpriced                                                 as unpriced
 from parts
 cross join members on members.budget = parts.budget
-cross join usage_events
-  on usage_events.credential_id = members.member_id
-  and usage_events.occurred_at >= parts.from_at
-  and usage_events.occurred_at < parts.until_at
-where parts.scope = 'account' and parts.resolution = 0;
+cross join event_measures as events
+  on events.credential_id = members.member_id
+  and occurred_at >= parts.from_at
+  and occurred_at < parts.until_at
+where parts.scope = 'account' and parts.resolution = 0
+union all
+select
+  parts.budget                                                      as budget,
+  weight * (input_tokens + output_tokens + unclassified_tokens)     as total_tokens,
+  weight * cost_microdollars                                        as cost_microdollars,
+  weight * unpriced                                                 as unpriced
+from parts
+cross join event_measures as events
+  on occurred_at >= parts.from_at and occurred_at < parts.until_at
+where parts.resolution = 0
+  and (
+    parts.scope = 'total'
+    or parts.scope = 'client'
+    and client_id in (select member_id from members where members.budget = parts.budget)
+  );
 
 -- How much of each budget its running period has used.
 create view budget_states as
@@ -3458,7 +3075,7 @@ with sums as (
     sum(total_tokens)                                 as total_tokens,
     sum(cost_microdollars)                            as cost_microdollars,
     sum(unpriced)                                     as unpriced
-  from budget_pieces
+  from budget_buckets
   group by budget
 ),
 spent as (
@@ -3469,10 +3086,10 @@ spent as (
     budgets.unit                                      as unit,
     budgets.per                                       as per,
     budgets.amount                                    as amount,
-    budget_periods.from_day                           as from_day,
-    budget_periods.to_day                             as to_day,
-    budget_periods.starts_at                          as starts_at,
-    budget_periods.ends_at                            as ends_at,
+    running_periods.from_day                           as from_day,
+    running_periods.to_day                             as to_day,
+    running_periods.starts_at                          as starts_at,
+    running_periods.ends_at                            as ends_at,
     coalesce(
       iif(budgets.unit = 'tokens', sums.total_tokens, sums.cost_microdollars / 1e6),
       0
@@ -3482,7 +3099,7 @@ spent as (
       or budgets.budget in (select budget from budget_members)
                                                       as known
   from budgets
-  join budget_periods using (per)
+  join running_periods using (per)
   left join sums using (budget)
 )
 select

@@ -27,8 +27,9 @@ RAW = """
     sum(input_tokens + output_tokens + unclassified_tokens) as total_tokens,
     sum(cost_microdollars) as cost_microdollars,
     sum(unpriced) as unpriced
-  from event_pieces
-  where window = :window and from_day = '' and to_day = ''
+  from event_measures
+  cross join windows
+  where window = :window and occurred_at >= starts_at and occurred_at < ends_at
   group by {key}
 """
 RUNS = 5

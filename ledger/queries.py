@@ -1,15 +1,21 @@
 """The canned queries of `metadata.yml`, for programs that run them without Datasette."""
 
 import re
+import sqlite3
+from contextlib import closing
 from functools import cache
 from typing import Any, NamedTuple
 
 import sqlite_utils
 import yaml
 
+from ledger.database import split_statements
 from ledger.settings import ROOT
 
 PARAMETER = re.compile(r":([a-z_]+)\b")
+# What the view `windows` reads, and the statements that create it.
+DAYS = "create table local_days (starts_at, ends_at)"
+CREATED = re.compile(r"create view (clock|windows) as")
 
 
 class Query(NamedTuple):
@@ -36,6 +42,32 @@ def ask(database: sqlite_utils.Database, name: str, **parameters: str) -> list[d
     """Run a canned query; missing parameters are empty, as in Datasette."""
     query = queries()[name]
     return list(database.query(query.sql, {**dict.fromkeys(query.parameters, ""), **parameters}))
+
+
+class Window(NamedTuple):
+    """A named window: the default step of its series, that of the page's charts, the default."""
+
+    step: str
+    chart_step: str
+    is_default: bool
+
+    @property
+    def coarse_step(self) -> str:
+        """The step of charts that cost much or show little: days where series have days."""
+        return "day" if self.step == "day" else self.chart_step
+
+
+@cache
+def windows() -> dict[str, Window]:
+    """Return the windows by their names, which only the view `windows` defines; today is first."""
+    with closing(sqlite3.connect(":memory:")) as conn:
+        conn.execute(DAYS)
+        conn.execute("insert into local_days values (0, 9e18)")
+        for statement in split_statements((ROOT / "views.sql").read_text("utf-8")):
+            if CREATED.search(statement):
+                conn.execute(statement)
+        rows = conn.execute("select window, step, chart_step, is_default from windows").fetchall()
+    return {name: Window(step, chart, bool(default)) for name, step, chart, default in rows}
 
 
 def window_names(database: sqlite_utils.Database) -> list[str]:

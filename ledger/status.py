@@ -21,8 +21,8 @@ TODAY = """
     coalesce(sum(input_tokens + output_tokens + unclassified_tokens), 0)  as total_tokens,
     coalesce(sum(cost_microdollars), 0) / 1e6                             as cost_dollars,
     coalesce(sum(unpriced), 0)                                            as unpriced
-  from total_pieces
-  where window = 'today' and from_day = '' and to_day = '' and is_series = 0
+  from usage_buckets
+  where window = 'today' and range_key is null and slice = 'total' and fine = 0
 """
 BEST = """
   select

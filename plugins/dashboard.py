@@ -15,12 +15,12 @@ from plugins.charts import script_version
 from plugins.locales import LANGUAGES
 from plugins.page_queries import (
     ACCOUNTS_SHOWN,
-    BUTTON_RANGES,
-    DEFAULT_RANGE,
     PARAMETERS,
     REQUESTS_SHOWN,
     ROWS_SHOWN,
     SERIES_CHARTS,
+    button_ranges,
+    default_range,
     parse,
     snapshot,
 )
@@ -39,7 +39,6 @@ HEADERS = {
 # What the page's scripts must know of its data.
 PAGE_SETTINGS = {
     "parameters": PARAMETERS,
-    "default_range": DEFAULT_RANGE,
     "rows_shown": ROWS_SHOWN,
     "accounts_shown": ACCOUNTS_SHOWN,
     "requests_shown": REQUESTS_SHOWN,
@@ -59,8 +58,8 @@ async def page(request: Any, datasette: Any) -> Response:
             "charts": datasette.urls.path(f"/-/charts-{script_version()}.js"),
             "data": datasette.urls.path("/-/page.json" + data_query(request)),
             "modules": modules(),
-            "page_settings": PAGE_SETTINGS,
-            "ranges": BUTTON_RANGES,
+            "page_settings": {**PAGE_SETTINGS, "default_range": default_range()},
+            "ranges": button_ranges(),
             "series_charts": SERIES_CHARTS,
         },
         request=request,

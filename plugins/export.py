@@ -23,8 +23,8 @@ EVENTS = "events"
 EVENT_FILTERS = ("account", "model", "client", "proxy", "failed", "request_id")
 RANGE = """
   select starts_at, ends_at
-  from spans
-  where window = :window and from_day = :from and to_day = :to
+  from ranges
+  where range_key = json_array(:window, :from, :to)
 """
 VIEW_COLUMNS = """
   select columns.name
@@ -88,10 +88,11 @@ def select_events(parameters: Parameters, starts_at: int, ends_at: int) -> Selec
 
 def select_view(view: str, columns: list[str], parameters: Parameters) -> Select:
     """Return the select of a view's rows, limited to the named range where the view has one."""
-    range_columns = {"window": "window", "from_day": "from", "to_day": "to"}
-    where = [f"{column} = :{name}" for column, name in range_columns.items() if column in columns]
-    clause = f" where {' and '.join(where)}" if where else ""
-    return Select(f'select * from "{view}"{clause}', range_of(parameters) if where else {})
+    if "range_key" in columns:
+        clause = " where range_key = json_array(:window, :from, :to)"
+    else:
+        clause = " where window = :window" if "window" in columns else ""
+    return Select(f'select * from "{view}"{clause}', range_of(parameters) if clause else {})
 
 
 def select_for(conn: sqlite3.Connection, name: str, parameters: Parameters) -> Select | None:

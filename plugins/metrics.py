@@ -23,7 +23,7 @@ PREFIX = "cliproxy_ledger_"
 CACHE_SECONDS = 1.0
 TIME_LIMIT_MS = 3000
 
-USAGE = "select * from usage_ever"
+USAGE = "select * from usage_lifetime_totals"
 COLLECTION = """
   select
     proxy,

@@ -8,16 +8,9 @@ from typing import Any, NamedTuple
 import msgspec
 from datasette.utils import sqlite_timelimit
 
-from ledger.queries import queries
+from ledger.queries import queries, windows
 from plugins.masking import Mask, private_names
 
-RANGES = ("today", "1h", "5h", "24h", "7d", "30d", "90d")
-DEFAULT_RANGE = "24h"
-# The page has no button for 90 days; an address can name them.
-BUTTON_RANGES = tuple(name for name in RANGES if name != "90d")
-STEPS = {"1h": "minute", "5h": "quarter hour", "30d": "day", "90d": "day"}
-# Percentiles of a week by the hour take too long, and its failures by the hour are too few to see.
-COARSE_STEPS = STEPS | {"7d": "day"}
 MAX_HOURLY_DAYS = 8
 REQUESTS_SHOWN = 25
 PARAMETERS = (
@@ -94,6 +87,16 @@ class Section(msgspec.Struct):
 Sections = dict[str, Section | None]
 
 
+def button_ranges() -> tuple[str, ...]:
+    """Return the windows that have a button: all but the longest, which an address can name."""
+    return tuple(windows())[:-1]
+
+
+def default_range() -> str:
+    """Return the window that the page shows when its address names none."""
+    return next(name for name, window in windows().items() if window.is_default)
+
+
 def parse(parameters: Mapping[str, str]) -> Question:
     """Parse the address's parameters; a malformed one is ignored."""
     first, last = parse_day(parameters.get("from", "")), parse_day(parameters.get("to", ""))
@@ -102,7 +105,7 @@ def parse(parameters: Mapping[str, str]) -> Question:
         first, last = last, first
     window, before = parameters.get("range", ""), parameters.get("before", "")
     return Question(
-        window=window if window in RANGES else DEFAULT_RANGE,
+        window=window if window in windows() else default_range(),
         first=first,
         last=last if first else "",
         **{name: parameters.get(name, "") for name in (*NARROW, "proxy", "request_id")},
@@ -121,11 +124,15 @@ def parse_day(text: str) -> str:
         return ""
 
 
-def step(question: Question, steps: Mapping[str, str]) -> dict[str, str]:
-    """Return the parameter that names the step of a series."""
+def step(question: Question, *, coarse: bool = False) -> dict[str, str]:
+    """Return the parameter that names the step of a series.
+
+    A coarse one is for what takes long by the hour, as percentiles, or is too little to be seen.
+    """
     if question.first:
         return {"step": "hour" if question.days <= MAX_HOURLY_DAYS else "day"}
-    return {"step": steps.get(question.window, "hour")}
+    window = windows()[question.window]
+    return {"step": window.coarse_step if coarse else window.chart_step}
 
 
 def only(filters: Mapping[str, str], *names: str) -> dict[str, str]:
@@ -140,7 +147,7 @@ def without_empty(parameters: Mapping[str, str]) -> dict[str, str]:
 
 def over_time(question: Question) -> Part:
     """Return the series of the large chart; with some filters there is nothing to stack by."""
-    parameters = {**question.range, **step(question, STEPS), **question.filters}
+    parameters = {**question.range, **step(question), **question.filters}
     if question.by == "account" and not only(question.filters, *NARROW):
         return "account_series", parameters
     if question.by == "model" and not only(question.filters, "model", "client"):
@@ -157,7 +164,7 @@ def latencies(question: Question) -> dict[str, Part]:
         return {
             "latency": ("latency", now),
             "latency_before": ("latency", before) if question.first else ("latency_before", now),
-            "latency_series": ("latency_series", {**now, **step(question, COARSE_STEPS)}),
+            "latency_series": ("latency_series", {**now, **step(question, coarse=True)}),
         }
     if narrow == {"account"}:
         return {
@@ -175,8 +182,8 @@ def parts(question: Question) -> dict[str, Part]:
     requests |= {"before": question.before, "limit": str(REQUESTS_SHOWN + 1)}
     return {
         "ledger_info": ("ledger_info", {}),
-        "range": ("span", now),
-        "range_before": ("span", before),
+        "range": ("range", now),
+        "range_before": ("range", before),
         "summary": ("summary", {**now, **filters}),
         "summary_before": ("summary", {**before, **filters}),
         **latencies(question),
@@ -184,9 +191,9 @@ def parts(question: Question) -> dict[str, Part]:
         "models": ("models", {**now, **only(filters, "account", "client", "proxy")}),
         "clients": ("clients", {**now, **only(filters, "account", "model", "proxy")}),
         "over_time": over_time(question),
-        "failure_series": ("failure_series", {**now, **step(question, COARSE_STEPS), **filters}),
+        "failure_series": ("failure_series", {**now, **step(question, coarse=True), **filters}),
         "requests": ("requests", without_empty({**filters, **requests})),
-        "filter_options": ("names", {}),
+        "filter_options": ("filter_options", {}),
         "state": ("state", {}),
         "gaps": ("gap_list", proxy),
         "alerts": ("alert_history", {"state": "open"}),

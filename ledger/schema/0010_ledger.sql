@@ -271,24 +271,134 @@ values
   (4, 'day', 86400000),
   (5, 'week', 604800000);
 
--- The resolutions that answer a range, from its start: fine buckets, which exist only for recent
--- times, until the first middle bucket begins, then middle buckets until the first coarse bucket
--- begins, then coarse buckets.
-create table ladders (
-  ladder text primary key,
-  fine   integer not null references resolutions (resolution),
-  middle integer not null references resolutions (resolution),
-  coarse integer references resolutions (resolution)
+-- What usage is told apart by, of what, and which resolutions answer that, from the finest to the
+-- coarsest; 0 is events one by one. "fine" is 0 where only the sum of a range counts, else the
+-- coarsest resolution that buckets may have: 1 minutes, 2 quarter hours, 3 hours.
+create table slice_resolutions (
+  slice       text not null,
+  fine        integer not null check (fine between 0 and 3),
+  -- The finest resolution that is kept for ever: without single events a range has such buckets.
+  kept_ms     integer not null,
+  -- 1: only where all of a range is recent, 0: only where it is not, null: always.
+  recent_only integer check (recent_only in (0, 1)),
+  resolution  integer not null,
+  -- Of a range: its start, its end, or what the last bucket holds beyond it.
+  part        text not null check (part in ('start', 'end', 'beyond')),
+  length_ms   integer not null,
+  coarser_ms  integer not null,
+  coarsest_ms integer not null,
+  -- Kept only for recent times; and which resolution answers instead, where buckets are not kept.
+  is_recent   integer not null check (is_recent in (0, 1)),
+  instead     integer not null,
+  of_account  integer not null check (of_account in (0, 1)),
+  of_model    integer not null check (of_model in (0, 1)),
+  of_client   integer not null check (of_client in (0, 1)),
+  primary key (slice, fine, kept_ms, resolution, part)
 ) strict, without rowid;
 
-insert into ladders (ladder, fine, middle, coarse)
-values
-  ('quarter', 1, 2, 4),
-  ('hour', 1, 3, 4),
-  ('pair', 3, 4, null),
-  ('latency pair', 3, 4, 5),
-  ('quarter series', 1, 2, null),
-  ('hour series', 1, 3, null);
+insert into slice_resolutions
+with listed (slice, sums) as (
+  values
+    ('total', 'totals'),
+    ('total of account', 'hours of one'),
+    ('total of model', 'quarter hours'),
+    ('total of client', 'quarter hours'),
+    ('total of account of model', 'events'),
+    ('total of account of client', 'events'),
+    ('total of model of client', 'events'),
+    ('total of account of model of client', 'events'),
+    ('model', 'quarter hours'),
+    ('model of account', 'days'),
+    ('model of client', 'days'),
+    ('model of account of client', 'events'),
+    ('credential', 'hours'),
+    ('credential of model', 'days'),
+    ('credential of client', 'events'),
+    ('credential of model of client', 'events'),
+    ('client', 'quarter hours'),
+    ('client of account', 'events'),
+    ('client of model', 'events'),
+    ('client of account of model', 'events'),
+    ('latency', 'hours'),
+    ('latency of models', 'weeks'),
+    ('failures', 'failures'),
+    ('failed attempts', 'events')
+),
+sets (sums, fine, kept, resolutions) as (
+  values
+    ('totals', 0, 2, '[0, 1, 2, 3, 4]'),
+    ('totals', 3, 2, '[0, 1, 2, 3]'),
+    ('totals', 2, 2, '[0, 1, 2]'),
+    ('totals', 1, 2, '[0, 1, 2]'),
+    ('totals', 1, 1, '[0, 1]'),
+    ('quarter hours', 0, 2, '[0, 1, 2, 4]'),
+    ('quarter hours', 3, 2, '[0, 1, 2]'),
+    ('quarter hours', 2, 2, '[0, 1, 2]'),
+    ('quarter hours', 1, 2, '[0, 1, 2]'),
+    ('quarter hours', 1, 1, '[0, 1]'),
+    ('hours', 0, 3, '[0, 1, 3, 4]'),
+    ('hours', 3, 3, '[0, 1, 3]'),
+    ('hours', 1, 3, '[0, 1, 3]'),
+    ('hours', 1, 1, '[0, 1]'),
+    ('hours of one', 0, 3, '[0, 1, 3, 4]'),
+    ('hours of one', 3, 3, '[0, 1, 3]'),
+    ('hours of one', 2, 0, '[0]'),
+    ('hours of one', 1, 0, '[0]'),
+    ('days', 0, 4, '[0, 3, 4]'),
+    ('days', 3, 0, '[0]'),
+    ('days', 2, 0, '[0]'),
+    ('days', 1, 0, '[0]'),
+    ('weeks', 0, 4, '[0, 3, 4, 5]'),
+    ('failures', 0, 0, '[0, 3, 4]'),
+    ('failures', 3, 0, '[0, 3]'),
+    ('failures', 2, 0, '[0]'),
+    ('failures', 1, 0, '[0]'),
+    ('events', 0, 0, '[0]'),
+    ('events', 3, 0, '[0]'),
+    ('events', 2, 0, '[0]'),
+    ('events', 1, 0, '[0]')
+),
+lengths (resolution, length_ms) as (
+  select 0, 1
+  union all
+  select resolution, length_ms from resolutions
+),
+ordered as (
+  select
+    sums                                                as sums,
+    fine                                                as fine,
+    kept                                                as kept,
+    value                                               as resolution,
+    lead(value) over (partition by sums, fine, kept order by value) as coarser,
+    max(value) over (partition by sums, fine, kept)     as coarsest,
+    lag(value, 1, 0) over (partition by sums, fine, kept order by value) as finer
+  from sets
+  cross join json_each(resolutions)
+)
+select
+  listed.slice,
+  ordered.fine,
+  kept.length_ms,
+  iif(ordered.fine = 1 and ordered.kept > 0, ordered.kept = 1, null),
+  ordered.resolution,
+  parts.column1,
+  own.length_ms,
+  -- The coarsest one leaves nothing to a coarser one: a length beyond every range.
+  coalesce(coarser.length_ms, 4000000000000000000),
+  coarsest.length_ms,
+  ordered.resolution between 1 and ordered.kept - 1,
+  iif(ordered.finer >= ordered.kept, ordered.finer, 0),
+  listed.slice like '% of account%',
+  listed.slice like '% of model%' and listed.slice <> 'latency of models',
+  listed.slice like '% of client%'
+from listed
+join ordered on ordered.sums = listed.sums
+join lengths as own on own.resolution = ordered.resolution
+join lengths as kept on kept.resolution = ordered.kept
+join lengths as coarsest on coarsest.resolution = ordered.coarsest
+left join lengths as coarser on coarser.resolution = ordered.coarser
+cross join (values ('start'), ('end'), ('beyond')) as parts
+where parts.column1 <> 'beyond' or ordered.resolution = 0;
 
 -- Every rollup has its own resolutions, dimensions and measures, listed in rollups.py.
 create table total_rollup (

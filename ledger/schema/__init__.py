@@ -1,6 +1,7 @@
 """The numbered steps that build the ledger's tables, and the views over them."""
 
 import hashlib
+import re
 import sqlite3
 from contextlib import closing
 from importlib.resources import files
@@ -19,6 +20,11 @@ VIEWS = Path(__file__).parents[2] / "views.sql"
 MAX_COPIES = 2
 # The last version before all earlier steps became one; the only old version that is converted.
 CONVERTIBLE_VERSION = 9
+NEW_TABLES = (
+    *("slice_resolutions", "failure_rollup", "last_failures"),
+    *("quota_refusals", "quota_verdicts", "quota_verdict_changes", "quota_forecasts"),
+    *("quota_undecided", "quota_accounts", "price_rules"),
+)
 
 
 def steps() -> list[tuple[int, str]]:
@@ -47,10 +53,7 @@ def missing_steps(current: int) -> list[tuple[int, str]]:
     if current == 0:
         return [(first, first_script), *later]
     if current == CONVERTIBLE_VERSION:
-        conversion = (
-            files(__package__).joinpath(f"from_{CONVERTIBLE_VERSION:04d}.sql").read_text("utf-8")
-        )
-        return [(first, conversion), *later]
+        return [(first, conversion(first_script)), *later]
     if current < first:
         raise SchemaMismatch(
             f"The ledger has schema version {current}, and this program converts only version "
@@ -58,6 +61,22 @@ def missing_steps(current: int) -> list[tuple[int, str]]:
             f"{CONVERTIBLE_VERSION} on it first (`make init`), then this one."
         )
     return [(number, script) for number, script in later if number > current]
+
+
+def conversion(first_script: str) -> str:
+    """Return the script that makes a ledger of version 9 one of the first step."""
+    rename, fill = (
+        files(__package__).joinpath(f"from_{CONVERTIBLE_VERSION:04d}_{part}.sql").read_text("utf-8")
+        for part in ("rename", "fill")
+    )
+    new = [
+        statement
+        for statement in split_statements(first_script)
+        if re.search(
+            rf"(create table|insert into|index \w+ on) ({'|'.join(NEW_TABLES)})\b", statement
+        )
+    ]
+    return "\n".join([rename, *new, fill])
 
 
 def version(conn: sqlite3.Connection) -> int:

@@ -6,6 +6,7 @@ Old names are read as `renames.json` says. The exit status is 1 when there is a 
 import argparse
 import json
 import math
+import re
 from collections.abc import Iterator
 from itertools import groupby, zip_longest
 from pathlib import Path
@@ -144,8 +145,13 @@ def of_values(old: Any, new: Any, place: str, scope: str, renames: Renames) -> I
         yield place or "answer", old, new
 
 
+DECIMAL = re.compile(r"-?\d+\.\d+")
+
+
 def same(old: Any, new: Any) -> bool:
-    """Return whether two values are equal; of floats, to 12 digits."""
+    """Return whether two values are equal; of floats, also those of CSV, to 12 digits."""
+    if all(isinstance(value, str) and DECIMAL.fullmatch(value) for value in (old, new)):
+        old, new = float(old), float(new)
     if isinstance(old, float) and isinstance(new, float):
         return math.isclose(old, new, rel_tol=1e-12, abs_tol=1e-12) or (old != old and new != new)
     return type(old) is type(new) and old == new

@@ -101,11 +101,11 @@ def test_the_windows_that_end_now_are_exact_or_begin_with_a_whole_bucket(thinned
         inside = [e for e in events if start <= e["at"] < NOW]
         whole = summed(inside, lambda _: 1).get(1, (0,) * 8)
         assert list(asked(ledger.ask("summary", window=window), "window").values()) == [whole]
-        assert ledger.ask("completeness", window=window)[0]["is_whole_buckets"] == 0
+        assert ledger.ask("data_coverage", window=window)[0]["is_whole_buckets"] == 0
     start = (NOW - 30 * DAY) // (15 * 60_000) * 15 * 60_000
     whole = summed([e for e in events if start <= e["at"] < NOW], lambda _: 1)[1]
     assert list(asked(ledger.ask("summary", window="30d"), "window").values()) == [whole]
-    [told_of] = ledger.ask("completeness", window="30d")
+    [told_of] = ledger.ask("data_coverage", window="30d")
     assert told_of["is_whole_buckets"] == 1
     assert "single events are kept from" in told_of["sentence"]
 

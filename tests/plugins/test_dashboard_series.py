@@ -153,7 +153,7 @@ def test_filtered_series_equal_brute_force_at_each_proxy(ledger, filters):
 def test_the_window_before_is_as_long_and_ends_where_it_begins(ledger, window):
     brute, events, zone, now = ledger
     start, end = span(now, zone, window)
-    [before] = brute.ask("span", **{"from": f"before {window}"})
+    [before] = brute.ask("range", **{"from": f"before {window}"})
     assert before["ends_at"] == start
     slack = HOUR if LENGTHS[window] > DAY else 1
     assert 0 <= (start - before["starts_at"]) - (end - start) < slack
@@ -183,6 +183,6 @@ def test_the_window_before_is_as_long_and_ends_where_it_begins(ledger, window):
 def test_before_today_is_yesterday_until_this_time(ledger):
     brute, _, zone, now = ledger
     start, _ = span(now, zone, "today")
-    [before] = brute.ask("span", **{"from": "before today"})
+    [before] = brute.ask("range", **{"from": "before today"})
     assert before["starts_at"] == midnight(local(start - 1, zone).date(), zone)
     assert before["ends_at"] - before["starts_at"] == now - start

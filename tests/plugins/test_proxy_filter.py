@@ -81,7 +81,7 @@ def test_requests_failures_and_names_know_the_proxy(tmp_path):
         assert len(rows) == 30
         both = [ledger.ask("failures", window="90d", proxy=name) for name in ("north", "south", "")]
         assert [sum(row["requests"] for row in rows) for rows in both] == [5, 4, 9]
-        names = [row["name"] for row in ledger.ask("names") if row["kind"] == "proxy"]
+        names = [row["name"] for row in ledger.ask("filter_options") if row["kind"] == "proxy"]
         assert names == ["192.0.2.1:8317", "north", "south"]
         view = ledger.conn.execute(
             "select proxy, requests from proxies_by_window where window='7d'"

@@ -1,0 +1,25 @@
+-- A ledger of schema version 9 under the names of 0010_ledger.sql. Its views are gone already.
+drop table ladders;
+
+alter table grains rename to resolutions;
+
+alter table resolutions rename column grain to resolution;
+
+alter table total_rollup rename column grain to resolution;
+
+alter table model_rollup rename column grain to resolution;
+
+alter table client_rollup rename column grain to resolution;
+
+alter table credential_rollup rename column grain to resolution;
+
+alter table credential_model_rollup rename column grain to resolution;
+
+alter table client_model_rollup rename column grain to resolution;
+
+alter table latency_rollup rename column grain to resolution;
+
+alter table model_latency_rollup rename column grain to resolution;
+
+-- The refusal of an account is a row of its own: the table is made anew.
+alter table quota_accounts rename to quota_accounts_before;
