@@ -18,39 +18,56 @@ create view clock as
 select cast((julianday('now') - 2440587.5) * 86400000 as integer) as now;
 
 -- The named windows, today first. Each ends now; its start is floored to the minute, from 7d on to
--- the hour. With the default step of a series, and the step of the page's charts.
+-- the hour. With what lay before each, equally long: before today, yesterday until the same time.
+-- step is the default step of a series, chart_step that of the page's charts.
 create view windows as
-with named (window, length_ms, floor_ms, step, chart_step, is_default) as (
+with named (window, length_ms, floor_ms, before_floor_ms, step, chart_step, is_default) as (
   values
-    ('1h', 3600000, 60000, 'hour', 'minute', 0),
-    ('5h', 18000000, 60000, 'hour', 'quarter hour', 0),
-    ('24h', 86400000, 60000, 'hour', 'hour', 1),
-    ('7d', 604800000, 3600000, 'day', 'hour', 0),
-    ('30d', 2592000000, 3600000, 'day', 'day', 0),
-    ('90d', 7776000000, 3600000, 'day', 'day', 0)
+    ('1h', 3600000, 60000, 1, 'hour', 'minute', 0),
+    ('5h', 18000000, 60000, 1, 'hour', 'quarter hour', 0),
+    ('24h', 86400000, 60000, 1, 'hour', 'hour', 1),
+    ('7d', 604800000, 3600000, 3600000, 'day', 'hour', 0),
+    ('30d', 2592000000, 3600000, 3600000, 'day', 'day', 0),
+    ('90d', 7776000000, 3600000, 3600000, 'day', 'day', 0)
 )
 select
-  'today'                   as window,
-  starts_at                 as starts_at,
-  (select now from clock)   as ends_at,
-  null                      as length_ms,
-  null                      as floor_ms,
-  'hour'                    as step,
-  'hour'                    as chart_step,
-  0                         as is_default
-from local_days
-where starts_at = (select max(starts_at) from local_days where starts_at <= (select now from clock))
+  'today'                                                   as window,
+  starts_at                                                 as starts_at,
+  (select now from clock)                                   as ends_at,
+  before_at                                                 as before_starts_at,
+  before_at + (select now from clock) - starts_at           as before_ends_at,
+  'hour'                                                    as step,
+  'hour'                                                    as chart_step,
+  0                                                         as is_default
+from (
+  select
+    starts_at                                               as starts_at,
+    (
+      select max(days.starts_at)
+      from local_days as days
+      where days.starts_at < local_days.starts_at
+    )                                                       as before_at
+  from local_days
+  where starts_at = (
+    select max(starts_at) from local_days where starts_at <= (select now from clock)
+  )
+)
 union all
 select
-  window                                                      as window,
-  ((select now from clock) - length_ms) / floor_ms * floor_ms as starts_at,
-  (select now from clock)                                     as ends_at,
-  length_ms                                                   as length_ms,
-  floor_ms                                                    as floor_ms,
-  step                                                        as step,
-  chart_step                                                  as chart_step,
-  is_default                                                  as is_default
-from named;
+  window                                                    as window,
+  starts_at                                                 as starts_at,
+  now                                                       as ends_at,
+  (2 * starts_at - now) / before_floor_ms * before_floor_ms as before_starts_at,
+  starts_at                                                 as before_ends_at,
+  step                                                      as step,
+  chart_step                                                as chart_step,
+  is_default                                                as is_default
+from (
+  select
+    *,
+    (now - length_ms) / floor_ms * floor_ms                 as starts_at
+  from (select *, (select now from clock) as now from named)
+);
 
 -- Months: calendar months of the configured time zone, as far as its days are known.
 create view months as
@@ -65,23 +82,27 @@ group by 1;
 
 -- The running day, week (from Monday on) and calendar month, in whole local days.
 create view running_periods as
-with today as (
+with named (per) as (
+  values ('day'), ('week'), ('month')
+),
+placed as (
   select
-    day as day
-  from local_days
+    per                                                     as per,
+    case per
+      when 'day' then day
+      when 'week' then date(day, 'weekday 0', '-6 days')
+      else date(day, 'start of month')
+    end                                                     as from_day,
+    case per
+      when 'day' then day
+      when 'week' then date(day, 'weekday 0')
+      else date(day, 'start of month', '+1 month', '-1 day')
+    end                                                     as to_day
+  from named
+  cross join local_days
   where starts_at = (
     select max(starts_at) from local_days where starts_at <= (select now from clock)
   )
-),
-named (per, from_day, to_day) as (
-  select 'day', day, day
-  from today
-  union all
-  select 'week', date(day, 'weekday 0', '-6 days'), date(day, 'weekday 0')
-  from today
-  union all
-  select 'month', date(day, 'start of month'), date(day, 'start of month', '+1 month', '-1 day')
-  from today
 )
 select
   per                                                                         as per,
@@ -89,55 +110,31 @@ select
   to_day                                                                      as to_day,
   (select starts_at from local_days where day >= from_day order by day limit 1) as starts_at,
   (select ends_at from local_days where day <= to_day order by day desc limit 1) as ends_at
-from named;
+from placed;
 
 -- Every range that usage can be asked for. Name it by a constant: by window, for a named one, or by
 -- range_key = json_array(window, from, to), as the parameters of a query have it: a named window
 -- (with none the default one), the time before one (from is "before 24h", and so on), local days
 -- from … to, json_array('month', '2026-11', ''), or json_array('this month', '', '').
+-- (json_each takes its argument from the constraint on its hidden column json, which is the key.)
 create view ranges as
 select
-  null          as range_key,
-  window        as window,
-  ''            as from_day,
-  ''            as to_day,
-  starts_at     as starts_at,
-  ends_at       as ends_at,
-  0             as is_over
+  null        as range_key,
+  window      as window,
+  ''          as from_day,
+  ''          as to_day,
+  starts_at   as starts_at,
+  ends_at     as ends_at,
+  0           as is_over
 from windows
 union all
-select
-  json_array('this ' || per, '', ''),
-  'this ' || per,
-  from_day,
-  to_day,
-  starts_at,
-  ends_at,
-  0
-from running_periods
-union all
--- A table-valued function takes its argument from the constraint on its hidden column: the key.
 select
   asked.json,
   iif(json ->> 1 = '', window, 'custom'),
   json ->> 1,
   json ->> 1,
-  case
-    when json ->> 1 = '' then starts_at
-    when window = 'today' then (
-      select max(days.starts_at) from local_days as days where days.starts_at < windows.starts_at
-    )
-    -- As long as the window, and floored only where that is to the hour.
-    else (2 * starts_at - ends_at) / iif(floor_ms > 60000, floor_ms, 1)
-      * iif(floor_ms > 60000, floor_ms, 1)
-  end,
-  case
-    when json ->> 1 = '' then ends_at
-    when window = 'today' then ends_at - starts_at + (
-      select max(days.starts_at) from local_days as days where days.starts_at < windows.starts_at
-    )
-    else starts_at
-  end,
+  iif(json ->> 1 = '', starts_at, before_starts_at),
+  iif(json ->> 1 = '', ends_at, before_ends_at),
   json ->> 1 <> ''
 from windows
 cross join json_each as asked
@@ -147,6 +144,18 @@ where asked.key = 0
     or json ->> 1 = 'before ' || window
     or json ->> 1 = 'before ' and is_default
   )
+union all
+select
+  asked.json,
+  json ->> 0,
+  from_day,
+  to_day,
+  starts_at,
+  ends_at,
+  0
+from json_each as asked
+cross join running_periods on json ->> 0 = 'this ' || per
+where asked.key = 0
 union all
 select
   asked.json,
@@ -231,7 +240,7 @@ select
     when is_recent and from_at < recent_from then instead
     else resolution
   end                                                       as resolution,
-  max(from_at, coalesce(zone_offsets.starts_at, from_at))   as from_at,
+  max(from_at, coalesce(zone_offsets.starts_at, 0))         as from_at,
   min(until_at, coalesce(zone_offsets.ends_at, until_at))   as until_at,
   iif(part = 'beyond', -1, 1)                               as weight,
   offset_ms                                                 as offset_ms
@@ -2981,19 +2990,31 @@ where budgets.scope = 'account';
 -- What each budget's running period used, not yet added up: by clients in quarter hours, by
 -- credentials in hours, and days.
 create view budget_buckets as
-with parts as materialized (
+with segments as (
+  select 'day' as per, *
+  from range_segments
+  where range_key = json_array('this day', '', '') and fine = 0
+  union all
+  select 'week', *
+  from range_segments
+  where range_key = json_array('this week', '', '') and fine = 0
+  union all
+  select 'month', *
+  from range_segments
+  where range_key = json_array('this month', '', '') and fine = 0
+),
+parts as materialized (
   select
     budgets.budget          as budget,
     budgets.scope           as scope,
-    part.resolution         as resolution,
-    part.from_at            as from_at,
-    part.until_at           as until_at,
-    part.weight             as weight
+    segments.resolution     as resolution,
+    segments.from_at        as from_at,
+    segments.until_at       as until_at,
+    segments.weight         as weight
   from budgets
-  cross join range_segments as part
-    on part.window = 'this ' || budgets.per
-    and part.slice = iif(budgets.scope = 'account', 'credential', budgets.scope)
-  where window like 'this %' and fine = 0
+  join segments
+    on segments.per = budgets.per
+    and segments.slice = iif(budgets.scope = 'account', 'credential', budgets.scope)
 ),
 members as materialized (
   select * from budget_members

@@ -246,7 +246,7 @@ def test_a_whole_key_in_the_settings_is_found_nowhere_else(named, browser):
 
 
 @pytest.mark.parametrize(
-    "filter_options",
+    "names",
     [
         pytest.param({WHOLE_KEY: ""}, id="empty"),
         pytest.param({WHOLE_KEY: "two\nlines"}, id="control-character"),
