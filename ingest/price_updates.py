@@ -8,7 +8,8 @@ from pathlib import Path
 import httpx
 
 from ledger.prices.calculator import Prices
-from ledger.prices.snapshot import BadPrices, fetch, fetched_at, lists
+from ledger.prices.edition import fetched_at
+from ledger.prices.snapshot import BadPrices, fetch, lists
 from ledger.settings import Settings
 from runtime.stop import Stop
 

@@ -9,7 +9,9 @@ from typing import Any
 import sqlite_utils
 from tabulate import tabulate
 
+from ledger.money import Currency
 from ledger.queries import ask, queries, window_names
+from ledger.settings import read_live
 
 SECTIONS = ("summary", "accounts", "models", "clients")
 QUERIES = {
@@ -19,6 +21,7 @@ QUERIES = {
     "proxy": "by_proxy",
     "day": "days",
 }
+REMEDY = "`/ledger/unpriced` has the reasons; after a change of prices, run `ledger reprice`."
 SHARES = ("cost", "tokens")
 MODELS_SHOWN = 12
 COUNTS = ("requests", "total_tokens", "input_tokens", "output_tokens", "reasoning_tokens")
@@ -49,8 +52,8 @@ BILL_COLUMNS = (
     "output_tokens",
     "reasoning_tokens",
     "total_tokens",
-    "unpriced",
     "cost_dollars",
+    "unpriced",
     "share_percent",
     "share_dollars",
 )
@@ -68,6 +71,13 @@ NOTE = """
     select month from months cross join clock where starts_at <= now and now < ends_at
   ))
 """
+
+# What people read in place of the dollars of a row.
+SHOWN_AS = {
+    "cost_dollars": "cost",
+    "saved_dollars": "cache_saved",
+    "share_dollars": "share",
+}
 
 Row = dict[str, Any]
 Rows = list[Row]
@@ -115,6 +125,7 @@ def print_table(database: sqlite_utils.Database, window: str, by: str | None) ->
         rows = ask_columns(database, name, window)
         print(f"\n{queries()[name].title}, {window}")
         print(format_table(rows, "simple") if rows else "  nothing")
+        print_missing(rows)
 
 
 def print_markdown(database: sqlite_utils.Database, window: str, by: str | None) -> None:
@@ -123,6 +134,14 @@ def print_markdown(database: sqlite_utils.Database, window: str, by: str | None)
         rows = ask_columns(database, name, window)
         print(f"\n### {queries()[name].title}, {window}\n")
         print(format_table(rows, "github") if rows else "nothing")
+        print_missing(rows)
+
+
+def print_missing(rows: Rows) -> None:
+    """Print the sum of a table's costs with what it lacks, and what to do about that."""
+    if unpriced := sum(row["unpriced"] or 0 for row in rows):
+        total = read_live().money.total(sum(row["cost_dollars"] or 0 for row in rows), unpriced)
+        print(f"\n{total}: {REMEDY}")
 
 
 def print_csv(database: sqlite_utils.Database, window: str, by: str | None) -> None:
@@ -156,7 +175,7 @@ def print_bill(
     if note is None:
         raise SystemExit(f"{month or 'Now'} is outside the months that the ledger knows.")
     rows = ask(database, "month_report", month=note["month"], price=str(dollars), by=share)
-    shared = f"${dollars:,.2f} shared" if dollars else "shares"
+    shared = f"{read_live().money.amount(dollars)} shared" if dollars else "shares"
     title = f"Month {note['month']}, {shared} by {share}"
     if style == "json":
         print_as_json(rows)
@@ -166,6 +185,8 @@ def print_bill(
         print(f"\n### {title}\n\n{bill_table(rows, 'github')}")
     else:
         print(f"\n{title}\n{bill_table(rows, 'simple')}")
+    if style in ("table", "markdown"):
+        print_missing(rows)
     if note["note"] and style in ("table", "markdown"):
         print(f"\n{note['note'][0].upper()}{note['note'][1:]}.")
 
@@ -194,11 +215,14 @@ def print_as_csv(rows: Rows) -> None:
 
 def format_table(rows: Sequence[Mapping[str, Any]], table_format: str) -> str:
     """Return rows as a table in a format of tabulate, numbers with separators."""
+    rows = [with_money(row, read_live().money) for row in rows]
     text_columns = [
         number
         for number, name in enumerate(rows[0])
         if any(isinstance(row[name], str) for row in rows)
     ]
+    is_left = [number in text_columns for number in range(len(rows[0]))]
+    money = [name in SHOWN_AS.values() for name in rows[0]]
     return tabulate(
         [escape_pipes(row) for row in rows] if table_format == "github" else rows,
         tablefmt=table_format,
@@ -207,7 +231,24 @@ def format_table(rows: Sequence[Mapping[str, Any]], table_format: str) -> str:
         floatfmt=",.2f",
         # A client may be called 007, which is not a number.
         disable_numparse=text_columns,
+        colalign=[
+            "left" if is_text and not is_money else "right"
+            for is_text, is_money in zip(is_left, money, strict=True)
+        ],
     )
+
+
+def with_money(row: Mapping[str, Any], currency: Currency) -> Row:
+    """Return a row whose dollars are text in a currency, a cost with the mark of a lower bound."""
+    shown: Row = {}
+    for name, value in row.items():
+        if name not in SHOWN_AS:
+            shown[name] = value
+        elif name == "cost_dollars":
+            shown[SHOWN_AS[name]] = currency.at_least(value, row.get("unpriced"))
+        else:
+            shown[SHOWN_AS[name]] = currency.amount(value)
+    return shown
 
 
 def escape_pipes(row: Mapping[str, Any]) -> Row:

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta
 
+from ledger.money import Currency
 from ledger.prices import overrides
 
 ROOT = Path(__file__).parents[1]
@@ -187,6 +188,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     price_updates_url: str = ""
     """Where the price list is fetched; empty is the repository of genai-prices.
     Example: `https://prices.example.com/data.json`"""
+    currency: str = "USD"
+    """The currency in which the page, reports and the status line show costs, by its ISO code;
+    JSON, CSV and budgets stay in dollars. Example: `EUR`"""
+    currency_rate: Annotated[float, Meta(gt=0, le=1e7)] = 1.0
+    """How much of `currency` a dollar is; the rate is yours, none is fetched. Example: `0.92`"""
     quota_source: Literal["auto", "files", "management", "off"] = "auto"
     """How quotas are requested: `files` uses the credentials in `auth_dir`, `management` sends the
     requests through the proxy, which adds its own tokens, `off` sends none; `auto` uses the proxy
@@ -235,6 +241,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     def __repr__(self) -> str:
         """Return every setting as text, with secrets masked."""
         return masked_repr(self, SECRETS)
+
+    @property
+    def money(self) -> Currency:
+        """The currency in which costs are shown to people."""
+        return Currency(self.currency, self.currency_rate)
 
     @property
     def data_folder(self) -> Path:
@@ -528,12 +539,21 @@ def requirements(settings: Settings) -> Iterator[Requirement]:
         yield Requirement("prices", False, f"be usable: {problem}")
     url = settings.price_updates_url
     yield Requirement("price_updates_url", not url or is_host_or_url(url), "be an http(s):// URL")
+    is_code = bool(CURRENCY.fullmatch(settings.currency))
+    yield Requirement("currency", is_code, "be an ISO code of three capital letters, such as EUR")
+    # One dollar is never exactly one unit of another currency.
+    is_rated = (settings.currency == "USD") == (settings.currency_rate == 1)
+    rule = "be how much of `currency` a dollar is, and 1 for USD"
+    yield Requirement("currency_rate", is_rated, rule)
     yield from alert_requirements(settings)
     yield from budget_requirements(settings.budgets)
     data, auth = settings.data_folder.resolve(), settings.auth_folders
     # The proxy scans its folder for JSON files and would take ours for credentials.
     is_apart = not any(data.is_relative_to(folder.resolve()) for folder in auth)
     yield Requirement("data_dir", is_apart, "not lie inside a proxy's auth_dir")
+
+
+CURRENCY = re.compile(r"[A-Z]{3}")
 
 
 def is_host_or_url(text: str) -> bool:

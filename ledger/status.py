@@ -12,6 +12,8 @@ from typing import Any
 
 from ledger import settings
 from ledger.database import FILE_NAME, Unavailable, connect_read_only, translate_errors
+from ledger.money import Currency
+from ledger.prices.edition import price_list
 
 BUSY_MS = 1000
 TODAY = """
@@ -79,6 +81,7 @@ LOCAL = """
   )) / 1000, 'unixepoch')
 """
 
+DOLLAR = Currency()
 MAX_SENTENCE_LENGTH, MIN_SENTENCE_LENGTH = 60, 30
 WEEK = timedelta(days=6)
 UNITS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
@@ -124,25 +127,29 @@ def read_status() -> Row:
 
     Raises `Unavailable` with a sentence when it cannot be read.
     """
-    file = settings.read().data_folder / FILE_NAME
+    current = settings.read()
+    file = current.data_folder / FILE_NAME
     if not file.exists():
         raise Unavailable(f"there is no ledger at {file}; `make init` creates one")
     try:
         with translate_errors(), closing(connect_read_only(file)) as conn:
             conn.execute(f"pragma busy_timeout = {BUSY_MS:d}")
-            return query_status(conn)
+            status = query_status(conn, current.money)
     except sqlite3.DatabaseError as error:
         sentence = f"the ledger cannot be read ({error}); an older one is upgraded by `make init`"
         raise Unavailable(sentence) from error
+    return {**status, "price_list": price_list(current.data_folder)}
 
 
-def query_status(conn: sqlite3.Connection) -> Row:
+def query_status(conn: sqlite3.Connection, currency: Currency = DOLLAR) -> Row:
     """Query the status at one moment; instants are ms (UTC), each with its local time."""
     conn.execute("begin")
     (now,) = conn.execute("select now from clock").fetchone()
     status: Row = {
         "now": now,
         "today": query_rows(conn, TODAY)[0],
+        "currency": currency.code,
+        "currency_rate": currency.rate,
         "best": next(iter(query_rows(conn, BEST)), None),
         "next_reset": next(iter(query_rows(conn, NEXT_RESET)), None),
         "wrong": query_rows(conn, PROBLEMS),
@@ -183,8 +190,9 @@ def status_words(status: Row) -> dict[str, str]:
         "requests": short_number(today["requests"]),
         "failed": short_number(today["failed"]),
         "tokens": short_number(today["total_tokens"]),
-        # Attempts without a price are missing from the sum.
-        "cost": f"${today['cost_dollars']:,.2f}{'+' if today['unpriced'] else ''}",
+        "cost": currency_of(status).at_least(today["cost_dollars"], today["unpriced"]),
+        "unpriced": short_number(today["unpriced"]),
+        "prices": status.get("price_list", ""),
         "best": best["account"] if usable else "",
         "left": f"{left:.0f} %" if usable and left is not None else "",
         "resets": short_time(best.get("resets_local") if usable else None, now),
@@ -197,10 +205,16 @@ def status_words(status: Row) -> dict[str, str]:
 
 def status_line(status: Row) -> str:
     """Return the line: the use of today, the account to use, and what is wrong."""
-    words = status_words(status)
-    use = f"{words['tokens']} tok {words['cost']}"
+    words, today = status_words(status), status["today"]
+    cost = currency_of(status).total(today["cost_dollars"], today["unpriced"])
+    use = f"{words['tokens']} tok {cost}"
     parts = [use, account_advice(status["best"], words), words["state"]]
     return " · ".join(filter(None, parts))
+
+
+def currency_of(status: Row) -> Currency:
+    """Return the currency in which a status shows costs."""
+    return Currency(status["currency"], status["currency_rate"])
 
 
 def account_advice(best: Row | None, words: dict[str, str]) -> str:

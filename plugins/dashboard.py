@@ -9,7 +9,8 @@ from urllib.parse import urlencode
 
 from datasette import Response, hookimpl
 
-from ledger.settings import read_live
+from ledger.prices.edition import price_list
+from ledger.settings import Settings, read_live
 from plugins.cache import SingleFlight
 from plugins.charts import script_version
 from plugins.locales import LANGUAGES
@@ -82,18 +83,29 @@ def data_query(request: Any) -> str:
     return f"?{urlencode(parameters)}" if parameters else ""
 
 
+def costs(settings: Settings) -> dict[str, Any]:
+    """Return how costs are shown: the currency, and the name and date of the price list."""
+    return {
+        "currency": settings.currency,
+        "currency_rate": settings.currency_rate,
+        "price_list": price_list(settings.data_folder),
+    }
+
+
 async def data(request: Any, datasette: Any) -> Response:
     """Serve the page's data, computed once a second for all browsers with the same address."""
     await require_permission(request, datasette)
     parameters = {name: request.args[name] for name in request.args}
     question, is_masked = parse(parameters), parameters.get("mask") == "1"
-    database = datasette.get_database("ledger")
+    database, shown = datasette.get_database("ledger"), costs(read_live())
 
     async def compute() -> bytes:
-        return await database.execute_fn(lambda conn: snapshot(conn, question, is_masked=is_masked))
+        return await database.execute_fn(
+            lambda conn: snapshot(conn, question, shown, is_masked=is_masked)
+        )
 
     try:
-        body = await flights.get((question, is_masked), compute)
+        body = await flights.get((question, is_masked, tuple(shown.values())), compute)
     except sqlite3.OperationalError as error:
         return Response.json({"error": str(error)}, status=503, headers=dict(HEADERS))
     return Response(body, content_type="application/json; charset=utf-8", headers=dict(HEADERS))

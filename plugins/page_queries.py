@@ -207,8 +207,12 @@ def parts(question: Question) -> dict[str, Part]:
     }
 
 
-def snapshot(conn: sqlite3.Connection, question: Question, *, is_masked: bool) -> bytes:
+def snapshot(
+    conn: sqlite3.Connection, question: Question, costs: Mapping[str, Any], *, is_masked: bool
+) -> bytes:
     """Return every part of the page, read from one state of the ledger, as JSON.
+
+    `costs` is how they are shown, see `dashboard.costs`.
 
     Raises `sqlite3.OperationalError` ("interrupted") when it takes longer than 3 s.
     """
@@ -224,7 +228,7 @@ def snapshot(conn: sqlite3.Connection, question: Question, *, is_masked: bool) -
     if is_masked:
         for section in filter(None, sections.values()):
             hide_names(section, mask)
-    return msgspec.json.encode({"sections": sections})
+    return msgspec.json.encode({"sections": sections, "costs": costs})
 
 
 def unmasked(question: Question, mask: Mask) -> Question:

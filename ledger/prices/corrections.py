@@ -1,7 +1,7 @@
 """Corrections of the package's price list: what it lacks or has wrong, each with its source.
 
-Every entry names the page that it was read from and the day on which it was checked. An entry goes
-when the package has it right.
+Every entry names the page that it was read from; all were checked on the day that `edition` names.
+An entry goes when the package has it right.
 """
 
 import copy
@@ -28,7 +28,6 @@ from genai_prices.types import (
     TimeOfDateConstraint,
 )
 
-CHECKED = "2026-11-27"
 # https://api-docs.deepseek.com/quick_start/pricing: peak prices began on this day and hold on
 # working days in Beijing only. The package has neither limit.
 PEAKS_SINCE = date(2026, 8, 17)

@@ -9,7 +9,6 @@ import os
 import tempfile
 from datetime import UTC, datetime
 from functools import lru_cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,12 +18,11 @@ from genai_prices.types import Provider
 from genai_prices.update_prices import DEFAULT_UPDATE_URL
 
 from ledger.prices.corrections import corrected
+from ledger.prices.edition import FILE, fetched_edition, package_edition
 
-FILE = "list-prices.json"
 # The list has 2 MB today.
 MAX_BYTES = 30_000_000
 SECONDS = 60.0
-VERSION = version("genai-prices")
 
 
 class BadPrices(Exception):
@@ -57,19 +55,11 @@ def _lists(file: Path | None, stamp: int) -> Lists:
         try:
             content = json.loads(file.read_bytes())
             return Lists(
-                corrected(snapshot(content["providers"])), f"fetched {content['fetched_at'][:10]}"
+                corrected(snapshot(content["providers"])), fetched_edition(content["fetched_at"])
             )
         except (OSError, ValueError, KeyError, TypeError, BadPrices):
             pass
-    return Lists(corrected(get_snapshot()), VERSION)
-
-
-def fetched_at(folder: Path) -> str | None:
-    """Return when the lists of a data folder were fetched, as ISO text in UTC, if they were."""
-    try:
-        return str(json.loads((folder / FILE).read_bytes())["fetched_at"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    return Lists(corrected(get_snapshot()), package_edition())
 
 
 def snapshot(providers: Any) -> DataSnapshot:

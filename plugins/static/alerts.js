@@ -2,7 +2,7 @@
 
 import { showLinks } from "./address.js";
 import { bdi, find, make, update } from "./dom.js";
-import { compact, dollars, exact, fill, moment, percent, texts } from "./format.js";
+import { atLeast, compact, exact, fill, missing, moment, money, percent, texts } from "./format.js";
 
 const DAY = 86400e3;
 const SHOWN = 6;
@@ -38,13 +38,15 @@ function drawAlert(item) {
 }
 
 function budgetItem(row, now) {
-  const format = row.unit === "tokens" ? compact : dollars;
+  const isTokens = row.unit === "tokens";
+  const spent = isTokens ? compact(row.spent) : atLeast(row.spent, row.unpriced);
+  const foot = fill(texts.budget_of, { spent, amount: (isTokens ? compact : money)(row.amount), per: texts.per[row.per], time: moment(row.ends_at, now) });
   const isKnown = row.state !== "unknown name";
   return {
     name: row.budget, share: Math.min(row.percent, 100), isKnown,
     level: !isKnown ? "none" : row.state === "spent" ? "low" : row.state === "near" ? "warn" : "good",
     percent: isKnown ? percent(row.percent / 100) : texts.budget_unknown,
-    foot: fill(texts.budget_of, { spent: format(row.spent), amount: format(row.amount), per: texts.per[row.per], time: moment(row.ends_at, now) }),
+    foot: [foot, isTokens ? "" : missing(row.unpriced)].filter(Boolean).join(" · "),
   };
 }
 

@@ -2,10 +2,12 @@
 
 import { queryAddress, showLinks } from "./address.js";
 import { find, make, update } from "./dom.js";
-import { change, compact, dollars, exactDollars, fill, milliseconds, percent, texts, whole } from "./format.js";
+import { atLeast, change, compact, exactCost, fill, milliseconds, missing, money, percent, texts, whole } from "./format.js";
 
 const share = (part, of) => (of ? percent(part / of) : percent(0));
 const perRequest = (sums, measure) => fill(texts.per_request, { n: compact(Math.round(sums[measure] / sums.requests)) });
+
+const saved = (sums) => (sums.saved_dollars ? fill(texts.cache_saved, { amount: money(sums.saved_dollars) }) : "");
 
 const NOTES = {
   requests: (sums) => (sums.failed ? fill(texts.failed_of, { n: whole(sums.failed), percent: share(sums.failed, sums.requests) }) : texts.no_failures),
@@ -13,7 +15,7 @@ const NOTES = {
   input_tokens: (sums) => fill(texts.cached_of, { percent: share(sums.cached_tokens, sums.input_tokens) }),
   output_tokens: (sums) => (sums.requests ? perRequest(sums, "output_tokens") : ""),
   reasoning_tokens: (sums) => fill(texts.share_of, { percent: share(sums.reasoning_tokens, sums.output_tokens) }),
-  cost_dollars: (sums) => (sums.unpriced ? fill(texts.unpriced_of, { n: whole(sums.unpriced) }) : texts.all_priced),
+  cost_dollars: (sums) => [missing(sums.unpriced), saved(sums)].filter(Boolean).join(" · ") || texts.all_priced,
 };
 
 function summaryCards(now, before) {
@@ -21,11 +23,11 @@ function summaryCards(now, before) {
     const isCost = measure === "cost_dollars";
     return {
       measure,
-      value: (isCost ? dollars : compact)(now[measure]),
-      full: (isCost ? exactDollars : whole)(now[measure]),
+      value: isCost ? atLeast(now[measure], now.unpriced) : compact(now[measure]),
+      full: isCost ? exactCost(now[measure], now.unpriced) : whole(now[measure]),
       note: note(now),
       isBad: measure === "requests" && now.failed > now.requests * 0.05,
-      change: comparison(now[measure], before?.[measure], isCost ? dollars : compact),
+      change: comparison(now[measure], before?.[measure], isCost ? money : compact),
     };
   });
 }
@@ -75,6 +77,6 @@ function draw(card) {
   return make("article", { class: "card", "data-measure": card.measure },
     make("h2", {}, texts.cards[card.measure]),
     value,
-    make("p", { class: card.isBad ? "note bad" : "note" }, card.note || " "),
+    make("p", { class: card.isBad ? "note bad" : "note", title: card.note }, card.note || " "),
     make("p", { class: "change", title: card.change.title }, card.change.text || "–"));
 }

@@ -39,15 +39,31 @@ export function compact(value) {
   return number(value / suffix[0], { maximumSignificantDigits: 3 }) + suffix[1];
 }
 
-const DOLLARS = { style: "currency", currency: "USD", currencyDisplay: "narrowSymbol" };
+// The currency in which dollars are shown, at the rate of the settings.
+let currency = { style: "currency", currency: "USD", currencyDisplay: "narrowSymbol" };
+let rate = 1;
 
-export function dollars(value) {
-  if (value === null || value === undefined) return "–";
-  const digits = Math.abs(value) >= 1000 ? 0 : 2;
-  return number(value, { ...DOLLARS, minimumFractionDigits: digits, maximumFractionDigits: digits });
+export function setCurrency(costs) {
+  currency = { ...currency, currency: costs.currency };
+  rate = costs.currency_rate;
 }
 
-export const exactDollars = (value) => number(value, { ...DOLLARS, maximumFractionDigits: 6 });
+export function money(dollars) {
+  if (dollars === null || dollars === undefined) return "–";
+  const value = dollars * rate;
+  const digits = Math.abs(value) >= 1000 ? 0 : 2;
+  return number(value, { ...currency, minimumFractionDigits: digits, maximumFractionDigits: digits });
+}
+
+export const exactMoney = (dollars) => number(dollars * rate, { ...currency, maximumFractionDigits: 6 });
+
+// A sum of costs is a lower bound where attempts are missing in it.
+export const atLeast = (dollars, unpriced) => (unpriced ? `≥ ${money(dollars)}` : money(dollars));
+
+export const missing = (unpriced) => (unpriced ? fill(unpriced === 1 ? texts.unpriced_one : texts.unpriced_of, { n: whole(unpriced) }) : "");
+
+// A sum of costs in full, with the number of attempts that it lacks.
+export const exactCost = (dollars, unpriced) => [`${unpriced ? "≥ " : ""}${exactMoney(dollars)}`, missing(unpriced)].filter(Boolean).join(", ");
 
 // One decimal below ten percent.
 const decimals = (share) => (Math.abs(share) < 0.1 ? 1 : 0);

@@ -7,7 +7,7 @@ import { showCards } from "./cards.js";
 import { setMeasure, showCharts } from "./charts.js";
 import { connectControls, setControls, showFilterOptions } from "./controls.js";
 import { find, setText } from "./dom.js";
-import { clock, fill, setZone, texts } from "./format.js";
+import { clock, fill, setCurrency, setZone, texts } from "./format.js";
 import { showRequests } from "./requests.js";
 import { showTables } from "./tables.js";
 import { showEmpty, showTrust } from "./trust.js";
@@ -29,7 +29,7 @@ function parse(body, state) {
     rows[name] = section && section.rows.map((row) => Object.fromEntries(section.columns.map((column, index) => [column, row[index]])));
   }
   const several = (rows.filter_options ?? []).filter((row) => row.kind === "proxy").length > 1;
-  return { sections: body.sections, rows, state, several, opened: new Set(opened), now: rows.ledger_info[0].now };
+  return { sections: body.sections, costs: body.costs, rows, state, several, opened: new Set(opened), now: rows.ledger_info[0].now };
 }
 
 async function load() {
@@ -72,6 +72,8 @@ function showStale(reason) {
 
 function show(page) {
   setZone(page.rows.ledger_info[0].timezone);
+  setCurrency(page.costs);
+  showPriceList(page.costs);
   setText(find("updated"), fill(texts.updated, { time: clock(page.now) }));
   for (const element of document.querySelectorAll("[data-links]")) address.showLinks(element, page.sections[element.dataset.links]);
   showTrust(page);
@@ -86,6 +88,11 @@ function show(page) {
   if (refresh && showRefreshState(page, refresh)) refresh = null;
   // The charts' script is large: numbers come first.
   requestAnimationFrame(() => showCharts(page));
+}
+
+function showPriceList(costs) {
+  const rate = costs.currency === "USD" ? "" : fill(texts.currency_rate, { rate: costs.currency_rate, currency: costs.currency });
+  setText(find("price-list"), [fill(texts.price_list, { name: costs.price_list }), rate].filter(Boolean).join(" "));
 }
 
 function choose(changes) {

@@ -1,7 +1,7 @@
 // The recent requests: the attempts of one request stand together, and a failure shows its reason.
 
 import { bdi, find, make, settings, update } from "./dom.js";
-import { dollars, exact, exactDollars, fill, milliseconds, texts } from "./format.js";
+import { atLeast, exact, exactMoney, fill, milliseconds, texts } from "./format.js";
 import { addHead, emptyRow, numberCell } from "./tables.js";
 
 const COLUMNS = [
@@ -40,11 +40,19 @@ function draw(row, choose) {
     make("td", {}, bdi(row.account), row.proxy ? make("small", {}, bdi(row.proxy)) : null),
     make("td", {}, bdi(row.model), row.alias && row.alias !== row.model ? make("small", {}, bdi(row.alias)) : null),
     make("td", {}, bdi(row.client)),
-    ...["input_tokens", "output_tokens", "total_tokens"].map((measure) => numberCell(measure, row[measure])),
-    make("td", { class: "number", title: row.cost_dollars === null ? null : exactDollars(row.cost_dollars) }, dollars(row.cost_dollars)),
+    ...["input_tokens", "output_tokens", "total_tokens"].map((measure) => numberCell(row, measure)),
+    make("td", { class: "number", title: priceOf(row) }, row.cost_dollars === null ? "–" : atLeast(row.cost_dollars, row.cost_reason)),
     make("td", { class: "number", title: row.ttft_ms ? fill(texts.first_token, { time: milliseconds(row.ttft_ms) }) : null }, milliseconds(row.latency_ms)),
     statusCell(row),
     make("td", {}, row.request_id ? idButton(row, choose) : "–"));
+}
+
+// The exact cost or why there is none, the price that it was worked out by, and both service tiers.
+function priceOf(row) {
+  const tiers = [row.service_tier, row.answered_tier].filter(Boolean).join(" → ");
+  const reason = row.cost_reason && (texts.cost_reasons[row.cost_reason] ?? row.cost_reason);
+  const cost = row.cost_dollars === null ? null : exactMoney(row.cost_dollars);
+  return [cost, reason, row.price_model, tiers].filter(Boolean).join("\n") || null;
 }
 
 function statusCell(row) {

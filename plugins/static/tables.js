@@ -1,15 +1,20 @@
 // The tables of accounts, models and clients: a click on a name filters by it.
 
 import { bdi, find, make, setText, settings, update } from "./dom.js";
-import { compact, dollars, exactDollars, fill, texts, whole } from "./format.js";
+import { atLeast, compact, exactCost, fill, texts, whole } from "./format.js";
 
 const MEASURES = ["requests", "failed", "input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens", "total_tokens", "cost_dollars"];
 const KEYS = { accounts: "account", models: "model", clients: "client" };
 
-export function numberCell(measure, value) {
-  const isCost = measure === "cost_dollars";
-  const title = value === null ? null : (isCost ? exactDollars : whole)(value);
-  return make("td", { class: value ? "number" : "number nil", title }, (isCost ? dollars : compact)(value));
+export function numberCell(row, measure) {
+  const value = row[measure];
+  if (measure === "cost_dollars") return costCell(value, row.unpriced);
+  return make("td", { class: value ? "number" : "number nil", title: value === null ? null : whole(value) }, compact(value));
+}
+
+function costCell(dollars, unpriced) {
+  const title = dollars === null ? null : exactCost(dollars, unpriced);
+  return make("td", { class: dollars || unpriced ? "number" : "number nil", title }, atLeast(dollars, unpriced));
 }
 
 export function emptyRow(columns) {
@@ -37,7 +42,7 @@ function showTable(page, { id, key, choose, toggle }) {
     return make("tr", { class: row.isSelected ? "selected" : "" },
       make("th", { scope: "row" }, nameButton(row, key, choose)),
       id === "accounts" ? make("td", {}, bdi(row.provider)) : null,
-      ...MEASURES.map((measure) => numberCell(measure, row[measure])));
+      ...MEASURES.map((measure) => numberCell(row, measure)));
   });
   const count = page.sections[id]?.count ?? 0;
   find(`${id}-count`).textContent = count ? whole(count) : "";

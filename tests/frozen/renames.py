@@ -7,6 +7,7 @@
 - `added`: `query.column` or `column` that only the new program has.
 - `sections`: parts of `/-/page.json`. `metrics`: names of samples.
 - `values`: column → {old value: new value}. `texts`: regular expression → replacement, in texts.
+- `layouts`: commands whose lines for people look different; their JSON and CSV are compared.
 - `ties`: query → columns; rows alike in these may come in any order.
 """
 
@@ -45,6 +46,10 @@ class Renames:
         """Return whether only the new program has a column."""
         added = self._raw.get("added", [])
         return column in added or f"{scope}.{column}" in added
+
+    def has_new_layout(self, command: str) -> bool:
+        """Return whether the lines of a command are laid out in another way than they were."""
+        return command in self._raw.get("layouts", [])
 
     def ties(self, scope: str) -> list[str]:
         """Return the columns by which alone a query's rows are ordered, if only by some."""

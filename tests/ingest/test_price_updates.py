@@ -11,8 +11,9 @@ import pytest
 
 from ingest.price_updates import is_due, update
 from ledger.prices.calculator import Attempt, Prices
+from ledger.prices.edition import FILE, fetched_at
 from ledger.prices.rates import Counts
-from ledger.prices.snapshot import FILE, fetch, fetched_at, lists
+from ledger.prices.snapshot import fetch, lists
 
 NOW = 1_795_500_000_000
 LIST = [

@@ -293,18 +293,21 @@ def test_a_table_ends_with_sums_and_says_what_is_not_whole(seeded, site, month, 
         seeded, "month", month, "--price", "200", "--share", "tokens", "--format", style
     )
     assert f"Month {month}, $200.00 shared by tokens" in output
-    *_, total, _, note = output.rstrip().splitlines()
+    *_, total, _, missing, _, note = output.rstrip().splitlines()
     shown = [cell for cell in total.replace("|", " ").split() if cell]
     whole = site.get("/ledger/month_report.json", params={"month": month, "_shape": "array"}).json()
     assert shown[:2] == ["total", str(sum(row["requests"] for row in whole))]
-    assert shown[-2:] == ["100.00", "200.00"]
+    assert shown[-2:] == ["100.00", "$200.00"]
+    unpriced = sum(row["unpriced"] for row in whole)
+    assert missing.startswith("≥ $")
+    assert f", {unpriced} attempt" in missing
     assert note.startswith(("Not over yet", "Collection began"))
 
 
 def test_without_a_price_there_is_no_share_column(seeded, month):
     output = report(seeded, "month", month)
     assert "share_percent" in output
-    assert "share_dollars" not in output
+    assert " share " not in output.replace("share_percent", "").splitlines()[2]
 
 
 def test_the_price_of_the_settings_is_shared_where_none_is_named(home, proxy, all_recorded):

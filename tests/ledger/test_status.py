@@ -52,7 +52,8 @@ def test_its_numbers_are_those_of_the_pages(seeded, site):
     assert answer["today"]["requests"] > 0
     shown = run_status(seeded)
     assert shown.startswith(
-        f"{short_number(summary['total_tokens'])} tok ${summary['cost_dollars']:,.2f}"
+        f"{short_number(summary['total_tokens'])} tok ≥ ${summary['cost_dollars']:,.2f}, "
+        f"{summary['unpriced']} attempt"
     )
     assert len(shown.splitlines()) == 1
     accounts = site.get("/ledger/usable_accounts.json?_shape=array").json()
@@ -231,7 +232,9 @@ def test_today_is_the_local_day_and_unpriced_requests_leave_a_mark(tmp_path):
         ledger.set_clock(NOW)
         assert status_line(query_status(ledger.conn)).startswith("157 tok $0.00 · ")
         ledger.keep([{**event, "at": NOW - 1, "input": 1500, "output": 0, "model": "unknown"}])
-        assert status_line(query_status(ledger.conn)).startswith("1.7k tok $0.00+ · ")
+        assert status_line(query_status(ledger.conn)).startswith(
+            "1.7k tok ≥ $0.00, 1 attempt without a price · "
+        )
 
 
 @pytest.mark.parametrize(
