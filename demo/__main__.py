@@ -22,7 +22,7 @@ from demo.traffic import BUSIEST, Traffic
 from runtime.dashboard import end_with_parent
 
 STREAM_SECONDS = 1.0
-# After the machine slept, older events are left out.
+# After the machine was suspended, older events are skipped.
 MAX_CATCH_UP_SECONDS = 60.0
 
 
@@ -33,7 +33,7 @@ def main() -> None:
 
 
 def run_all(_options: argparse.Namespace) -> None:
-    """Fill the ledger, then become the process manager of proxy, workers and dashboard."""
+    """Fill the ledger, then replace this process by the manager of proxy, workers and dashboard."""
     settings = backfill.ensure_filled()
     print(f"The dashboard: http://{settings.dashboard_host}:{settings.dashboard_port}/", flush=True)
     command = [sys.executable, "-m", "runtime.run_all", "demo/Procfile"]

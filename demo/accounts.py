@@ -25,7 +25,7 @@ CLIENT_KEYS = (
 )
 TOKEN_LIFE_SECONDS = 10 * 86_400
 OPENAI_CLAIM = "https://api.openai.com/auth"
-TOKEN_END = re.compile(r"fake-([0-9a-f]{16})$")
+TOKEN_PATTERN = re.compile(r"fake-([0-9a-f]{16})$")
 # The tokens of the other providers are opaque.
 JWT_PROVIDERS = ("codex", "kimi", "xai")
 
@@ -88,11 +88,14 @@ def instant(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
 
 
-def access_token(account: Account, *, life: float = TOKEN_LIFE_SECONDS) -> str:
-    """Return a made-up token, valid for `life` seconds from now, that ends with its owner's id."""
+def access_token(account: Account, *, valid_seconds: float = TOKEN_LIFE_SECONDS) -> str:
+    """Return a made-up token, valid for `valid_seconds`, that ends with the `auth_index`."""
     if account.provider not in JWT_PROVIDERS:
         return f"demo-fake-{account.auth_index}"
-    claims: dict[str, Any] = {"exp": int(time.time() + life), "sub": f"user-{account.auth_index}"}
+    claims: dict[str, Any] = {
+        "exp": int(time.time() + valid_seconds),
+        "sub": f"user-{account.auth_index}",
+    }
     if account.provider == "codex":
         claims[OPENAI_CLAIM] = {
             "chatgpt_account_id": account.account_id,
@@ -103,26 +106,26 @@ def access_token(account: Account, *, life: float = TOKEN_LIFE_SECONDS) -> str:
 
 def token_owner(authorization: str, accounts: Iterable[Account]) -> Account | None:
     """Return the account whose token an Authorization header holds."""
-    match = TOKEN_END.search(authorization)
+    match = TOKEN_PATTERN.search(authorization)
     by_index = {account.auth_index: account for account in accounts}
     return by_index.get(match[1]) if match else None
 
 
 def write_files(folder: Path, accounts: Iterable[Account], **settings: Any) -> None:
-    """Write the credential file of each account that has one; `settings` go into each file."""
+    """Write the credential file of each account that has one, with `settings` added to each."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for account in accounts:
         if account.file:
             (folder / account.file).write_text(json.dumps(file_content(account) | settings))
 
 
-def file_content(account: Account, *, life: float = TOKEN_LIFE_SECONDS) -> dict[str, Any]:
-    """Return the content of a credential file whose token is valid for `life` seconds from now."""
+def file_content(account: Account, *, valid_seconds: float = TOKEN_LIFE_SECONDS) -> dict[str, Any]:
+    """Return the content of a credential file whose token is valid for `valid_seconds`."""
     content: dict[str, Any] = {
-        "access_token": access_token(account, life=life),
+        "access_token": access_token(account, valid_seconds=valid_seconds),
         "refresh_token": f"demo-refresh-{account.auth_index}",
         "last_refresh": instant(time.time()),
-        "expired": instant(time.time() + life),
+        "expired": instant(time.time() + valid_seconds),
         "type": account.provider,
     }
     if account.email:

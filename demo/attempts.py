@@ -51,7 +51,7 @@ def _error(**fields: str) -> str:
     return json.dumps({"error": fields})
 
 
-def usage_limit(account: Account, *, resets_at: int, at: float) -> Failure:
+def usage_limit(account: Account, *, resets_at: int, moment: float) -> Failure:
     """Return the error of a Codex or Claude account whose limit is used up."""
     if account.provider == "claude":
         message = "This request would exceed your account's rate limit. Please try again later."
@@ -62,7 +62,7 @@ def usage_limit(account: Account, *, resets_at: int, at: float) -> Failure:
         "message": "The usage limit has been reached",
         "plan_type": account.plan,
         "resets_at": resets_at,
-        "resets_in_seconds": resets_at - int(at),
+        "resets_in_seconds": resets_at - int(moment),
         "eligible_promo": None,
     }
     return Failure(429, json.dumps({"error": error}), 180, tries_another=True)
@@ -217,56 +217,60 @@ class Attempts:
         )
 
     def success(
-        self, request: ClientRequest, account: Account, *, at: float, growth: float = 1.0
+        self, request: ClientRequest, account: Account, *, moment: float, growth: float = 1.0
     ) -> Attempt:
         """Draw an attempt that succeeds; `growth` multiplies the length of its context."""
         usage = draw_usage(self._rng, request.model, provider=account.provider, growth=growth)
         tokens, breakdown = usage.tokens, usage.breakdown
         if account is LUMEN and self._rng.random() < 0.1:
             tokens, breakdown = payload.total_only_tokens(usage.tokens.total_tokens)
-        event = self._event(request, account, at=at, tokens=tokens, breakdown=breakdown)
+        event = self._event(request, account, moment=moment, tokens=tokens, breakdown=breakdown)
         event.latency_ms, event.ttft_ms = usage.latency_ms, usage.ttft_ms
-        answered_at = at + usage.ttft_ms / 1000
-        event.response_headers = self._headers.headers(account, request.model, at=answered_at)
+        answered_at = moment + usage.ttft_ms / 1000
+        event.response_headers = self._headers.headers(account, request.model, moment=answered_at)
         if account.provider in REPORTS_TIER:
             event.response_service_tier = "priority" if request.tier == "priority" else "default"
-        return Attempt(at, at + usage.latency_ms / 1000, event)
+        return Attempt(moment, moment + usage.latency_ms / 1000, event)
 
     def failure(
-        self, request: ClientRequest, account: Account, *, at: float, failure: Failure
+        self, request: ClientRequest, account: Account, *, moment: float, failure: Failure
     ) -> Attempt:
         """Draw an attempt that ends with an error."""
-        event = self._event(request, account, at=at, tokens=Tokens(), breakdown=Breakdown())
+        event = self._event(request, account, moment=moment, tokens=Tokens(), breakdown=Breakdown())
         event.failed = True
         event.fail = Fail(failure.status, failure.body)
         latency = log_normal(self._rng, failure.latency_ms, 0.5) if failure.latency_ms else 0.0
         event.latency_ms = int(min(latency, MAX_LATENCY_MS))
-        ended_at = at + event.latency_ms / 1000
+        ended_at = moment + event.latency_ms / 1000
         if failure.answered:
             event.ttft_ms = event.latency_ms
             event.response_headers = self._headers.headers(
-                account, request.model, at=ended_at, body=failure.body
+                account, request.model, moment=ended_at, body=failure.body
             )
-        return Attempt(at, ended_at, event)
+        return Attempt(moment, ended_at, event)
 
-    def image(self, request: ClientRequest, account: Account, *, of: Attempt) -> Attempt:
+    def image(self, request: ClientRequest, account: Account, *, answer: Attempt) -> Attempt:
         """Return the additional event of an image: same request and times, another model."""
         tokens, breakdown = payload.openai_tokens(
             IMAGE.context, read=0, output=IMAGE.output, reasoning=0
         )
-        event = self._event(request, account, at=of.began_at, tokens=tokens, breakdown=breakdown)
-        event.latency_ms, event.ttft_ms = of.payload.latency_ms + 1, of.payload.ttft_ms
-        event.response_headers = of.payload.response_headers
+        event = self._event(
+            request, account, moment=answer.began_at, tokens=tokens, breakdown=breakdown
+        )
+        event.latency_ms, event.ttft_ms = answer.payload.latency_ms + 1, answer.payload.ttft_ms
+        event.response_headers = answer.payload.response_headers
         event.model = IMAGE.name
-        return Attempt(of.began_at, of.ended_at, event)
+        return Attempt(answer.began_at, answer.ended_at, event)
 
-    def turn(self, request: ClientRequest, account: Account, *, at: float, number: int) -> Attempt:
+    def turn(
+        self, request: ClientRequest, account: Account, *, moment: float, number: int
+    ) -> Attempt:
         """Draw one turn of a WebSocket conversation; only its handshake has headers."""
-        attempt = self.success(request, account, at=at, growth=0.6 + 0.15 * number)
+        attempt = self.success(request, account, moment=moment, growth=0.6 + 0.15 * number)
         attempt.payload.executor_type = "CodexWebsocketsExecutor"
         attempt.payload.response_headers = UNSET
         if number == 0:
-            attempt.payload.response_headers = _handshake(at)
+            attempt.payload.response_headers = _handshake(moment)
         return attempt
 
     def _event(
@@ -274,17 +278,17 @@ class Attempts:
         request: ClientRequest,
         account: Account,
         *,
-        at: float,
+        moment: float,
         tokens: Tokens,
         breakdown: Breakdown,
     ) -> Payload:
         return Payload(
-            timestamp=payload.timestamp(at, self._zone),
+            timestamp=payload.timestamp(moment, self._zone),
             latency_ms=0,
             ttft_ms=0,
             source=account.source(request.client),
             auth_index=account.auth_index,
-            access_token_sha256=UNSET if account.key else account.token_sha256(at),
+            access_token_sha256=UNSET if account.key else account.token_sha256(moment),
             client_ip="127.0.0.1",
             x_forwarded_for=request.forwarded_for,
             user_agent=request.user_agent,
@@ -305,10 +309,10 @@ class Attempts:
         )
 
 
-def _handshake(at: float) -> Headers:
+def _handshake(moment: float) -> Headers:
     return {
         "Connection": ["Upgrade"],
-        "Date": [payload.http_date(at)],
+        "Date": [payload.http_date(moment)],
         "Server": ["cloudflare"],
         "Upgrade": ["websocket"],
     }

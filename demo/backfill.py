@@ -182,17 +182,17 @@ def store_quotas(
             account = by_file[credentials[0].credential.file_name]
             if account is not ERIN:
                 for reading in readings(account, quotas, start=start, end=end):
-                    at = reading.observed_at
+                    moment = reading.observed_at
                     write_reading(
-                        conn, account_id, reading, PollAttempt(at, at, "management", "demo")
+                        conn, account_id, reading, PollAttempt(moment, moment, "management", "demo")
                     )
 
 
 def readings(account: Account, quotas: Quotas, *, start: float, end: float) -> Iterator[Reading]:
     """Yield the hourly readings of an account's provider, oldest first."""
     answer = next(answer for (name, _, _), answer in ANSWERS.items() if name == account.provider)
-    at = start
-    while at < end:
-        body = json.dumps(answer(account, quotas, at))
-        yield PROVIDERS[account.provider].parse(Answer(200, {}, body, int(at * 1000)), None)
-        at += QUOTA_SECONDS
+    moment = start
+    while moment < end:
+        body = json.dumps(answer(account, quotas, moment))
+        yield PROVIDERS[account.provider].parse(Answer(200, {}, body, int(moment * 1000)), None)
+        moment += QUOTA_SECONDS

@@ -17,11 +17,11 @@ from demo.proxy_state import ProxyState
 HOST = "127.0.0.1"
 # The proxy limits neither lines nor strings.
 MAX_LINE_BYTES = 2**26
-# A subscriber that reads gets its turn after this many events.
-EVENTS_A_TURN = 100
-# An accepted connection is made, greeted and, when cut, closed within four turns of the loop.
-TURNS = 10
-# Long enough for a busy machine; exceeded only when the loop has died.
+# After this many events, the loop lets the connections of subscribers send.
+EVENTS_PER_TURN = 100
+# Accepting a connection, starting its task and closing it take at most four turns of the loop.
+SETTLE_TURNS = 10
+# Long enough for a busy machine; exceeded only when the loop has stopped.
 TIMEOUT_SECONDS = 30.0
 
 
@@ -38,7 +38,7 @@ P = ParamSpec("P")
 def from_any_thread(
     work: Callable[Concatenate[S, P], Coroutine[Any, Any, None]],
 ) -> Callable[Concatenate[S, P], None]:
-    """Make a coroutine method an ordinary one, for any thread but the serving one.
+    """Turn a coroutine method into an ordinary one, for any thread except the serving one.
 
     The method runs in the serving thread, and the call waits for its end. Raises RuntimeError
     when nothing is being served.
@@ -77,7 +77,7 @@ class FakeProxy(ProxyState):
         """Publish events: all are queued, sent to subscribers or discarded on return."""
         for number, payload in enumerate(payloads, start=1):
             self.publish(payload)
-            if number % EVENTS_A_TURN == 0 and self.queue.channel.subscriptions:
+            if number % EVENTS_PER_TURN == 0 and self.queue.channel.subscriptions:
                 await asyncio.sleep(0)
 
     @from_any_thread
@@ -97,7 +97,7 @@ class FakeProxy(ProxyState):
 
     @from_any_thread
     async def stop(self) -> None:
-        """Cut every connection and refuse new ones; the queue stays, see `lose_queue`."""
+        """Close every connection and refuse new ones; the queue stays, see `lose_queue`."""
         await self._listener.close()
 
     @from_any_thread
@@ -132,7 +132,7 @@ class Listener:
         return int(self._server.sockets[0].getsockname()[1])
 
     async def close(self) -> None:
-        """Stop listening and cut every connection; do nothing when not listening."""
+        """Stop listening and close every connection; do nothing when not listening."""
         if self._server is None:
             return
         server, self._server = self._server, None
@@ -229,7 +229,7 @@ class Listener:
 
 async def _settle() -> None:
     """Let the loop finish pending work, by turns: time would depend on the machine's speed."""
-    for _ in range(TURNS):
+    for _ in range(SETTLE_TURNS):
         await asyncio.sleep(0)
 
 

@@ -70,7 +70,7 @@ def wait_until_ready(address: str, demo: subprocess.Popen[bytes]) -> None:
 
 def take_screenshot(browser: str, address: str) -> None:
     """Save a screenshot of a page."""
-    # Only this function needs it, and it is a package of the tests.
+    # Imported here, since only the requirements of the tests contain it.
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:

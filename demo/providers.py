@@ -44,7 +44,7 @@ class ProviderCall(NamedTuple):
     account: Account | None
     provider: str
     path: str
-    at: float
+    moment: float
     headers: dict[str, str]
 
 
@@ -78,18 +78,18 @@ class Providers:
         return sum(call.account is account and path in call.path for call in self.calls)
 
 
-def codex_usage(account: Account, quotas: Quotas, at: float) -> Json:
+def codex_usage(account: Account, quotas: Quotas, moment: float) -> Json:
     """Return the answer of chatgpt.com's /backend-api/wham/usage."""
     has_spark = account is BOB
-    windows = quotas.windows(account, at)
+    windows = quotas.windows(account, moment)
     return {
         "user_id": f"user-{account.auth_index}",
         "account_id": account.account_id,
         "email": account.email,
         "plan_type": account.plan,
-        "rate_limit": _codex_limit(windows, at),
+        "rate_limit": _codex_limit(windows, moment),
         "code_review_rate_limit": None,
-        "additional_rate_limits": [_codex_spark(quotas, at)] if has_spark else [],
+        "additional_rate_limits": [_codex_spark(quotas, moment)] if has_spark else [],
         "credits": {"has_credits": False, "unlimited": False, "balance": "0"},
         "spend_control": {"reached": False, "individual_limit": None},
         "rate_limit_reached_type": _codex_reached(windows),
@@ -97,11 +97,11 @@ def codex_usage(account: Account, quotas: Quotas, at: float) -> Json:
     }
 
 
-def claude_usage(account: Account, quotas: Quotas, at: float) -> Json:
+def claude_usage(account: Account, quotas: Quotas, moment: float) -> Json:
     """Return the answer of api.anthropic.com's /api/oauth/usage."""
     return {
         CLAUDE_NAMES[minutes]: {"utilization": round(used, 1), "resets_at": instant(resets_at)}
-        for minutes, used, resets_at in quotas.windows(account, at)
+        for minutes, used, resets_at in quotas.windows(account, moment)
     } | {"seven_day_opus": None, "extra_usage": {"is_enabled": False}}
 
 
@@ -111,9 +111,9 @@ def claude_profile(account: Account, _quotas: Quotas, _at: float) -> Json:
     return {"account": {f"has_{plan}": True}, "organization": {"organization_type": plan}}
 
 
-def antigravity_summary(account: Account, quotas: Quotas, at: float) -> Json:
+def antigravity_summary(account: Account, quotas: Quotas, moment: float) -> Json:
     """Return the answer of Google's :retrieveUserQuotaSummary."""
-    readings = quotas.named(account, at)
+    readings = quotas.named(account, moment)
     return {
         "groups": [
             {
@@ -134,18 +134,18 @@ def antigravity_assist(account: Account, _quotas: Quotas, _at: float) -> Json:
     return {"currentTier": {"id": "free-tier"}, "paidTier": {"id": f"g1-{account.plan}-tier"}}
 
 
-def kimi_usages(account: Account, quotas: Quotas, at: float) -> Json:
+def kimi_usages(account: Account, quotas: Quotas, moment: float) -> Json:
     """Return the answer of api.kimi.com's /coding/v1/usages."""
     usages = {
         name: {"used_ratio": round(used / 100, 4), "reset_time": instant(resets_at)}
-        for name, (_, used, resets_at) in quotas.named(account, at).items()
+        for name, (_, used, resets_at) in quotas.named(account, moment).items()
     }
     return {"usages": usages, "user": {"membership": {"level": "LEVEL_INTERMEDIATE"}}}
 
 
-def xai_billing(account: Account, quotas: Quotas, at: float) -> Json:
+def xai_billing(account: Account, quotas: Quotas, moment: float) -> Json:
     """Return the answer of Grok's /v1/billing."""
-    minutes, used, resets_at = quotas.named(account, at)["weekly"]
+    minutes, used, resets_at = quotas.named(account, moment)["weekly"]
     period = {
         "type": "USAGE_PERIOD_TYPE_WEEKLY",
         "start": instant(resets_at - minutes * 60),
@@ -165,9 +165,9 @@ ANSWERS: dict[tuple[str, str, str], Answer] = {
 }
 
 
-def _codex_limit(readings: list[Reading], at: float) -> Json:
+def _codex_limit(readings: list[Reading], moment: float) -> Json:
     is_reached = _codex_reached(readings) is not None
-    windows = [_codex_window(reading, at) for reading in readings]
+    windows = [_codex_window(reading, moment) for reading in readings]
     return {
         "allowed": not is_reached,
         "limit_reached": is_reached,
@@ -175,20 +175,20 @@ def _codex_limit(readings: list[Reading], at: float) -> Json:
     }
 
 
-def _codex_window(reading: Reading, at: float) -> Json:
+def _codex_window(reading: Reading, moment: float) -> Json:
     return {
         "used_percent": int(reading.used),
         "limit_window_seconds": reading.minutes * 60,
-        "reset_after_seconds": max(0, reading.resets_at - int(at)),
+        "reset_after_seconds": max(0, reading.resets_at - int(moment)),
         "reset_at": reading.resets_at,
     }
 
 
-def _codex_spark(quotas: Quotas, at: float) -> Json:
+def _codex_spark(quotas: Quotas, moment: float) -> Json:
     return {
         "limit_name": "GPT-5.3-Codex-Spark",
         "metered_feature": "codex_bengalfox",
-        "rate_limit": _codex_limit(quotas.spark(at), at),
+        "rate_limit": _codex_limit(quotas.spark(moment), moment),
     }
 
 

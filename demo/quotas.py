@@ -1,4 +1,4 @@
-"""Quota windows that fill with the load and are empty after each reset, and their headers."""
+"""Quota windows whose use follows the load until their reset, and their response headers."""
 
 import math
 from collections.abc import Sequence
@@ -47,7 +47,7 @@ WINDOWS: dict[accounts.Account, tuple[Window, ...]] = {
     accounts.GRACE: (Window(FIVE_HOURS, 0.8, pace=23), Window(WEEKLY, 50, used=71)),
 }
 SPARK_WINDOWS = (Window(WEEKLY, 110, used=48),)
-# Limits by name that no response header reports; they never stop the traffic.
+# Limits by name that no response header reports; they never block a request.
 NAMED_WINDOWS: dict[accounts.Account, dict[str, Window]] = {
     accounts.HEIDI: {
         "gemini-5h": Window(FIVE_HOURS, 3.7, pace=4),
@@ -117,7 +117,7 @@ class Quotas:
     def exhausted_until(self, account: accounts.Account, moment: float) -> int:
         """Return when an exhausted account is usable again, 0 for one that is usable now."""
         windows = self.windows(account, moment)
-        return max((at for _, used, at in windows if used >= 100), default=0)
+        return max((reading.resets_at for reading in windows if reading.used >= 100), default=0)
 
 
 def _variation(number: int) -> float:
@@ -138,43 +138,43 @@ class QuotaHeaders:
         self._quotas = quotas
 
     def headers(
-        self, account: accounts.Account, model: Model, *, at: float, body: str | None = None
+        self, account: accounts.Account, model: Model, *, moment: float, body: str | None = None
     ) -> Headers:
         """Return the headers that an account's upstream sends, names sorted as Go sorts them.
 
         `body` is the body of a failure; None is a stream.
         """
         if account.provider == "codex":
-            return self._codex(account, model, at=at, body=body)
+            return self._codex(account, model, moment=moment, body=body)
         if account.provider == "claude":
-            return self._claude(account, at=at, body=body)
-        headers = _content(body) | {"Date": [http_date(at)]}
+            return self._claude(account, moment=moment, body=body)
+        headers = _content(body) | {"Date": [http_date(moment)]}
         if account.provider in ("kimi", accounts.LUMEN.provider):
             headers["X-Ratelimit-Limit-Requests"] = ["500"]
             headers["X-Ratelimit-Remaining-Requests"] = [str(self._rng.randrange(380, 500))]
         return headers
 
     def _codex(
-        self, account: accounts.Account, model: Model, *, at: float, body: str | None
+        self, account: accounts.Account, model: Model, *, moment: float, body: str | None
     ) -> Headers:
         spark = model is SPARK and account is accounts.BOB
-        readings = self._quotas.spark(at) if spark else self._quotas.windows(account, at)
-        headers = self._cloudflare(at, body)
+        readings = self._quotas.spark(moment) if spark else self._quotas.windows(account, moment)
+        headers = self._cloudflare(moment, body)
         headers["X-Codex-Active-Limit"] = ["codex_bengalfox" if spark else "premium"]
         if spark:
             headers["X-Codex-Bengalfox-Limit-Name"] = ["GPT-5.3-Codex-Spark"]
-            headers |= _codex_windows("X-Codex-Bengalfox", readings, at)
+            headers |= _codex_windows("X-Codex-Bengalfox", readings, moment)
         headers["X-Codex-Credits-Balance"] = [""]
         headers["X-Codex-Credits-Has-Credits"] = ["False"]
         headers["X-Codex-Credits-Unlimited"] = ["False"]
         headers["X-Codex-Plan-Type"] = [account.plan]
         headers["X-Codex-Primary-Over-Secondary-Limit-Percent"] = ["0"]
-        headers |= _codex_windows("X-Codex", readings, at)
+        headers |= _codex_windows("X-Codex", readings, moment)
         headers["X-Oai-Request-Id"] = [f"req_{self._rng.getrandbits(64):016x}"]
         return headers
 
-    def _claude(self, account: accounts.Account, *, at: float, body: str | None) -> Headers:
-        five_hours, week = self._quotas.windows(account, at)
+    def _claude(self, account: accounts.Account, *, moment: float, body: str | None) -> Headers:
+        five_hours, week = self._quotas.windows(account, moment)
         tightest = max(five_hours, week, key=lambda reading: reading.used)
         claim = "five_hour" if tightest.minutes == FIVE_HOURS else "seven_day"
         return {
@@ -186,15 +186,17 @@ class QuotaHeaders:
             "Anthropic-Ratelimit-Unified-Representative-Claim": [claim],
             "Anthropic-Ratelimit-Unified-Reset": [str(tightest.resets_at)],
             "Anthropic-Ratelimit-Unified-Status": [_claude_status(tightest)],
-            **self._cloudflare(at, body, request_id=f"req_{self._rng.getrandbits(72):018x}"),
+            **self._cloudflare(moment, body, request_id=f"req_{self._rng.getrandbits(72):018x}"),
         }
 
-    def _cloudflare(self, at: float, body: str | None, *, request_id: str | None = None) -> Headers:
+    def _cloudflare(
+        self, moment: float, body: str | None, *, request_id: str | None = None
+    ) -> Headers:
         noise = self._rng.getrandbits(64)
         return {
             "Cf-Ray": [f"{noise:016x}-FRA"],
             **_content(body),
-            "Date": [http_date(at)],
+            "Date": [http_date(moment)],
             **({"Request-Id": [request_id]} if request_id else {}),
             "Server": ["cloudflare"],
             "Set-Cookie": [f"__cf_bm=made-up-{noise:016x}; path=/; HttpOnly; Secure"],
@@ -208,19 +210,19 @@ def _content(body: str | None) -> Headers:
     return {"Content-Length": [str(len(body))], "Content-Type": [content_type]}
 
 
-def _codex_windows(prefix: str, readings: Sequence[Reading], at: float) -> Headers:
+def _codex_windows(prefix: str, readings: Sequence[Reading], moment: float) -> Headers:
     primary, secondary = (*readings, NO_WINDOW)[:2]
     return {
-        **_codex_window(f"{prefix}-Primary", primary, at),
-        **_codex_window(f"{prefix}-Secondary", secondary, at),
+        **_codex_window(f"{prefix}-Primary", primary, moment),
+        **_codex_window(f"{prefix}-Secondary", secondary, moment),
     }
 
 
-def _codex_window(prefix: str, reading: Reading, at: float) -> Headers:
+def _codex_window(prefix: str, reading: Reading, moment: float) -> Headers:
     minutes, used, resets_at = reading
-    left = max(0, resets_at - int(at))
+    remaining = max(0, resets_at - int(moment))
     return {
-        f"{prefix}-Reset-After-Seconds": [str(left)],
+        f"{prefix}-Reset-After-Seconds": [str(remaining)],
         f"{prefix}-Reset-At": [str(resets_at) if resets_at else ""],
         f"{prefix}-Used-Percent": [str(int(used))],
         f"{prefix}-Window-Minutes": [str(minutes)],

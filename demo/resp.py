@@ -221,7 +221,7 @@ class Session:
 
 
 class Subscriber:
-    """A connection after SUBSCRIBE: messages go out, three commands are taken."""
+    """A connection after SUBSCRIBE: sends messages, and accepts three commands."""
 
     def __init__(self, proxy: ProxyState, channel: Channel, name: bytes) -> None:
         greets = channel is proxy.queue.channel and proxy.has_feature("control messages")

@@ -21,8 +21,8 @@ CELL_SECONDS = 300
 EVENTS_PER_CELL = 200
 MAX_CONVERSATION_TURNS = 16
 MAX_ATTEMPTS = 5
-# The proxy tries an exhausted account again when its pause ends too early.
-TRIED_TOO_EARLY = 0.05
+# The share of exhausted accounts that the proxy tries before their reset.
+EARLY_RETRY_SHARE = 0.05
 
 Scenario = Callable[[float], Iterator[Attempt]]
 
@@ -135,20 +135,20 @@ class Scenarios:
         request = self._attempts.request(kind)
         account = self._rng.choice(kind.accounts)
         resets_at = self._quotas.exhausted_until(account, moment)
-        if resets_at and self._rng.random() < TRIED_TOO_EARLY:
-            limit = attempts.usage_limit(account, resets_at=resets_at, at=moment)
-            failed = self._attempts.failure(request, account, at=moment, failure=limit)
+        if resets_at and self._rng.random() < EARLY_RETRY_SHARE:
+            limit = attempts.usage_limit(account, resets_at=resets_at, moment=moment)
+            failed = self._attempts.failure(request, account, moment=moment, failure=limit)
             yield failed
             moment = failed.ended_at
-        usable = self._another(kind, account, at=moment) if resets_at else account
+        usable = self._another(kind, account, moment=moment) if resets_at else account
         if usable is not None:
-            yield self._attempts.success(request, usable, at=moment)
+            yield self._attempts.success(request, usable, moment=moment)
 
-    def _another(self, kind: RequestKind, account: Account, *, at: float) -> Account | None:
+    def _another(self, kind: RequestKind, account: Account, *, moment: float) -> Account | None:
         usable = [
             other
             for other in dict.fromkeys(kind.accounts)
-            if other is not account and not self._quotas.exhausted_until(other, at)
+            if other is not account and not self._quotas.exhausted_until(other, moment)
         ]
         return self._rng.choice(usable) if usable else None
 
@@ -157,11 +157,11 @@ class Scenarios:
         request = self._attempts.request(kind)
         account = self._rng.choice(kind.accounts)
         failure = self._rng.choice(attempts.FAILURES[account.provider])
-        failed = self._attempts.failure(request, account, at=moment, failure=failure)
+        failed = self._attempts.failure(request, account, moment=moment, failure=failure)
         yield failed
-        other = self._another(kind, account, at=moment) if failure.tries_another else None
+        other = self._another(kind, account, moment=moment) if failure.tries_another else None
         if other is not None:
-            yield self._attempts.success(request, other, at=failed.ended_at)
+            yield self._attempts.success(request, other, moment=failed.ended_at)
 
     def _conversation(self, moment: float) -> Iterator[Attempt]:
         endpoint, user_agent = request_mix.WEBSOCKET
@@ -171,28 +171,28 @@ class Scenarios:
         if self._quotas.exhausted_until(account, moment):
             return
         for number in range(self._rng.randrange(2, MAX_CONVERSATION_TURNS)):
-            turn = self._attempts.turn(request, account, at=moment, number=number)
+            turn = self._attempts.turn(request, account, moment=moment, number=number)
             yield turn
             moment = turn.ended_at + log_normal(self._rng, 4, 0.8)
 
     def _image(self, moment: float) -> Iterator[Attempt]:
         request = self._attempts.request(request_mix.CODING)
-        answer = self._attempts.success(request, ALICE_TEAM, at=moment)
+        answer = self._attempts.success(request, ALICE_TEAM, moment=moment)
         yield answer
-        yield self._attempts.image(request, ALICE_TEAM, of=answer)
+        yield self._attempts.image(request, ALICE_TEAM, answer=answer)
 
     def _refused_by_proxy(self, moment: float) -> Iterator[Attempt]:
         request = replace(self._attempts.request(request_mix.SMALL), effort="minimal")
         account = self._rng.choice(request_mix.SMALL.accounts)
         failure = attempts.UNSUPPORTED_EFFORT
-        yield self._attempts.failure(request, account, at=moment, failure=failure)
+        yield self._attempts.failure(request, account, moment=moment, failure=failure)
 
     def _all_overloaded(self, moment: float) -> Iterator[Attempt]:
         request = self._attempts.request(request_mix.HARD)
         for _ in range(self._rng.randrange(2, MAX_ATTEMPTS)):
             account = self._rng.choice(request_mix.HARD.accounts)
             failure = attempts.SERVER_OVERLOADED
-            failed = self._attempts.failure(request, account, at=moment, failure=failure)
+            failed = self._attempts.failure(request, account, moment=moment, failure=failure)
             yield failed
             moment = failed.ended_at
 
@@ -201,11 +201,11 @@ class Scenarios:
         if not resets_at:
             return
         request = self._attempts.request(request_mix.CODING)
-        limit = attempts.usage_limit(DAVE, resets_at=resets_at, at=moment)
-        failed = self._attempts.failure(request, DAVE, at=moment, failure=limit)
+        limit = attempts.usage_limit(DAVE, resets_at=resets_at, moment=moment)
+        failed = self._attempts.failure(request, DAVE, moment=moment, failure=limit)
         yield failed
         cancelled = self._attempts.failure(
-            request, ALICE, at=failed.ended_at, failure=attempts.CANCELLED_UPSTREAM
+            request, ALICE, moment=failed.ended_at, failure=attempts.CANCELLED_UPSTREAM
         )
         # The proxy has one headers object for all attempts of a request: this attempt got no
         # answer, and its event shows the headers of the account before.

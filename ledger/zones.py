@@ -78,16 +78,16 @@ def midnight(zone: ZoneInfo, day: date) -> int:
 def offsets(zone: ZoneInfo, starts_at: int, ends_at: int) -> Iterator[tuple[int, int, int]]:
     """Return (starts_at, ends_at, offset_ms) of each period between two changes of the offset."""
     # No zone has changed its offset twice within a day.
-    step, started_at, at = 24 * 3_600_000, starts_at, starts_at
+    step, started_at, instant = 24 * 3_600_000, starts_at, starts_at
     current = offset(zone, started_at)
-    while at < ends_at:
-        after = min(at + step, ends_at)
+    while instant < ends_at:
+        after = min(instant + step, ends_at)
         if offset(zone, after) != current:
-            change = first_change(zone, at, after)
+            change = first_change(zone, instant, after)
             yield started_at, change, current
             started_at = after = change
             current = offset(zone, started_at)
-        at = after
+        instant = after
     yield started_at, ends_at, current
 
 
@@ -100,15 +100,15 @@ def first_change(zone: ZoneInfo, before: int, after: int) -> int:
     return after
 
 
-def offset(zone: ZoneInfo, at: int) -> int:
+def offset(zone: ZoneInfo, instant: int) -> int:
     """Return the zone's offset from UTC (ms) at an instant."""
-    local = (EPOCH + timedelta(milliseconds=at)).astimezone(zone)
+    local = (EPOCH + timedelta(milliseconds=instant)).astimezone(zone)
     return (local.utcoffset() or timedelta()) // MILLISECOND
 
 
-def utc_day(at: int) -> date:
+def utc_day(instant: int) -> date:
     """Return the UTC day of an instant (ms)."""
-    return datetime.fromtimestamp(at / 1000, UTC).date()
+    return datetime.fromtimestamp(instant / 1000, UTC).date()
 
 
 def milliseconds(moment: datetime) -> int:

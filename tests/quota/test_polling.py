@@ -225,7 +225,7 @@ def test_a_disabled_account_is_not_polled(rig_of):
 def test_an_expired_token_is_not_sent(rig_of):
     rig = rig_of(ALICE)
     file = rig.auth / ALICE.file
-    file.write_text(json.dumps(file_content(ALICE, life=-60)))
+    file.write_text(json.dumps(file_content(ALICE, valid_seconds=-60)))
     assert rig.live(HOUR, step=MINUTE) == []
     assert rig.account(ALICE)["state"] == "token_expired"
     file.write_text(json.dumps(file_content(ALICE)))
