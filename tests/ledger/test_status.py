@@ -278,7 +278,7 @@ def test_check_ends_with_status_1_only_where_something_is_wrong(home, proxy):
     assert run_status(home, "--check").endswith(" · ok\n")
 
 
-@pytest.mark.timeout(10)
+@pytest.mark.timeout(60)
 def test_a_locked_ledger_keeps_nobody_waiting(home):
     home.run("ledger", "init")
     with closing(sqlite3.connect(home.data / "ledger.db", isolation_level=None)) as conn:
