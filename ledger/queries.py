@@ -13,6 +13,8 @@ from ledger.database import split_statements
 from ledger.settings import ROOT
 
 PARAMETER = re.compile(r":([a-z_]+)\b")
+# The parser of libyaml takes a tenth of the time; not every platform has it.
+YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 # What the view `windows` reads, and the statements that create it.
 DAYS = "create table local_days (starts_at, ends_at)"
 CREATED = re.compile(r"create view (clock|windows) as")
@@ -31,10 +33,16 @@ class Query(NamedTuple):
 
 
 @cache
+def metadata() -> dict[str, Any]:
+    """Return what `metadata.yml` says of the database: queries, tables, descriptions."""
+    content = yaml.load((ROOT / "metadata.yml").read_text("utf-8"), Loader=YAML_LOADER)
+    return content["databases"]["ledger"]
+
+
+@cache
 def queries() -> dict[str, Query]:
     """Return every canned query by its name."""
-    metadata = yaml.safe_load((ROOT / "metadata.yml").read_text("utf-8"))
-    entries = metadata["databases"]["ledger"]["queries"]
+    entries = metadata()["queries"]
     return {name: Query(query["title"], query["sql"]) for name, query in entries.items()}
 
 

@@ -6,10 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
-from ledger.queries import queries
-from ledger.settings import ROOT
+from ledger.queries import metadata, queries
 
 # A name that follows `from` or `join` in the SQL of this project is always a table or a view.
 SOURCE = re.compile(r"\b(?:from|join)\s+(\w+)")
@@ -72,8 +69,7 @@ def page(conn: sqlite3.Connection) -> str:
 
 def relations(conn: sqlite3.Connection) -> list[Relation]:
     """Return every table and view of an open ledger, in the order of `metadata.yml`."""
-    metadata = yaml.safe_load((ROOT / "metadata.yml").read_text("utf-8"))
-    descriptions = metadata["databases"]["ledger"]["tables"]
+    descriptions = metadata()["tables"]
     objects = {name: (kind, sql) for name, kind, sql in conn.execute(OBJECTS)}
     if missing := sorted(objects.keys() - descriptions.keys()):
         raise SystemExit(f"metadata.yml does not describe {', '.join(missing)}.")

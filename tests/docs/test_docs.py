@@ -8,9 +8,9 @@ from urllib.parse import unquote
 
 import msgspec
 import pytest
-import yaml
 
 from ledger import settings_reference as reference
+from ledger.queries import metadata
 from ledger.settings import Settings
 from tests.support import documents
 from tests.support.home import ROOT
@@ -19,8 +19,7 @@ README = (ROOT / "README.md").read_text("utf-8")
 CHINESE = (ROOT / "README.zh.md").read_text("utf-8")
 MAKEFILE = (ROOT / "Makefile").read_text("utf-8")
 TARGETS = set(re.findall(r"^([a-z-]+):.*## ", MAKEFILE, re.MULTILINE))
-METADATA = yaml.safe_load((ROOT / "metadata.yml").read_text("utf-8"))
-QUERIES = METADATA["databases"]["ledger"]["queries"]
+QUERIES = metadata()["queries"]
 ROW = re.compile(r"^\| `(\w+)` \| `([A-Z_]+)` \| (?:`([^`]*)`)? ?\|", re.MULTILINE)
 # A file of the checkout, as prose names it.
 FILE = re.compile(r"`((?:[a-z_]+/)+[\w.]+\.(?:py|sql|yml|md|json|png|plist|service))`")

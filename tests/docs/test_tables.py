@@ -6,14 +6,12 @@ from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
-import yaml
 
 from ledger import reference
-from ledger.queries import queries
+from ledger.queries import metadata, queries
 from tests.support.home import ROOT, Home
 
-METADATA = yaml.safe_load((ROOT / "metadata.yml").read_text("utf-8"))
-TABLES = METADATA["databases"]["ledger"]["tables"]
+TABLES = metadata()["tables"]
 HIDDEN = [name for name, about in TABLES.items() if about.get("hidden")]
 DESCRIBED = [name for name in TABLES if name not in HIDDEN]
 

@@ -16,6 +16,7 @@ from datasette.app import Datasette  # type: ignore[import-untyped]
 
 import ledger
 from ledger import data_folder
+from ledger.queries import YAML_LOADER
 from quota.decisions import decide_due
 
 ROOT = Path(ledger.__file__).parents[1]
@@ -42,7 +43,7 @@ def decide(conn: sqlite3.Connection, now: int) -> None:
 
 def metadata() -> dict[str, Any]:
     """Read the description of the database that Datasette serves."""
-    return yaml.safe_load((ROOT / "metadata.yml").read_text("utf-8"))
+    return yaml.load((ROOT / "metadata.yml").read_text("utf-8"), Loader=YAML_LOADER)
 
 
 def queries() -> dict[str, str]:

@@ -5,13 +5,11 @@ import io
 import json
 
 import pytest
-import yaml
 
-from tests.support.home import ROOT
+from ledger.queries import metadata
 from tests.support.sites import names_of
 
-METADATA = yaml.safe_load((ROOT / "metadata.yml").read_text("utf-8"))
-QUERIES = METADATA["databases"]["ledger"]["queries"]
+QUERIES = metadata()["queries"]
 WINDOWS = ["today", "1h", "5h", "24h", "7d", "30d", "90d"]
 
 
@@ -20,7 +18,7 @@ def test_no_table_view_and_query_share_a_name(seeded):
 
 
 def test_every_table_and_view_is_described(seeded):
-    described = METADATA["databases"]["ledger"]["tables"]
+    described = metadata()["tables"]
     assert set(names_of(seeded, "table", "view")) == set(described)
     shown = [about for about in described.values() if not about.get("hidden")]
     assert all(about["description"].strip() for about in shown)

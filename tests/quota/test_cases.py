@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-import yaml
 
 from ingest.parse import Usage, parse
 from ingest.quota_signals import is_candidate, signal_of
@@ -13,20 +12,20 @@ from ingest.spool import Batch
 from ingest.store import Store
 from ledger.keys import load_salt
 from ledger.prices.calculator import Prices
+from ledger.queries import queries
 from quota.decisions import decide_due
 from quota.model import Answer, Credential, Request
 from quota.poll import poll_quota
 from quota.providers import PROVIDERS
 from quota.signals import take_signals
 from quota.store import PollAttempt, store_reading
-from tests.support.home import ROOT, set_clock
+from tests.support.home import set_clock
 from tests.support.quota_ledger import add_account, ledger, rows
 from tests.support.quota_samples import DATA
 
 CASES = {case["id"]: case for case in json.loads((DATA / "cases" / "quota.json").read_text())}
 START = 1_790_000_000_000
 SECOND, HOUR = 1000, 3_600_000
-QUERIES = yaml.safe_load((ROOT / "metadata.yml").read_text())["databases"]["ledger"]["queries"]
 MODELS = {"codex": "gpt-5.5", "claude": "claude-fable-5"}
 
 
@@ -89,7 +88,7 @@ class Case:
 
     def query(self, name: str, **parameters: str) -> list[dict[str, Any]]:
         """Return the rows of a canned query."""
-        sql = QUERIES[name]["sql"]
+        sql = queries()[name].sql
         names = ("account", "provider", "proxy", "usable", "model", "outcome")
         values = {**dict.fromkeys(names, ""), **parameters}
         cursor = self.conn.execute(sql, values)

@@ -5,17 +5,17 @@ from dataclasses import asdict, replace
 from datetime import date
 
 import pytest
-import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ledger import zones
+from ledger.queries import metadata
 from quota.decisions import decide_due
 from quota.forecast import Cycle, forecast
 from quota.history import Point, is_early, store_windows
 from quota.model import Account, Window
 from quota.verdict import Verdict, account_verdict, group_verdicts, sort_key
-from tests.support.home import ROOT, set_clock
+from tests.support.home import set_clock
 from tests.support.quota_ledger import add_account, add_windows, ledger, rows
 
 NOW = 1_790_000_000_000
@@ -305,11 +305,7 @@ def test_a_fixed_history_has_its_fixed_forecast(conn, seconds, reset_hours, obse
     assert tuple(row[name] for name in names) == expected
 
 
-QUERIES = {
-    name: query
-    for file in sorted(ROOT.glob("metadata*.yml"))
-    for name, query in yaml.safe_load(file.read_text())["databases"]["ledger"]["queries"].items()
-}
+QUERIES = metadata()["queries"]
 QUOTA_QUERIES = [
     "quota",
     "usable_accounts",
