@@ -405,10 +405,10 @@ from (
 );
 
 -- What a range used, in buckets to be added up: one row for each bucket of each slice. A slice says
--- what usage is told apart by, and of which one account, model or client, which must be named too.
+-- how usage is divided, and whose it is where that is one account, model or client: name that too.
 -- Name range, slice and fine by constants and sum directly over this view; join names afterwards.
--- The ids that a slice does not tell apart mean nothing, nor does the proxy where the credential
--- tells it. local_at is local time in ms, of fine buckets. (Several columns share a line here, so
+-- The ids that a slice does not divide by mean nothing, nor does the proxy where the credential
+-- has it. local_at is local time in ms, of fine buckets. (Several columns share a line here, so
 -- that the arms can be compared.)
 create view usage_buckets as
 select range_key, window, 'total' as slice, fine, '' as account, '' as model, '' as client,
@@ -821,6 +821,7 @@ select
   coalesce(sum(unclassified_tokens), 0)                                as unclassified_tokens,
   coalesce(sum(input_tokens + output_tokens + unclassified_tokens), 0) as total_tokens,
   coalesce(sum(cost_microdollars) / 1e6, 0)                            as cost_dollars,
+  coalesce(sum(saved_microdollars) / 1e6, 0)                           as saved_dollars,
   coalesce(sum(unpriced), 0)                                           as unpriced
 from windows
 left join usage_buckets
@@ -847,6 +848,7 @@ select
   sum(unclassified_tokens)                                as unclassified_tokens,
   sum(input_tokens + output_tokens + unclassified_tokens) as total_tokens,
   sum(cost_microdollars) / 1e6                            as cost_dollars,
+  sum(saved_microdollars) / 1e6                           as saved_dollars,
   sum(unpriced)                                           as unpriced
 from usage_buckets
 join named_credentials using (credential_id)
@@ -869,6 +871,7 @@ select
   sum(unclassified_tokens)                                as unclassified_tokens,
   sum(input_tokens + output_tokens + unclassified_tokens) as total_tokens,
   sum(cost_microdollars) / 1e6                            as cost_dollars,
+  sum(saved_microdollars) / 1e6                           as saved_dollars,
   sum(unpriced)                                           as unpriced
 from usage_buckets
 join known_models on known_models.id = usage_buckets.model_id
@@ -891,6 +894,7 @@ select
   sum(unclassified_tokens)                                as unclassified_tokens,
   sum(input_tokens + output_tokens + unclassified_tokens) as total_tokens,
   sum(cost_microdollars) / 1e6                            as cost_dollars,
+  sum(saved_microdollars) / 1e6                           as saved_dollars,
   sum(unpriced)                                           as unpriced
 from usage_buckets
 join named_clients using (client_id)
@@ -913,6 +917,7 @@ select
   sum(unclassified_tokens)                                as unclassified_tokens,
   sum(input_tokens + output_tokens + unclassified_tokens) as total_tokens,
   sum(cost_microdollars) / 1e6                            as cost_dollars,
+  sum(saved_microdollars) / 1e6                           as saved_dollars,
   sum(unpriced)                                           as unpriced
 from usage_buckets
 join proxies on proxies.id = usage_buckets.proxy_id
@@ -936,6 +941,7 @@ select
   sum(unclassified_tokens)                                                as unclassified_tokens,
   sum(input_tokens + output_tokens + unclassified_tokens)                 as total_tokens,
   sum(cost_microdollars) / 1e6                                            as cost_dollars,
+  sum(saved_microdollars) / 1e6                                           as saved_dollars,
   sum(unpriced)                                                           as unpriced
 from usage_buckets
 where range_key is null and slice = 'total' and fine = 3
@@ -957,6 +963,7 @@ select
   sum(unclassified_tokens)                                as unclassified_tokens,
   sum(input_tokens + output_tokens + unclassified_tokens) as total_tokens,
   sum(cost_microdollars) / 1e6                            as cost_dollars,
+  sum(saved_microdollars) / 1e6                           as saved_dollars,
   sum(unpriced)                                           as unpriced
 from usage_buckets
 join local_days
@@ -1104,7 +1111,7 @@ select
 from reasons;
 
 -- Models whose cost is missing or incomplete everywhere. The reasons are those of the events that
--- are kept, each found with one look into an index of such events.
+-- are kept, each by one look into an index of such events.
 create view unpriced_models as
 select
   totals.model                                      as model,
@@ -2504,7 +2511,7 @@ raw as (
   from bounds
   where day_from < day_until
 ),
-pieces as (
+used as (
   select
     bounds.window_id                                as window_id,
     sums.requests                                   as requests,
@@ -2538,7 +2545,7 @@ sums as (
     sum(requests)                                   as requests,
     sum(total_tokens)                               as total_tokens,
     iif(sum(requests) > sum(unpriced), sum(cost_microdollars), null) as cost_microdollars
-  from pieces
+  from used
   group by window_id
 )
 select
@@ -3598,10 +3605,10 @@ where (rules.rule = 'budget_spent' and percent >= rules.threshold)
   );
 
 -- Each rule has a select of its own in one of the views above. The subject must not change while
--- the condition lasts: it is what an open alert is found again by. tells_over: its end is worth a
+-- the condition lasts: it identifies an open alert. tells_over: its end is worth a
 -- message too. {since} and {until} stand for these two instants in local time.
 create view alert_conditions as
-with found as (
+with conditions as (
   select * from limit_alerts
   union all
   select * from account_alerts
@@ -3616,7 +3623,7 @@ with found as (
 ),
 localized as (
   select
-    found.*,
+    conditions.*,
     (now + (
       select offset_ms
       from zone_offsets
@@ -3638,7 +3645,7 @@ localized as (
       order by starts_at desc
       limit 1
     )) / 1000 as until_local
-  from found
+  from conditions
   cross join clock
 ),
 formatted as (

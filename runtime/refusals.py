@@ -15,13 +15,13 @@ BAN = re.compile(r"IP banned\D*(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+)(?:\.\d+)?s)?"
 FIND = "select retry_at, message from refused_keys where proxy_id = ? and key_hash = ?"
 STORE = """
   insert into refused_keys
-    (proxy_id, key_hash, refused_at, retry_at, refusals, told, message)
+    (proxy_id, key_hash, refused_at, retry_at, refusals, worker, message)
   values (:proxy_id, :key_hash, :refused_at, :retry_at, 1, :worker, :message)
   on conflict (proxy_id, key_hash) do update set
     refused_at = excluded.refused_at,
     retry_at = max(excluded.retry_at, excluded.refused_at + :later),
     refusals = refusals + 1,
-    told = excluded.told,
+    worker = excluded.worker,
     message = excluded.message
 """
 DELETE = "delete from refused_keys where proxy_id = ? and key_hash = ?"

@@ -29,7 +29,7 @@ create table refused_keys (
   refused_at integer not null,
   retry_at   integer not null,
   refusals   integer not null,
-  told       text not null,
+  worker     text not null,
   message    text not null,
   primary key (proxy_id, key_hash)
 ) strict, without rowid;
@@ -271,7 +271,7 @@ values
   (4, 'day', 86400000),
   (5, 'week', 604800000);
 
--- What usage is told apart by, of what, and which resolutions answer that, from the finest to the
+-- How usage is divided, whose it is, and which resolutions answer that, from the finest to the
 -- coarsest; 0 is events one by one. "fine" is 0 where only the sum of a range counts, else the
 -- coarsest resolution that buckets may have: 1 minutes, 2 quarter hours, 3 hours.
 create table slice_resolutions (

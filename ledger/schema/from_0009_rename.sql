@@ -21,5 +21,7 @@ alter table latency_rollup rename column grain to resolution;
 
 alter table model_latency_rollup rename column grain to resolution;
 
+alter table refused_keys rename column told to worker;
+
 -- The refusal of an account is a row of its own: the table is made anew.
 alter table quota_accounts rename to quota_accounts_before;

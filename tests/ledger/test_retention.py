@@ -14,6 +14,7 @@ from ledger.prices.reprice import reprice
 from tests.support.brute import (
     DAY,
     HOUR,
+    NOTHING,
     Ledger,
     asked,
     local,
@@ -79,7 +80,7 @@ def test_old_ranges_are_exact_where_buckets_allow_it(thinned):
         end = start + timedelta(days=length)
         inside = [e for e in events if midnight(start, zone) <= e["at"] < midnight(end, zone)]
         parameters = {"from": start.isoformat(), "to": (end - timedelta(days=1)).isoformat()}
-        whole = summed(inside, lambda _: 1).get(1, (0,) * 8)
+        whole = summed(inside, lambda _: 1).get(1, NOTHING)
         # A local midnight is always a quarter hour's.
         assert list(asked(ledger.ask("summary", **parameters), "window").values()) == [whole], (
             parameters
@@ -99,7 +100,7 @@ def test_the_windows_that_end_now_are_exact_or_begin_with_a_whole_bucket(thinned
         start = NOW - length
         start -= start % (60_000 if length <= DAY else HOUR)
         inside = [e for e in events if start <= e["at"] < NOW]
-        whole = summed(inside, lambda _: 1).get(1, (0,) * 8)
+        whole = summed(inside, lambda _: 1).get(1, NOTHING)
         assert list(asked(ledger.ask("summary", window=window), "window").values()) == [whole]
         assert ledger.ask("data_coverage", window=window)[0]["is_whole_buckets"] == 0
     start = (NOW - 30 * DAY) // (15 * 60_000) * 15 * 60_000

@@ -16,8 +16,8 @@ from tests.support.brute import (
     HOUR,
     LENGTHS,
     LONG_ONES,
-    MEASURES,
     MINUTE,
+    NOTHING,
     Ledger,
     asked,
     drawn,
@@ -74,7 +74,6 @@ def check(
 
     Each is asked of the next of the `proxies`, or of all of them where that is none.
     """
-    empty = (0,) * (len(MEASURES) + 1)
     filters = [
         {},
         {"account": "ann@example.com"},
@@ -93,7 +92,7 @@ def check(
             and chosen.get("client") in (None, f"…{event['client'][-4:]}")
         ]
         given = {**asking, **chosen, "proxy": proxy}
-        whole = summed(left, lambda _: 1).get(1, empty)
+        whole = summed(left, lambda _: 1).get(1, NOTHING)
         [row] = asked(ledger.ask("summary", **given), "window").values()
         assert row == whole, ("summary", given)
         hours = asked(ledger.ask("hours", **given), "hour", "utc_offset_minutes")
