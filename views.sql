@@ -274,18 +274,21 @@ cross join rollup_state;
 
 -- 2. Names: accounts, credentials, clients and proxies as people read them
 
--- Each account by the name that the settings give it, else by its label.
+-- Each account by the name that its user gives it, else by its label, with the plan where several
+-- accounts have one label. An account that was merged into another is left out.
 create view named_accounts as
 select
   id        as account_id,
   coalesce(
+    name,
     (select alias from aliases where kind = 'account' and name = provider || ':' || label),
     (select alias from aliases where kind = 'account' and name = label),
     label
   )         as account,
   provider  as provider,
   label     as label
-from known_accounts;
+from known_accounts
+where merged_into is null;
 
 -- Each credential with the account that it belongs to.
 create view named_credentials as
@@ -2901,7 +2904,10 @@ with windows as (
 )
 select
   verdicts.account_id                                 as account_id,
-  verdicts.account                                    as email,
+  -- The plan has a column of its own here.
+  iif(
+    instr(verdicts.account, label || ' · ') = 1, label, verdicts.account
+  )                                                   as email,
   verdicts.plan                                       as plan,
   verdicts.usable                                     as allowed,
   case
@@ -2924,6 +2930,7 @@ select
   verdicts.observed_at / 1000                         as ts_epoch
 from account_verdicts as verdicts
 join account_poll_states as states using (account_id)
+join known_accounts on known_accounts.id = verdicts.account_id
 left join windows as five_hours
   on five_hours.account_id = verdicts.account_id and five_hours.window_key = '5h'
 left join windows as week

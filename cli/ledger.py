@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from cli.accounts import account
 from cli.group import Group
 
 STYLES = ("table", "json", "csv", "markdown")
@@ -19,6 +20,9 @@ MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
 @click.group(cls=Group)
 def ledger() -> None:
     """Create, check, report, copy and repair the ledger file."""
+
+
+ledger.add_command(account)
 
 
 @ledger.command()

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from ingest.payload import Payload
 from ledger import transaction
+from ledger.account_names import name_accounts
 from ledger.keys import Key, Salt, tail
 from ledger.prices.calculator import PriceIds, price_ids
 from ledger.prices.rates import Rates
@@ -33,7 +34,7 @@ FIND_CREDENTIAL = """
   join known_accounts on known_accounts.id = credentials.account_id
   where proxy_id = ? and auth_index = ? and credentials.provider = ?
 """
-ADD_ACCOUNT = "insert into known_accounts (provider, label) values (?, ?)"
+ADD_ACCOUNT = "insert into known_accounts (provider, label) values (:provider, :label)"
 ADD_CREDENTIAL = """
   insert into credentials (proxy_id, auth_index, provider, auth_type, account_id)
   values (?, ?, ?, ?, ?)
@@ -42,8 +43,46 @@ ADD_CREDENTIAL = """
 ONLY_ACCOUNT = """
   select min(id)
   from known_accounts
-  where provider = ? and label = ?
+  where provider = :provider and label = :label and merged_into is null
   having count(*) = 1
+"""
+# The account of a credential file that a proxy lists with this index; else the only account of an
+# address, where only events without an index have named it.
+LISTED_ACCOUNT = """
+  select account_id
+  from credential_files
+  where proxy_id = :proxy_id and auth_index = :auth_index and provider = :provider
+"""
+# An index is a hash of the credential file's path: the same one at another proxy.
+SAME_INDEX_ACCOUNT = """
+  select min(account_id)
+  from credentials
+  join known_accounts on known_accounts.id = credentials.account_id
+  where auth_index = :auth_index
+    and credentials.provider = :provider
+    and label = :label collate nocase
+  having count(distinct account_id) = 1
+"""
+UNINDEXED_ACCOUNT = """
+  select min(known_accounts.id)
+  from known_accounts
+  join credentials on credentials.account_id = known_accounts.id
+  where known_accounts.provider = :provider
+    and label = :label collate nocase
+    and proxy_id = :proxy_id
+  having count(*) = 1 and min(auth_index) like '%@%'
+"""
+# The credential of an event without an index: the newest one of the only account of its address.
+BY_ADDRESS = """
+  select max(credentials.id)
+  from credentials
+  join known_accounts on known_accounts.id = credentials.account_id
+  where proxy_id = :proxy_id
+    and credentials.provider = :provider
+    and known_accounts.label = :label collate nocase
+    and auth_index <> ''
+    and auth_index not like '%@%'
+  having count(distinct account_id) = 1
 """
 RENAME_ACCOUNT = "update known_accounts set label = ? where id = ?"
 
@@ -123,7 +162,10 @@ class Dimensions:
         key = (payload.auth_index, payload.provider, payload.source)
         credential_id = self._ids.get(key)
         if credential_id is None:
-            credential_id = self._ids[key] = self._find_credential(payload)
+            credential_id = self._find_credential(payload)
+            # The address alone may name another credential tomorrow.
+            if payload.auth_index:
+                self._ids[key] = credential_id
         return credential_id
 
     def price_ids(self, rates: Rates) -> PriceIds:
@@ -201,22 +243,54 @@ class Dimensions:
         return self._conn.execute(ADD_CLIENT, (key.hash, label)).lastrowid or 0
 
     def _find_credential(self, payload: Payload) -> int:
-        provider, label = payload.provider, account_label(payload, self._salt)
-        key = (self._proxy_id, payload.auth_index, provider)
+        label = account_label(payload, self._salt)
+        if not payload.auth_index and label.is_email:
+            return self._credential_of_address(payload, label)
+        return self._find_or_add(payload, payload.auth_index, label)
+
+    def _credential_of_address(self, payload: Payload, label: Label) -> int:
+        """Return the credential that an event without an index names by its address.
+
+        Where the address has none or several, it is one that has the address in the place of the
+        index.
+        """
+        values = {"proxy_id": self._proxy_id, "provider": payload.provider, "label": label.text}
+        row = self._conn.execute(BY_ADDRESS, values).fetchone()
+        return row[0] if row else self._find_or_add(payload, label.text.lower(), label)
+
+    def _find_or_add(self, payload: Payload, auth_index: str, label: Label) -> int:
+        provider = payload.provider
+        key = (self._proxy_id, auth_index, provider)
         if row := self._conn.execute(FIND_CREDENTIAL, key).fetchone():
             credential_id, account_id, old_label = row
             if label.is_email and not EMAIL.fullmatch(old_label):
                 self._conn.execute(RENAME_ACCOUNT, (label.text, account_id))
+                name_accounts(self._conn, label.text)
             return credential_id
-        values = (*key, payload.auth_type, self._account_id(provider, label))
-        return self._conn.execute(ADD_CREDENTIAL, values).lastrowid or 0
+        account_id = self._account_id(provider, auth_index, label)
+        values = (*key, payload.auth_type, account_id)
+        credential_id = self._conn.execute(ADD_CREDENTIAL, values).lastrowid or 0
+        name_accounts(self._conn, label.text)
+        return credential_id
 
-    def _account_id(self, provider: str, label: Label) -> int:
+    def _account_id(self, provider: str, auth_index: str, label: Label) -> int:
         """Return the id of the account of a new credential."""
-        values = (provider, label.text)
-        may_share = self._shares_accounts and label.is_email
-        if may_share and (row := self._conn.execute(ONLY_ACCOUNT, values).fetchone()):
-            return row[0]
+        values = {
+            "proxy_id": self._proxy_id,
+            "provider": provider,
+            "auth_index": auth_index,
+            "label": label.text,
+        }
+        queries = [LISTED_ACCOUNT]
+        if label.is_email:
+            queries += [
+                SAME_INDEX_ACCOUNT,
+                UNINDEXED_ACCOUNT,
+                *([ONLY_ACCOUNT] if self._shares_accounts else []),
+            ]
+        for sql in queries:
+            if row := self._conn.execute(sql, values).fetchone():
+                return row[0]
         return self._conn.execute(ADD_ACCOUNT, values).lastrowid or 0
 
 

@@ -32,7 +32,8 @@ FIND = """
     occurred_at,
     coalesce(imports.origin, 'live'),
     matched.event_id is not null,
-    credentials.auth_index,
+    -- An address stands where the event had no index.
+    iif(credentials.auth_index like '%@%', '', credentials.auth_index),
     model_id,
     failed,
     latency_ms,

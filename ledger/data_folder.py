@@ -8,6 +8,7 @@ import stat
 from pathlib import Path
 
 from ledger import aliases, rollups, schema, zones
+from ledger.account_names import name_accounts
 from ledger.database import (
     FILE_NAME,
     Unavailable,
@@ -39,6 +40,7 @@ def prepare(folder: Path, *, timezone: str, names: Aliases | None = None) -> sql
             zones.update(conn, timezone)
             if names is not None:
                 aliases.update(conn, aliases.table_rows(names, folder))
+            name_accounts(conn)
         rollups.catch_up(conn)
     return conn
 

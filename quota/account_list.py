@@ -29,6 +29,12 @@ POLL_STATES = """
   from quota_accounts
 """
 LISTED_ACCOUNTS = "select proxy_id, account_id from credential_files"
+# What users and events have changed since.
+KNOWN = """
+  select
+    (select max(id) from credentials),
+    (select group_concat(coalesce(undone_at, 0)) from account_changes)
+"""
 SET_EXPIRED = """
   update quota_accounts set state = 'token_expired', error_code = null, error_text = null
   where account_id = ?
@@ -84,13 +90,13 @@ class AccountList:
         if at < self._list_due:
             return False
         listed, source = self._source.list_credentials(), self._source.name
-        newest = self._conn.execute("select max(id) from credentials").fetchone()
-        if self._last_listing != (listed, source, newest):
+        known = self._conn.execute(KNOWN).fetchone()
+        if self._last_listing != (listed, source, known):
             self._credentials = link_credentials(
                 self._conn, self._proxy_id, listed, by_address=source == "files"
             )
             store_listing(self._conn, self._credentials, source)
-            self._last_listing = (listed, source, newest)
+            self._last_listing = (listed, source, known)
             log.info("%d credentials of %d accounts", len(listed), len(self._credentials))
         self._list_due = at + LIST_EVERY_MS[source]
         return True

@@ -93,6 +93,14 @@ def workspace_field(provider: str) -> str | None:
     return PROVIDERS[provider].workspace_field if provider in PROVIDERS else None
 
 
+def names_workspace(provider: str) -> bool:
+    """Return whether a provider's address alone never identifies an account.
+
+    One ChatGPT login commonly has several workspaces, and the proxy's listing names them.
+    """
+    return provider in PROVIDERS and PROVIDERS[provider].listing_names_workspace
+
+
 def account_key(provider: str, *, account: str | None, person: str | None, file_name: str) -> str:
     """Return the stable key of an account; without a person the file name is used instead."""
     parts = (account or "", person or file_name)

@@ -195,8 +195,9 @@ class Provider:
     the account. `plan` is for providers whose quota answer does not contain the plan.
     `read_headers` parses the quota headers of a generation's answer, and its refusal.
     `scope_of_model` returns the scope of the refusals that a success of a model lifts.
-    `workspace_field` is the credential file's field that names the workspace. No account is
-    polled more often than once in `minimum_interval_ms`.
+    `workspace_field` is the credential file's field that names the workspace;
+    `listing_names_workspace` is set where the proxy's listing names it too. No account is polled
+    more often than once in `minimum_interval_ms`.
     """
 
     bases: tuple[str, ...]
@@ -207,4 +208,5 @@ class Provider:
     read_headers: Callable[[HeaderSignal], Reading] | None = None
     scope_of_model: Callable[[str], tuple[str, str]] = lambda _: ACCOUNT_SCOPE
     workspace_field: str | None = None
+    listing_names_workspace: bool = False
     minimum_interval_ms: int = MINUTE_MS

@@ -38,6 +38,7 @@ UNLISTED = """
   from known_accounts
   join credentials on credentials.account_id = known_accounts.id
   where known_accounts.id not in (select account_id from quota_accounts)
+    and forgotten_at is null
   group by known_accounts.id
 """
 SET_NO_SOURCE = "update quota_accounts set state = 'no_source' where account_id = ?"

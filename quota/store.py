@@ -8,6 +8,7 @@ import sqlite3
 from typing import Any, NamedTuple
 
 from ledger import transaction
+from ledger.account_names import name_accounts
 from quota.decisions import mark_undecided
 from quota.history import retire_windows, store_windows
 from quota.model import Reading
@@ -107,7 +108,11 @@ def write_reading(
         conn.execute(WRITE_POLL, {"account_id": account_id, **_polled(stored, reading, attempt)})
     if reading.state not in (None, "ok"):
         return
-    conn.execute(WRITE_FACTS, {"account_id": account_id, **_merged(stored, reading)})
+    merged = _merged(stored, reading)
+    conn.execute(WRITE_FACTS, {"account_id": account_id, **merged})
+    if merged["plan_raw"] != stored["plan_raw"]:
+        # A plan may be part of a name.
+        name_accounts(conn)
     store_windows(conn, account_id, reading.windows)
     store_refusals(conn, account_id, reading)
     if reading.complete:

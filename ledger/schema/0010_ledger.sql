@@ -40,7 +40,13 @@ create table known_accounts (
   provider text not null,
   label    text not null,
   -- The account at its provider: a hash of workspace and person, null until it is known.
-  account_key text
+  account_key text,
+  -- The name that is shown where label and alias alone do not tell it apart; see accounts.py.
+  name         text,
+  -- The name that its user gave it, which comes before every other.
+  given_name   text,
+  merged_into  integer references known_accounts (id),
+  forgotten_at integer
 ) strict;
 
 create unique index known_accounts_by_key on known_accounts (account_key)
@@ -588,10 +594,33 @@ create table credential_files (
   account_id     integer not null references known_accounts (id) on delete cascade,
   disabled       integer not null check (disabled in (0, 1)),
   cooldown_until integer,
+  -- What the proxy's events call it; null where only the file is known.
+  auth_index     text,
   primary key (proxy_id, name)
 ) strict, without rowid;
 
 create index credential_files_by_account on credential_files (account_id);
+
+-- Credentials and files that a user assigned to an account; no account list changes that.
+create table account_pins (
+  proxy_id   integer not null references proxies (id),
+  kind       text not null check (kind in ('auth_index', 'file')),
+  value      text not null,
+  account_id integer not null references known_accounts (id) on delete cascade,
+  primary key (proxy_id, kind, value)
+) strict, without rowid;
+
+-- What users changed in accounts, with what it takes to undo it until it is confirmed.
+create table account_changes (
+  id           integer primary key,
+  action       text not null check (action in ('merge', 'split', 'rename', 'forget')),
+  account_id   integer not null,
+  other_id     integer,
+  made_at      integer not null,
+  undo         text not null check (json_valid(undo)),
+  confirmed_at integer,
+  undone_at    integer
+) strict;
 
 -- The state of an account's quota as a whole. Null is unknown. observed_at is the instant of the
 -- flags from allowed to reset_credits.

@@ -25,3 +25,13 @@ alter table refused_keys rename column told to worker;
 
 -- The refusal of an account is a row of its own: the table is made anew.
 alter table quota_accounts rename to quota_accounts_before;
+
+alter table known_accounts add column name text;
+
+alter table known_accounts add column given_name text;
+
+alter table known_accounts add column merged_into integer references known_accounts (id);
+
+alter table known_accounts add column forgotten_at integer;
+
+alter table credential_files add column auth_index text;

@@ -179,6 +179,7 @@ PROVIDER = Provider(
     read_headers=read_headers,
     scope_of_model=lambda model: ("feature", SPARK) if "spark" in model else ACCOUNT_SCOPE,
     workspace_field="account_id",
+    listing_names_workspace=True,
 )
 
 

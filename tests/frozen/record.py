@@ -155,7 +155,7 @@ def set_clock(conn: sqlite3.Connection, now: int) -> None:
     conn.execute(f"create view clock as select {now} as now")
 
 
-def opened(source: Path, folder: Path) -> Path:
+def opened(source: Path, folder: Path, renames: Renames) -> Path:
     """Copy a ledger, plain or compressed, open it as the program does, and stop its clock."""
     file = folder / "ledger.db"
     if source.suffix == ".gz":
@@ -164,6 +164,8 @@ def opened(source: Path, folder: Path) -> Path:
         shutil.copyfile(source, file)
     file.chmod(0o600)
     with closing(program.prepare(folder, timezone=ZONE)) as conn:
+        for statement in renames.statements():
+            conn.execute(statement)
         set_clock(conn, NOW)
         program.decide(conn, NOW)
     return file
@@ -216,13 +218,13 @@ def record(source: Path, out: Path, *, like: Path | None, every: int) -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         point_at(folder)
-        file = opened(source, folder)
+        renames = Renames.load() if like else Renames({})
+        file = opened(source, folder, renames)
         if like:
             asked = read(like)["questions"]
         else:
             with closing(sqlite3.connect(file)) as conn:
                 asked = thinned(questions(conn), every)
-        renames = Renames.load() if like else Renames({})
         answers = asyncio.run(recorded(file, asked, renames))
     write(out, asked, answers)
     return len(answers)

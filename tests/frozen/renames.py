@@ -8,6 +8,7 @@
 - `sections`: parts of `/-/page.json`. `metrics`: names of samples.
 - `values`: column → {old value: new value}. `texts`: regular expression → replacement, in texts.
 - `layouts`: commands whose lines for people look different; their JSON and CSV are compared.
+- `ledger`: statements that give the ledger the names of its time, where names are new by rule.
 - `ties`: query → columns; rows alike in these may come in any order.
 """
 
@@ -54,6 +55,10 @@ class Renames:
     def ties(self, scope: str) -> list[str]:
         """Return the columns by which alone a query's rows are ordered, if only by some."""
         return self._raw.get("ties", {}).get(scope, [])
+
+    def statements(self) -> list[str]:
+        """Return what is done to the ledger before it is asked."""
+        return [statement["sql"] for statement in self._raw.get("ledger", [])]
 
     def value(self, column: str, old: Any) -> Any:
         """Return the new value for an old one of a column."""

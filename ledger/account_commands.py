@@ -1,0 +1,136 @@
+"""The commands of `python -m ledger account`: each prints the sums before and after."""
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+
+from tabulate import tabulate
+
+from ledger import account_changes as changes
+from ledger.account_changes import ChangeRefused, Found, Sums
+from ledger.commands import existing_file, open_ledger
+from ledger.settings import is_name, read
+
+TOTAL = "(all accounts)"
+
+
+def print_accounts() -> None:
+    """Print every account with its number and sums, and the open changes."""
+    with _ledger() as conn:
+        rows = [
+            (found.id, found.name, found.provider, *_shown(changes.sums(conn, found.id)))
+            for found in changes.all_accounts(conn)
+        ]
+        print(_table(("number", "account", "provider", "requests", "tokens", "cost"), rows))
+        for change in changes.open_changes(conn):
+            other = f" {change.other_id}" if change.other_id else ""
+            print(f"change {change.id}: {change.action} {change.account_id}{other}, not confirmed")
+
+
+def merge(one: str, into: str) -> None:
+    """Merge an account into another."""
+    with _ledger() as conn:
+        accounts = changes.find_account(conn, one), changes.find_account(conn, into)
+        _make(conn, accounts, lambda: changes.merge(conn, *accounts, now=_now()))
+
+
+def split(name: str, credential: str) -> None:
+    """Make a credential an account of its own."""
+    with _ledger() as conn:
+        found = changes.find_account(conn, name)
+        _make(conn, (found,), lambda: changes.split(conn, found, credential, now=_now()))
+
+
+def rename(name: str, new_name: str) -> None:
+    """Give an account a name."""
+    with _ledger() as conn:
+        found = changes.find_account(conn, name)
+        if new_name and not is_name(new_name):
+            raise ChangeRefused(f"{new_name!r} is no name: at most 60 printable characters")
+        _make(conn, (found,), lambda: changes.rename(conn, found, new_name, now=_now()))
+
+
+def forget(name: str) -> None:
+    """Hide the address of an account that no proxy lists."""
+    with _ledger() as conn:
+        found = changes.find_account(conn, name)
+        _make(conn, (found,), lambda: changes.forget(conn, found, now=_now()))
+
+
+def undo(change_id: int | None) -> None:
+    """Undo a change."""
+    with _ledger() as conn:
+        before = _all_sums(conn)
+        change = changes.undo(conn, change_id, now=_now())
+        _print_sums(conn, before, change.accounts())
+        print(f"Change {change.id} ({change.action}) is undone.")
+
+
+def confirm(change_id: int | None) -> None:
+    """Confirm a change."""
+    with _ledger() as conn:
+        before = _all_sums(conn)
+        change = changes.confirm(conn, change_id, now=_now())
+        _print_sums(conn, before, change.accounts())
+        print(f"Change {change.id} ({change.action}) is confirmed and cannot be undone.")
+
+
+@contextmanager
+def _ledger() -> Iterator[sqlite3.Connection]:
+    """Open the ledger; a change that cannot be made ends the program with its sentence."""
+    settings = read()
+    existing_file(settings)
+    with closing(open_ledger(settings)) as conn:
+        try:
+            yield conn
+        except ChangeRefused as error:
+            raise SystemExit(f"{str(error)[:1].upper()}{str(error)[1:]}.") from error
+
+
+def _make(conn: sqlite3.Connection, accounts: Iterable[Found], change: Callable[[], int]) -> None:
+    """Make a change, and print the sums before and after, and how to undo it."""
+    before = _all_sums(conn)
+    change_id = change()
+    (made,) = [each for each in changes.open_changes(conn) if each.id == change_id]
+    _print_sums(conn, before, {*made.accounts(), *(found.id for found in accounts)})
+    print(
+        f"Change {change_id}. Undo it with `python -m ledger account undo {change_id}`; "
+        f"`python -m ledger account confirm {change_id}` makes it final."
+    )
+
+
+def _all_sums(conn: sqlite3.Connection) -> dict[int | None, tuple[str, Sums]]:
+    """Return the name and the sums of every account, and of all under None."""
+    by_account: dict[int | None, tuple[str, Sums]] = {
+        found.id: (found.name, changes.sums(conn, found.id)) for found in changes.all_accounts(conn)
+    }
+    return {**by_account, None: (TOTAL, changes.sums(conn))}
+
+
+def _print_sums(
+    conn: sqlite3.Connection,
+    before: dict[int | None, tuple[str, Sums]],
+    accounts: Iterable[int],
+) -> None:
+    after = _all_sums(conn)
+    rows = [
+        (when, name, *_shown(sums))
+        for when, states in (("before", before), ("after", after))
+        for name, sums in (states[each] for each in (*sorted(accounts), None) if each in states)
+    ]
+    print(_table(("", "account", "requests", "tokens", "cost"), rows))
+
+
+def _shown(sums: Sums) -> tuple[str, str, str]:
+    cost = f"${sums.cost_microdollars / 1e6:,.6f}"
+    return f"{sums.requests:,}", f"{sums.tokens:,}", cost
+
+
+def _table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    alignment = [*("left" for _ in headers[:-3]), "right", "right", "right"]
+    return tabulate(rows, headers, colalign=alignment, disable_numparse=True)
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
