@@ -52,6 +52,12 @@ def test_the_settings_in_a_readme_are_as_the_class_has_them(readme):
     assert len(rows) > 5
 
 
+@pytest.mark.parametrize("readme", [README, CHINESE], ids=["english", "chinese"])
+def test_a_readme_names_every_setting(readme):
+    missing = [name for name in Settings.__struct_fields__ if f"`{name}`" not in readme]
+    assert missing == []
+
+
 def test_the_example_settings_are_the_defaults():
     example = json.loads((ROOT / "config.example.json").read_text("utf-8"))
     assert msgspec.convert(example, Settings) == Settings()
