@@ -50,7 +50,7 @@ def measure(home: Path, plan: Plan) -> tuple[list[Times], Part]:
         scrapes = measure_scrapes(system, plan)
         rate = (system.proxy.progress().pushed - pushed) / (time.monotonic() - begun)
         outage = measure_outage(system, plan)
-        lost = none_lost("Events lost under all that", system.lost())
+        lost = none_lost("Events lost during all these measurements", system.lost())
     title = f"Queries while {rate:.0f} events/s arrive"
     requests = Part(by_group(times), [times_table(title, times, WHY_SERVED)])
     return times, joined([requests, scrapes, memory(watch), outage, Part([lost], [])])
@@ -168,7 +168,8 @@ def memory(watch: Watch) -> Part:
     total = sum(watch.memory.values()) / 1e6
     rows = [[name, number(each / 1e6)] for name, each in watch.memory.items()]
     sentences = [
-        "Proportional set size: a page that several processes share counts by share. Most of it is "
+        "Proportional set size: a memory page that n processes share counts as 1/n for each. "
+        "Most of it is "
         "Python and the packages that each process has loaded: SQLite uses only a few MB for each "
         "connection, and the rest of the file is in the system's cache.",
         "SQLite restarts the write-ahead log when a checkpoint finds no reader; a client that "
@@ -201,7 +202,7 @@ def measure_outage(system: Live, plan: Plan) -> Part:
         f"{number(seconds)} s from its start, {number(rate)} events/s",
     )
     recorded = is_gap_recorded(system, before)
-    return Part([caught_up, must_hold("The gap is on record, nothing dropped", recorded)], [])
+    return Part([caught_up, must_hold("The gap is recorded, no event is dropped", recorded)], [])
 
 
 def is_gap_recorded(system: Live, before: tuple[int, int]) -> bool:

@@ -46,7 +46,8 @@ def test_kill_9_of_the_collector(home, proxy):
     assert home.spool().read_bytes() == b""
     record(
         f"`kill -9` of ingest, {KILLS} random moments",
-        "each batch wholly in, once, or wholly absent; every absent one is on record",
+        "each batch is stored whole and once, or missing; every missing batch is "
+        "recorded as at risk",
         found,
     )
 
@@ -74,7 +75,7 @@ def test_kill_9_of_the_dashboard_and_the_quota_worker(home, proxy):
     nothing_lost(home, found)
     record(
         "`kill -9` of datasette and quota, as services",
-        "ingest unaffected, both start again",
+        "ingest is not affected, both are restarted",
         found,
     )
 
@@ -115,7 +116,8 @@ def test_an_ending_of_make_run(home, proxy, ending):
     nothing_lost(home, found)
     record(
         f"`make run`: {ending}",
-        f"all stopped after {took:.1f} s, spool empty, no orphan, restart clean",
+        f"all stopped after {took:.1f} s, the spool is empty, no process is left, the "
+        "restart is clean",
         found,
     )
 
@@ -151,7 +153,7 @@ def test_a_power_cut(home, proxy, tmp_path):
     assert max(lost) <= 1
     record(
         f"power cut, {COPIES} copies of a stopped collector, log torn after the last commit",
-        "each opens, is intact and adds up; at most one batch lost",
+        "each copy opens, is intact and adds up; at most one batch is lost",
         f"{SIZE:,} events; batches lost: {lost.count(0)} times none, {lost.count(1)} times one",
     )
 

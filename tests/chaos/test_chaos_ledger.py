@@ -84,7 +84,8 @@ def test_a_ledger_locked_by_another_process(home, proxy):
     assert home.query("select distinct cause from gaps where ended_at") == [("ledger locked",)]
     record(
         f"ledger locked for {LOCKED_SECONDS} s",
-        "one batch popped and safe in the spool, then nothing; one line logged; goes on by itself",
+        "one batch is popped and is in the spool, then nothing is popped; one line is "
+        "logged; collection continues by itself",
         found,
     )
 
@@ -109,8 +110,8 @@ def test_a_full_disk(home, proxy, disk):
     nothing_lost(home, found)
     record(
         "disk full (a disk of 24 MB)",
-        f"nothing popped beyond what is safe ({queued:,} events waited in the queue); "
-        "goes on by itself",
+        f"nothing is popped that could not be stored ({queued:,} events waited in the queue); "
+        "collection continues by itself",
         found,
     )
 
@@ -127,7 +128,9 @@ def test_a_full_disk_and_a_stop_in_the_midst_of_it(home, proxy, disk):
     found = account(home, proxy, SIZE)
     nothing_lost(home, found)
     record(
-        "disk full, and the collector stopped meanwhile", "the popped batch was in the spool", found
+        "disk full, and the collector stopped during that time",
+        "the popped batch is in the spool",
+        found,
     )
 
 
@@ -152,7 +155,7 @@ def test_a_folder_that_becomes_read_only(home, proxy, disk):
     stopped(process)
     found = account(home, proxy, SIZE)
     nothing_lost(home, found)
-    how = "files that are open go on being written" if locks.returncode else "waits with a sentence"
+    how = "open files are still written" if locks.returncode else "waits with a sentence"
     record("folder made read-only while running", f"{how}; nothing lost", found)
 
 
@@ -171,7 +174,9 @@ def test_a_start_on_a_read_only_folder_waits_with_a_sentence(home, proxy, disk):
     found = account(home, proxy, SIZE)
     nothing_lost(home, found)
     record(
-        "started on a read-only folder", "waits with a sentence, pops nothing, then goes on", found
+        "started on a read-only folder",
+        "waits with a sentence, pops nothing, then continues",
+        found,
     )
 
 
@@ -195,7 +200,8 @@ def test_a_ledger_file_that_is_deleted_and_put_back(home, proxy):
     nothing_lost(home, found)
     record(
         "ledger file moved away and put back while running",
-        f"nothing popped meanwhile ({queued:,} events waited), says so, goes on by itself",
+        f"nothing is popped in that time ({queued:,} events waited), which is reported; "
+        "collection continues by itself",
         found,
     )
 
@@ -227,6 +233,6 @@ def test_a_ledger_file_that_is_replaced(home, proxy):
     assert SIZE // 2 <= home.count() <= SIZE
     record(
         "ledger file replaced by another while running",
-        "starts again with the new one; what came since is in it",
+        "restarts with the new file, which has all later events",
         f"{SIZE:,} events, {home.count():,} in the new file, the others in the old one",
     )

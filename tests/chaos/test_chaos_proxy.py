@@ -59,7 +59,7 @@ def test_a_restart_of_the_proxy(home, proxy):
     assert cause in ("proxy away", "connection lost")
     record(
         "proxy restarts, which loses its queue",
-        f"gap on record; {lost:,} events died with the proxy, none after",
+        f"the gap is recorded; {lost:,} events are lost with the proxy's memory, none later",
         found,
     )
 
@@ -81,7 +81,7 @@ def test_events_that_expire_in_the_queue(home):
         assert home.query("select max(retention_exceeded) from gap_estimates") == [(1,)]
         assert "longer than the proxy keeps events" in sentence(home, "gaps")
     record(
-        "events expire while nobody collects",
+        "events expire while no collector runs",
         f"gap marked as longer than the proxy keeps events; {SIZE - found.handed_out:,} expired",
         found,
     )
@@ -102,7 +102,7 @@ def test_statistics_that_are_switched_off_and_on(home, proxy):
     assert proxy.discarded == HALF
     record(
         "statistics switched off and on",
-        "the page says so, and that they are on again",
+        "the page reports both",
         f"{SIZE:,} events: {HALF:,} never queued by the proxy, {SIZE - HALF:,} stored",
     )
 
@@ -132,7 +132,8 @@ def test_a_key_that_changes(home, proxy):
     assert home.count("gaps") >= 1
     record(
         "management key changed",
-        "one attempt by all workers and four restarts together; corrected, it goes on",
+        "one attempt by all workers and four restarts together; collection continues "
+        "after the correction",
         found,
     )
 
@@ -152,7 +153,7 @@ def test_a_ban(home, proxy):
     assert proxy.queued == SIZE
     record(
         "address banned, by another program's wrong keys",
-        "says until when; one attempt in three starts",
+        "the end of the ban is reported; one attempt in three starts",
         f"{SIZE:,} events still in the queue",
     )
 
@@ -173,8 +174,8 @@ def test_another_version(home, versions):
         found = account(home, proxy, SIZE)
         nothing_lost(home, found)
     record(
-        f"proxy goes from {versions[0]} to {versions[1]}",
-        "RESP or HTTP, whichever it serves; nothing lost",
+        f"proxy changes from {versions[0]} to {versions[1]}",
+        "RESP or HTTP is used, whichever the proxy serves; nothing is lost",
         found,
     )
 
@@ -201,6 +202,6 @@ def test_a_second_popper_and_a_subscriber(home, proxy):
     assert home.count() == SIZE - taken
     record(
         "a second program pops, then subscribes",
-        f"it got {taken + 100:,} events; every one that it did not take is here, once",
+        f"it got {taken + 100:,} events; every other event is stored once",
         found,
     )

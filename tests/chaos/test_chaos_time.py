@@ -63,7 +63,8 @@ def test_a_clock_that_jumps_an_hour_forward_and_back(home, proxy, monkeypatch, t
     conn.close()
     record(
         "clock jumps an hour and a day forward and back",
-        "each event in the bucket of its time; no gap runs backwards; events of the future flagged",
+        "each event is in the bucket of its time; no gap ends before its start; events "
+        "of the future are flagged",
         f"{pushed} events over 7 jumps, 100 of them in the future",
     )
 
@@ -113,6 +114,7 @@ def test_events_from_1970_and_from_2199(home, proxy):
     assert took < 15
     record(
         "events from 1970 and from 2199 in one batch",
-        f"right bucket, no stuck window, flagged; the start and the batch took {took:.1f} s",
+        "the buckets are right, the windows still move, the events are flagged; the "
+        f"start and the batch took {took:.1f} s",
         "503 stored, 1 of 1969 rejected",
     )

@@ -54,7 +54,8 @@ def test_a_reply_of_three_events_cut_at_every_byte(home, proxy, tmp_path):
     assert home.query("select count(*) from gaps where ended_at is null") == [(0,)]
     record(
         f"a reply of three events cut at {len(cuts)} places",
-        "nothing stored twice or in part; each cut a gap on record; goes on by itself",
+        "nothing is stored twice or in part; each cut is recorded as a gap; collection "
+        "continues by itself",
         found,
     )
 
@@ -107,7 +108,11 @@ def test_a_stalled_reply_and_a_reset(home, proxy):
     home.run("ingest", "--once")
     found = account(home, proxy, SIZE)
     must_add_up(home, found)
-    record("stalled and half-open replies, resets", "gap on record, goes on by itself", found)
+    record(
+        "stalled and half-open connections, resets",
+        "the gap is recorded, collection continues by itself",
+        found,
+    )
 
 
 class Liar:
@@ -177,7 +182,7 @@ def test_replies_of_the_wrong_kind(home):
     record(
         "RESP replies of wrong types and impossible lengths",
         "a list of strings is rejected record by record, anything else ends the connection; each "
-        f"start ends well; memory at most {peak:.0f} MB",
+        f"start succeeds; memory at most {peak:.0f} MB",
         f"{len(NONSENSE)} kinds of reply: {received} records rejected, {at_risk} batches at risk",
     )
 
@@ -247,8 +252,9 @@ def test_records_that_no_proxy_should_send(home, proxy):
     home.run("ledger", "check")
     assert peak < MAX_MEGABYTES * 1e6, peak
     record(
-        "records: 50 MB, no UTF-8, deep, NaN, negative, huge, wrong types in each field",
-        f"each stored or rejected with its reason; memory at most {peak / 1e6:.0f} MB",
+        "records: 50 MB, invalid UTF-8, deeply nested, NaN, negative, huge, wrong types "
+        "in each field",
+        f"each is stored, or rejected with its reason; memory at most {peak / 1e6:.0f} MB",
         f"{SIZE:,} events and {len(found)} strange records: {stored:,} stored, "
         f"{duplicate:,} duplicate, {rejected:,} rejected for {len(reasons)} reasons",
     )

@@ -19,7 +19,7 @@ from tests.support.events import burst, digest
 SIZE = int(os.environ.get("CHAOS_SIZE", "2000"))
 REPORT = os.environ.get("CHAOS_REPORT", "")
 TABLE = re.compile(r"(<!-- faults -->\n)(.*?)(<!-- /faults -->)", re.DOTALL)
-HEAD = "| fault | held | counts |\n| --- | --- | --- |\n"
+HEAD = "| fault | result | counts |\n| --- | --- | --- |\n"
 LARGE = SIZE >= 50_000
 
 
@@ -86,8 +86,8 @@ def record(fault: str, held: str, counts: object) -> None:
 def in_words(found: Account) -> str:
     """Word an account for the table."""
     return (
-        f"{found.pushed:,} events, {found.batches:,} batches handed out, {found.stored:,} stored, "
-        f"{found.torn} torn, {found.absent} absent, {found.at_risk} on record as at risk"
+        f"{found.pushed:,} events, {found.batches:,} batches delivered, {found.stored:,} stored, "
+        f"{found.torn} stored in part, {found.absent} missing, {found.at_risk} recorded as at risk"
     )
 
 
