@@ -9,7 +9,7 @@
 --   5. Health: workers, gaps, accounting, integrity
 --   6. Quota: limits, verdicts, forecasts, history
 --   7. Budgets and bills: budgets by period, the bill of a month
---   8. Alerts: what is wrong now
+--   8. Problems and alerts: what is wrong now
 
 -- 1. Time
 
@@ -1760,182 +1760,6 @@ select
   (select count(*) from usage_events where occurred_at > clock.now + 600000)
 from clock;
 
--- Workers and receivers of alerts.
-create view worker_notes as
-select
-  'worker ' || worker  as subject,
-  case state when 'working' then 'ok' when 'stopped' then 'off' else 'trouble' end as state,
-  case
-    when state = 'working' then coalesce(detail, iif(role = 'ingest', 'collecting', 'working'))
-    when state = 'silent' then 'no sign of life for ' || seconds_ago || ' seconds: start it again'
-    else state || coalesce(': ' || detail, '')
-  end                  as sentence,
-  beat_at              as noted_at,
-  proxy                as proxy
-from worker_states
-union all
-select
-  'alerts to ' || service,
-  'trouble',
-  'cannot be sent (' || last_error || '), ' || failures || ' tries: see make alert-test',
-  last_sent_at,
-  null
-from alert_receivers
-where configured = 1 and failures >= 3;
-
--- Of a proxy that the settings name no longer there is only the time of its collection.
-create view proxy_notes as
-select
-  'proxy ' || name  as subject,
-  case
-    when statistics_enabled = 0 then 'trouble'
-    when asked_at is null then 'unknown'
-    else 'ok'
-  end               as state,
-  case
-    when statistics_enabled = 0
-      then 'statistics are off: set usage-statistics-enabled: true in the proxy''s config.yaml'
-    when asked_at is null then 'not asked yet'
-    else 'CLIProxyAPI ' || coalesce(version, 'of unknown version')
-      || iif(statistics_enabled = 1, ', statistics on', '')
-      || case
-           when retention_seconds < 600
-             then ', keeps events for only ' || retention_seconds
-               || ' s: set redis-usage-queue-retention-seconds: 3600'
-           when retention_seconds is not null then ', keeps events for ' || retention_seconds || ' s'
-           else ''
-         end
-  end               as sentence,
-  asked_at          as noted_at,
-  name              as proxy
-from proxies
-where configured = 1
-union all
-select
-  'key for ' || proxies.name,
-  'trouble',
-  message || '; next try at ' || datetime(retry_at / 1000, 'unixepoch') || ' UTC',
-  refused_at,
-  proxies.name
-from refused_keys
-join proxies on proxies.id = refused_keys.proxy_id
-where configured = 1
-union all
-select
-  'collection from ' || name,
-  iif(first_pop_at is null, 'unknown', 'ok'),
-  case
-    when first_pop_at is null then 'nothing was collected yet'
-    when configured = 0
-      then 'from ' || datetime(first_pop_at / 1000, 'unixepoch') || ' to '
-        || datetime(last_pop_at / 1000, 'unixepoch') || ' UTC; the settings name it no longer'
-    else 'since ' || datetime(first_pop_at / 1000, 'unixepoch')
-      || ' UTC; nothing from before the first start'
-  end,
-  last_pop_at,
-  name
-from proxies
-where configured = 1 or first_pop_at is not null
-union all
-select
-  'counters of ' || proxy,
-  iif(finding in ('ok', 'statistics off'), 'ok', 'trouble'),
-  sentence,
-  read_at,
-  proxy
-from proxy_run_counts
-where (current or finding = 'missing')
-  and proxy in (select name from proxies where configured = 1);
-
--- Gaps, accounting and the events themselves.
-create view record_notes as
-select
-  'gaps'           as subject,
-  iif(
-    sum(open) or sum(retention_exceeded) or sum(batches_at_risk), 'trouble', 'ok'
-  )                as state,
-  iif(
-    count(*) = 0,
-    'none on record',
-    count(*) || ' on record, ' || coalesce(sum(retention_exceeded), 0)
-      || ' longer than the proxy keeps events, ' || coalesce(sum(batches_at_risk), 0)
-      || ' batches at risk, ' || coalesce(sum(open), 0) || ' open'
-      || iif(
-        sum(maybe_missing) > 0,
-        '; by the rates around them about ' || printf('%,d', sum(maybe_missing))
-          || ' events may be missing',
-        ''
-      )
-  )                as sentence,
-  max(started_at)  as noted_at,
-  null             as proxy
-from gap_estimates
-where proxy in (select name from proxies where configured = 1)
-union all
-select
-  'accounting',
-  case
-    when sum(received) is not sum(stored) + sum(duplicate) + sum(rejected) then 'trouble'
-    when exists (select 1 from rejected_events where replayed_at is null) then 'trouble'
-    else 'ok'
-  end,
-  'received ' || coalesce(sum(received), 0) || ' = stored ' || coalesce(sum(stored), 0)
-    || ' + duplicate ' || coalesce(sum(duplicate), 0) || ' + rejected ' || coalesce(sum(rejected), 0)
-    || case
-         when sum(rejected) > 0
-           then ', of which ' || (
-             select count(*) from rejected_events where replayed_at is not null
-           ) || ' replayed since: see /ledger/rejected for the reasons'
-         else ''
-       end,
-  max(hour_at),
-  null
-from ingest_ledger
-union all
-select
-  'clocks',
-  'trouble',
-  group_concat(
-    events || iif(
-      side = 'past', ' events are dated before 2024', ' events are dated in the future'
-    ),
-    ', '
-  )
-    || ': look at the clock of the proxy''s machine; they count on the day that they name',
-  null,
-  null
-from clock_skew
-where events > 0
-having count(*) > 0
-union all
-select
-  'kept events',
-  'ok',
-  'single events are kept from ' || date(raw_complete_from / 1000, 'unixepoch')
-    || ' UTC on, sums for ever; ' || printf('%,d', events_deleted) || ' events deleted for their age',
-  raw_complete_from,
-  null
-from rollup_state
-where raw_complete_from > 0;
-
--- Everything that decides whether the numbers can be believed. A note without a proxy is about all.
-create view status_notes as
-with notes as (
-  select subject, state, sentence, noted_at, proxy from worker_notes
-  union all
-  select subject, state, sentence, noted_at, proxy from proxy_notes
-  union all
-  select subject, state, sentence, noted_at, proxy from record_notes
-)
-select
-  subject                                  as subject,
-  state                                    as state,
-  sentence                                 as sentence,
-  noted_at                                 as noted_at,
-  datetime(noted_at / 1000, 'unixepoch')   as noted_utc,
-  proxy                                    as proxy
-from notes;
-
 -- For counters that only grow: nothing here is limited to a window.
 create view collection_lifetime_totals as
 with records as (
@@ -2055,11 +1879,7 @@ with windows as (
     quota_windows.source                              as source,
     quota_windows.observed_at                         as observed_at,
     clock.now                                         as now,
-    coalesce(quota_windows.resets_at <= clock.now, 0) as rolled_over,
-    -- Each window of a limit has the limit's flag, which accuses a window only where it is alone.
-    sum(quota_windows.gating = 1 and coalesce(quota_windows.limit_reached, 0) = 1) over (
-      partition by quota_windows.account_id, quota_windows.scope, quota_windows.scope_key
-    )                                                 as flagged_windows
+    coalesce(quota_windows.resets_at <= clock.now, 0) as rolled_over
   from quota_windows
   join account_poll_states using (account_id)
   cross join clock
@@ -2073,7 +1893,22 @@ evaluated as (
       else min(max(100 - used_percent, 0.0), 100.0)
     end as left_percent,
     coalesce(used_percent >= 100, 0)
-      or (gating = 1 and coalesce(limit_reached, 0) = 1 and flagged_windows = 1)
+      or (
+        -- Each window of a limit has the limit's flag, which accuses a window only where it is
+        -- alone. No window function: conditions of the reader must reach the table.
+        gating = 1
+        and coalesce(limit_reached, 0) = 1
+        and 1 = (
+          select count(*)
+          from quota_windows as others
+          where others.account_id = windows.account_id
+            and others.scope = windows.scope
+            and others.scope_key = windows.scope_key
+            and others.retired_at is null
+            and others.gating = 1
+            and others.limit_reached = 1
+        )
+      )
       -- A model that is unavailable has no percentage.
       or (scope = 'model' and used_percent is null and coalesce(limit_reached, 0) = 1) as spent
   from windows
@@ -3163,86 +2998,62 @@ select
   end                                                 as state
 from spent;
 
--- 8. Alerts: what is wrong now
+-- 8. Problems and alerts: what is wrong now
 
--- For a line that is looked at all day: of what stays on record for ever, only the last 24 hours.
-create view problems as
-with collectors as (
-  select
-    worker_states.worker                  as worker,
-    worker_states.state                   as state,
-    coalesce(proxies.configured, 1)       as configured
-  from worker_states
-  left join proxies on proxies.name = worker_states.proxy
-  where worker_states.role = 'ingest'
+-- Every problem by its code. The rule is the alert rule that sends messages about it, null for
+-- none; tells_over: its end is worth a message too. Texts for people are in ledger/text, by code.
+create view problem_codes as
+with codes (code, kind, severity, rule, tells_over) as (
+  values
+    ('collector_never_started', 'worker', 'severe', null, 0),
+    ('collector_stopped', 'worker', 'severe', 'collector', 1),
+    ('collector_silent', 'worker', 'severe', 'collector', 1),
+    ('collector_waiting', 'worker', 'warning', null, 0),
+    ('quota_worker_silent', 'worker', 'warning', 'quota_worker', 1),
+    ('quota_worker_stopped', 'worker', 'notice', null, 0),
+    ('quota_worker_waiting', 'worker', 'warning', null, 0),
+    ('alerts_worker_silent', 'worker', 'warning', null, 0),
+    ('alerts_worker_waiting', 'worker', 'warning', null, 0),
+    ('custom_rules_failing', 'worker', 'warning', null, 0),
+    ('receiver_failing', 'receiver', 'warning', null, 0),
+    ('statistics_off', 'proxy', 'severe', 'statistics_off', 1),
+    ('key_refused', 'proxy', 'severe', null, 0),
+    ('short_retention', 'proxy', 'notice', null, 0),
+    ('queue_shared', 'proxy', 'severe', 'queue_shared', 1),
+    ('events_missing', 'proxy', 'warning', null, 0),
+    ('collection_waiting', 'proxy', 'warning', 'gap', 1),
+    ('collection_blocked', 'proxy', 'severe', 'gap', 1),
+    ('events_lost', 'records', 'warning', 'lost', 0),
+    ('events_at_risk', 'records', 'warning', null, 0),
+    ('records_rejected', 'records', 'warning', null, 0),
+    ('events_of_the_past', 'records', 'notice', null, 0),
+    ('events_of_the_future', 'records', 'warning', null, 0),
+    ('login_expired', 'account', 'warning', 'needs_login', 0),
+    ('login_refused', 'account', 'warning', 'needs_login', 0),
+    ('account_closed', 'account', 'warning', 'needs_login', 0),
+    ('wrong_workspace', 'account', 'notice', null, 0),
+    ('login_without_quota', 'account', 'notice', null, 0),
+    ('network_blocked', 'account', 'notice', null, 0),
+    ('answer_not_understood', 'account', 'notice', null, 0),
+    ('limit_spent', 'limit', 'warning', 'quota_low', 0),
+    ('limit_low', 'limit', 'warning', 'quota_low', 0),
+    ('limit_runs_out', 'limit', 'warning', 'runs_out', 0),
+    ('limit_reset', 'limit', 'notice', 'reset', 0),
+    ('models_blocked', 'account', 'warning', 'quota_low', 0),
+    ('attempts_failing', 'traffic', 'warning', 'failures', 1),
+    ('provider_down', 'provider', 'severe', 'provider_down', 1),
+    ('model_unpriced', 'model', 'notice', 'unpriced', 0),
+    ('budget_near', 'budget', 'warning', 'budget_near', 0),
+    ('budget_spent', 'budget', 'severe', 'budget_spent', 0),
+    ('budget_of_nothing', 'budget', 'notice', null, 0)
 )
 select
-  'collector'                             as subject,
-  'never started'                         as sentence
-where not exists (select 1 from collectors)
-union all
-select
-  'worker ' || worker,
-  'stopped: nothing is collected'
-from collectors
-where state = 'stopped' and configured
-union all
-select
-  'worker ' || worker,
-  iif(
-    state = 'silent',
-    'no sign of life for ' || seconds_ago || ' seconds',
-    state || coalesce(': ' || detail, '')
-  )
-from worker_states
-where state not in ('working', 'stopped')
-union all
-select
-  'proxy ' || name,
-  'statistics are off'
-from proxies
-where statistics_enabled = 0 and configured
-union all
-select
-  'key for ' || proxies.name,
-  message
-from refused_keys
-join proxies on proxies.id = refused_keys.proxy_id
-where configured
-union all
-select
-  'counters of ' || proxy,
-  sentence
-from proxy_run_counts
-cross join clock
-where finding in ('taken', 'missing')
-  and read_at > now - 86400000
-  and proxy in (select name from proxies where configured)
-union all
-select
-  'gaps',
-  iif(sum(open) > 0, sum(open) || ' open', count(*) || ' in 24 hours')
-    || iif(sum(retention_exceeded), ', events may be missing', '')
-from collection_gaps
-cross join clock
-where coalesce(ended_at, now) > now - 86400000
-  and (open or retention_exceeded or batches_at_risk > 0)
-having count(*) > 0
-union all
-select
-  'rejected',
-  count(*) || ' in 24 hours'
-from rejected_events
-cross join clock
-where received_at > now - 86400000 and replayed_at is null
-having count(*) > 0
-union all
-select
-  'accounts',
-  count(*) || iif(count(*) = 1, ' needs a login', ' need a login')
-from quota_problems
-where state = 'needs_login'
-having count(*) > 0;
+  code        as code,
+  kind        as kind,
+  severity    as severity,
+  rule        as rule,
+  tells_over  as tells_over
+from codes;
 
 -- The rules that are switched on.
 create view enabled_alert_rules as
@@ -3265,66 +3076,421 @@ select
 from clock
 cross join first_start;
 
--- Rules quota_low, runs_out and reset. An alert that is open ends a little beyond the threshold
--- that it began at, not at the threshold itself.
-create view limit_alerts as
+-- In this view and the next ones: alert_key is what an open alert is found again by and must not
+-- change while the problem lasts; long_enough: it has lasted as long as its rule says. The instant
+-- `until` is written into the parameter that until_name names.
+
+-- Workers that are stopped, silent or waiting, and what keeps the alerts worker from its work. The
+-- state is what the worker reported last, so that it does not matter how a worker ended.
+create view worker_problems as
+with states as (
+  select
+    worker_states.*,
+    coalesce(proxies.id, 0)                                     as proxy_id,
+    exists (
+      select 1 from gaps where gaps.proxy_id = proxies.id and gaps.ended_at is null
+    )                                                           as has_open_gap
+  from worker_states
+  left join proxies on proxies.name = worker_states.proxy
+  where coalesce(proxies.configured, 1) = 1
+),
+coded as (
+  select
+    *,
+    case
+      when role = 'ingest' and state = 'waiting' and not has_open_gap then 'collector_waiting'
+      when role = 'ingest' and state = 'refused' and not has_open_gap then 'collector_waiting'
+      when role = 'ingest' and state in ('stopped', 'silent') then 'collector_' || state
+      when role = 'quota' and state in ('stopped', 'silent') then 'quota_worker_' || state
+      when role = 'quota' and state in ('waiting', 'refused') then 'quota_worker_waiting'
+      when role = 'alerts' and state = 'silent' then 'alerts_worker_silent'
+      when role = 'alerts' and state in ('waiting', 'refused') then 'alerts_worker_waiting'
+      when role = 'alerts' and state = 'working' and detail is not null then 'custom_rules_failing'
+    end as code
+  from states
+)
 select
-  rules.rule              as rule,
-  'limit ' || window_id   as subject,
-  'warning'               as severity,
-  account || ' (' || states.provider || '): '
-    || iif(
-      left_percent > 0,
-      printf('%g', round(left_percent, 1)) || ' % of the ' || label || ' limit is left',
-      'the ' || label || ' limit is used up'
-    )
-    || iif(resets_at is null, '.', '; it resets at {until}.')
-                          as sentence,
-  states.observed_at      as since,
-  resets_at               as until,
-  left_percent            as value,
-  rules.threshold         as threshold,
-  0                       as tells_over
-from enabled_alert_rules as rules
-cross join quota_window_states as states
-left join quota_accounts using (account_id)
-left join alerts
-  on alerts.rule = rules.rule
-  and alerts.subject = 'limit ' || window_id
-  and alerts.ended_at is null
-where rules.rule = 'quota_low'
-  and gating = 1
-  and coalesce(quota_accounts.disabled, 0) = 0
-  and left_percent < min(rules.threshold + iif(alerts.id is null, 0, 2), 100)
-  and (not stale or alerts.id is not null)
+  code                                                          as code,
+  worker                                                        as subject,
+  worker                                                        as alert_key,
+  iif(state in ('stopped', 'silent'), beat_at, null)            as since,
+  null                                                          as until,
+  null                                                          as until_name,
+  iif(state in ('stopped', 'silent'), seconds_ago, null)        as value,
+  alert_rules.threshold                                         as threshold,
+  json_object('worker', worker, 'proxy', proxy, 'seconds', seconds_ago, 'detail', rtrim(detail, '.'))
+                                                                as parameters,
+  proxy                                                         as proxy,
+  coalesce(seconds_ago > alert_rules.threshold, 0)              as long_enough
+from coded
+left join problem_codes using (code)
+left join alert_rules on alert_rules.rule = problem_codes.rule
+where code is not null
 union all
 select
-  rules.rule,
-  'limit ' || forecasts.window_id,
-  'warning',
+  'collector_never_started',
+  coalesce(wanted.name, 'ingest'),
+  coalesce('proxy ' || wanted.id, 'ingest'),
+  null,
+  null,
+  null,
+  null,
+  null,
+  json_object('proxy', wanted.name),
+  wanted.name,
+  1
+from (
+  select id, name from proxies where configured = 1
+  union all
+  select null, null where not exists (select 1 from proxies where configured = 1)
+) as wanted
+where not exists (
+  select 1
+  from heartbeats
+  where role = 'ingest' and (heartbeats.proxy_id = wanted.id or heartbeats.proxy_id is null)
+)
+union all
+select
+  'receiver_failing',
+  service,
+  'receiver ' || id,
+  last_sent_at,
+  null,
+  null,
+  failures,
+  3,
+  json_object('service', service, 'error', last_error, 'failures', failures),
+  null,
+  1
+from alert_receivers
+where configured = 1 and failures >= 3;
+
+-- What a proxy is set to, whether it accepts the key, and what its own counters say.
+create view proxy_problems as
+select
+  'statistics_off'                as code,
+  name                            as subject,
+  'proxy ' || id                  as alert_key,
+  null                            as since,
+  null                            as until,
+  null                            as until_name,
+  null                            as value,
+  null                            as threshold,
+  json_object('proxy', name)      as parameters,
+  name                            as proxy,
+  1                               as long_enough
+from proxies
+where configured = 1 and statistics_enabled = 0
+union all
+select
+  'short_retention',
+  name,
+  'proxy ' || id,
+  null,
+  null,
+  null,
+  retention_seconds,
+  600,
+  json_object('proxy', name, 'seconds', retention_seconds),
+  name,
+  1
+from proxies
+where configured = 1 and retention_seconds < 600
+union all
+select
+  'key_refused',
+  proxies.name,
+  'proxy ' || proxies.id,
+  refused_at,
+  retry_at,
+  'until',
+  refusals,
+  null,
+  json_object('proxy', proxies.name, 'detail', rtrim(message, '.')),
+  proxies.name,
+  1
+from refused_keys
+join proxies on proxies.id = refused_keys.proxy_id
+where configured = 1
+union all
+select
+  iif(finding = 'taken', 'queue_shared', 'events_missing'),
+  proxy,
+  'proxy ' || proxy || iif(finding = 'taken', '', ' ' || since_at),
+  iif(finding = 'taken', read_at, since_at),
+  null,
+  null,
+  missing,
+  null,
+  json_object('proxy', proxy, 'missing', missing, 'counted', counted, 'stored', stored),
+  proxy,
+  1
+from proxy_run_counts
+cross join clock
+where (finding = 'taken' and current or finding = 'missing' and read_at > now - 86400000)
+  and proxy in (select name from proxies where configured = 1);
+
+-- Events that do not arrive now, and those that may be lost of the last 24 hours.
+create view collection_problems as
+with open_gaps as (
+  select
+    gaps.*,
+    name                                                                as name,
+    clock.now                                                           as now,
+    gaps.started_at + retention_seconds * 1000                          as kept_until,
+    clock.now - retention_seconds * 1000                                as lost_before,
+    coalesce(heartbeats.detail, gaps.detail, cause)                     as reason
+  from gaps
+  join proxies on proxies.id = gaps.proxy_id
+  cross join clock
+  -- The cause of today may be another one than that of the beginning.
+  left join heartbeats
+    on heartbeats.proxy_id = gaps.proxy_id
+    and heartbeats.role = 'ingest'
+    and heartbeats.state <> 'working'
+  where gaps.ended_at is null and proxies.configured = 1
+)
+select
   iif(
-    -- Only an open alert gets here without a forecast: it keeps its sentence.
-    runs_out_at is null,
-    alerts.sentence,
-    account || ' (' || provider || '): at this rate the ' || forecasts.label
-      || ' limit runs out at {since}, before it resets at {until}.'
-  ),
-  runs_out_at,
-  forecasts.resets_at,
-  coalesce((forecasts.resets_at - runs_out_at) / 60000, alerts.value),
-  rules.threshold,
-  0
+    cause in ('proxy away', 'connection lost', 'collector stopped', 'collector killed'),
+    'collection_waiting',
+    'collection_blocked'
+  )                                                                     as code,
+  name                                                                  as subject,
+  'proxy ' || proxy_id                                                  as alert_key,
+  started_at                                                            as since,
+  iif(kept_until > now, kept_until, lost_before)                         as until,
+  iif(kept_until > now, 'kept_until', 'lost_before')                    as until_name,
+  (now - started_at) / 1000                                             as value,
+  alert_rules.threshold                                                 as threshold,
+  json_object('proxy', name, 'detail', rtrim(reason, '.'))              as parameters,
+  name                                                                  as proxy,
+  coalesce(now - started_at > alert_rules.threshold * 1000, 0)          as long_enough
+from open_gaps
+left join alert_rules on alert_rules.rule = 'gap'
+union all
+select
+  iif(maybe_missing >= coalesce(alert_rules.threshold, 1), 'events_lost', 'events_at_risk'),
+  proxy,
+  'gap ' || gap_id,
+  started_at,
+  ended_at,
+  'until',
+  maybe_missing,
+  alert_rules.threshold,
+  json_object('proxy', proxy, 'missing', maybe_missing, 'cause', cause),
+  proxy,
+  -- What the proxy kept meanwhile comes in within moments, in many batches.
+  ended_at >= alert_horizons.gaps_from and ended_at < clock.now - 120000
+from gap_estimates
+cross join clock
+cross join alert_horizons
+left join alert_rules on alert_rules.rule = 'lost'
+where gap_id in (
+    select id from gaps cross join clock where ended_at > clock.now - 86400000
+  )
+  and (
+    batches_at_risk > 0
+    or maybe_missing > 0
+    or retention_exceeded and maybe_missing is null
+  )
+  and proxy in (select name from proxies where configured = 1);
+
+-- Records that were not understood in the last 24 hours, and events with an impossible time.
+create view record_problems as
+select
+  'records_rejected'                      as code,
+  'records'                               as subject,
+  'records'                               as alert_key,
+  min(received_at)                        as since,
+  null                                    as until,
+  null                                    as until_name,
+  count(*)                                as value,
+  null                                    as threshold,
+  json_object('rejected', count(*))       as parameters,
+  null                                    as proxy,
+  1                                       as long_enough
+from rejected_events
+cross join clock
+where received_at > now - 86400000 and replayed_at is null
+having count(*) > 0
+union all
+select
+  iif(side = 'past', 'events_of_the_past', 'events_of_the_future'),
+  'events',
+  'events of the ' || side,
+  null,
+  null,
+  null,
+  events,
+  null,
+  json_object('events', events),
+  null,
+  1
+from clock_skew
+where events > 0;
+
+-- Accounts that need a person; those that are not polled at all, or not yet, have no problem.
+create view account_problems as
+with states as (
+  select
+    account_id                      as account_id,
+    state                           as state,
+    http_status                     as http_status,
+    consecutive_failures            as failures,
+    last_attempt_at                 as last_attempt_at,
+    case
+      when state = 'needs_login' then 'login_expired'
+      when state = 'deactivated' then 'account_closed'
+      when state = 'auth_error' and consecutive_failures >= 3 then 'login_refused'
+      when state = 'wrong_workspace' then 'wrong_workspace'
+      when state = 'unsupported_credential' then 'login_without_quota'
+      when state = 'blocked_network' then 'network_blocked'
+      when state = 'bad_response' and consecutive_failures >= 3 then 'answer_not_understood'
+    end                             as code
+  from quota_accounts
+  where state not in ('ok', 'never', 'no_source') and disabled = 0
+),
+proxy_names as (
+  select
+    account_id                      as account_id,
+    min(proxies.name)               as proxy
+  from credential_files
+  join proxies on proxies.id = credential_files.proxy_id
+  group by account_id
+  having count(distinct proxies.name) = 1
+)
+select
+  states.code                       as code,
+  named_accounts.account            as subject,
+  'account ' || states.account_id   as alert_key,
+  last_attempt_at                   as since,
+  null                              as until,
+  null                              as until_name,
+  failures                          as value,
+  null                              as threshold,
+  json_object(
+    'account', account, 'provider', provider, 'failures', failures, 'status', http_status
+  )                                 as parameters,
+  proxy_names.proxy                 as proxy,
+  1                                 as long_enough
+from states
+join named_accounts using (account_id)
+left join proxy_names using (account_id)
+where code is not null
+  and exists (select 1 from credential_files where credential_files.account_id = states.account_id);
+
+-- Limits that are low or spent, those of a single model too, and models that an account may not
+-- use now though others still work.
+create view limit_problems as
+with lowest as (
+  select
+    rules.rule                                        as rule,
+    rules.threshold                                   as threshold,
+    states.*,
+    alerts.id is not null                             as is_open
+  from enabled_alert_rules as rules
+  cross join quota_window_states as states
+  left join alerts
+    on alerts.rule = rules.rule
+    and alerts.subject = 'limit ' || window_id
+    and alerts.ended_at is null
+  where rules.rule = 'quota_low'
+    and (gating = 1 or scope in ('model', 'feature', 'group'))
+    -- Few windows need a closer look.
+    and window_id in (
+      select id
+      from quota_windows
+      where limit_reached = 1
+        or used_percent > 98 - (select threshold from alert_rules where rule = 'quota_low')
+    )
+)
+select
+  iif(blocking or left_percent <= 0, 'limit_spent', 'limit_low')  as code,
+  account                                             as subject,
+  'limit ' || window_id                               as alert_key,
+  lowest.observed_at                                  as since,
+  resets_at                                           as until,
+  'until'                                             as until_name,
+  iif(blocking, 0.0, left_percent)                    as value,
+  lowest.threshold                                    as threshold,
+  json_object(
+    'account', account, 'provider', provider, 'label', label, 'left', round(left_percent, 1)
+  )                                                   as parameters,
+  null                                                as proxy,
+  1                                                   as long_enough
+from lowest
+join quota_accounts using (account_id)
+where quota_accounts.disabled = 0
+  and (not stale or is_open)
+  and (
+    blocking
+    or left_percent <= 0
+    -- An alert that is open ends a little beyond the threshold that it began at.
+    or gating = 1 and left_percent < min(lowest.threshold + iif(is_open, 2, 0), 100)
+  )
+union all
+select
+  'models_blocked',
+  account,
+  'models ' || account_id || ' ' || group_name,
+  decided_at,
+  next_usable_at,
+  'until',
+  null,
+  null,
+  json_object('account', account, 'provider', provider, 'models', group_name),
+  null,
+  1
+from enabled_alert_rules as rules
+cross join group_verdicts as verdicts
+where rules.rule = 'quota_low'
+  and group_name <> ''
+  and usable = 0
+  -- The spent limit is a problem by itself.
+  and reason <> 'window_spent'
+  and exists (
+    select 1
+    from quota_verdicts as others
+    where others.account_id = verdicts.account_id and others.usable = 1
+  );
+
+-- What the forecasts of limits say, and limits that have just reset.
+create view forecast_problems as
+select
+  'limit_runs_out'                                    as code,
+  account                                             as subject,
+  'limit ' || forecasts.window_id                     as alert_key,
+  -- Only an open alert gets here without a forecast: it keeps its parameters.
+  runs_out_at                                         as since,
+  forecasts.resets_at                                 as until,
+  'until'                                             as until_name,
+  coalesce((forecasts.resets_at - runs_out_at) / 60000, alerts.value) as value,
+  rules.threshold                                     as threshold,
+  coalesce(
+    iif(runs_out_at is null, alerts.parameters, null),
+    json_object('account', account, 'provider', provider, 'label', forecasts.label)
+  )                                                   as parameters,
+  null                                                as proxy,
+  1                                                   as long_enough
 from enabled_alert_rules as rules
 cross join quota_window_forecasts as forecasts
 join quota_windows on quota_windows.id = forecasts.window_id
-left join quota_accounts on quota_accounts.account_id = forecasts.account_id
+join quota_accounts on quota_accounts.account_id = forecasts.account_id
 left join alerts
   on alerts.rule = rules.rule
   and alerts.subject = 'limit ' || forecasts.window_id
   and alerts.ended_at is null
 where rules.rule = 'runs_out'
+  and forecasts.window_id in (
+    select window_id from quota_forecasts where outcome = 'runs_out'
+    union
+    select cast(substr(subject, 7) as integer)
+    from alerts
+    where rule = 'runs_out' and ended_at is null
+  )
   and gating = 1
-  and coalesce(quota_accounts.disabled, 0) = 0
+  and quota_accounts.disabled = 0
   and iif(
     alerts.id is null,
     forecasts.resets_at - runs_out_at >= rules.threshold * 60000,
@@ -3332,21 +3498,24 @@ where rules.rule = 'runs_out'
   )
 union all
 select
-  rules.rule,
+  'limit_reset',
+  account,
   'reset ' || resets.window_id || ' ' || resets.cycle,
-  'notice',
-  states.account || ' (' || states.provider || '): the ' || resets.label || ' limit has reset '
-    || iif(early, 'early, ', '') || 'at {since}; '
-    || iif(
-      left_percent > 0,
-      printf('%g', round(left_percent, 1)) || ' % was left.',
-      'it had been used up.'
-    ),
   ended_at,
+  null,
   null,
   left_percent,
   rules.threshold,
-  0
+  json_object(
+    'account', account,
+    'provider', provider,
+    'label', resets.label,
+    'left', nullif(round(left_percent, 1), 0),
+    'spent', iif(left_percent > 0, null, 1),
+    'early', iif(early, 1, null)
+  ),
+  null,
+  1
 from enabled_alert_rules as rules
 cross join alert_horizons
 cross join quota_staleness
@@ -3363,155 +3532,9 @@ where rules.rule = 'reset'
   and ended_at >= alert_horizons.resets_from
   and left_percent < rules.threshold;
 
--- Rule needs_login.
-create view account_alerts as
-select
-  rules.rule                                                as rule,
-  'account ' || account_id                                  as subject,
-  'warning'                                                 as severity,
-  account || ' (' || provider || '): ' || advice || '.'     as sentence,
-  last_attempt_at                                           as since,
-  null                                                      as until,
-  failures                                                  as value,
-  null                                                      as threshold,
-  0                                                         as tells_over
-from enabled_alert_rules as rules
-cross join quota_problems
-where rules.rule = 'needs_login'
-  and (state in ('needs_login', 'deactivated') or state = 'auth_error' and failures >= 3);
-
--- Rules collector and quota_worker: workers that have stopped or are silent. A quota worker that
--- was stopped was stopped on purpose.
-create view worker_alerts as
-select
-  rules.rule                      as rule,
-  heartbeats.worker               as subject,
-  'severe'                        as severity,
-  'The collector' || coalesce(' of ' || proxies.name, '')
-    || iif(
-      heartbeats.state = 'stopped',
-      ' was stopped at {since}: nothing is collected. Start it again.',
-      ' has given no sign of life since {since}: start it again.'
-    )                             as sentence,
-  beat_at                         as since,
-  null                            as until,
-  (clock.now - beat_at) / 1000    as value,
-  rules.threshold                 as threshold,
-  1                               as tells_over
-from enabled_alert_rules as rules
-cross join clock
-cross join heartbeats
-left join proxies on proxies.id = heartbeats.proxy_id
-where rules.rule = 'collector'
-  and heartbeats.role = 'ingest'
-  and coalesce(proxies.configured, 1) = 1
-  and clock.now - beat_at > rules.threshold * 1000
-union all
-select
-  rules.rule,
-  heartbeats.worker,
-  'warning',
-  'The quota worker' || iif(worker = role, '', coalesce(' of ' || proxies.name, ''))
-    || ' has given no sign of life since {since}: start it again.',
-  beat_at,
-  null,
-  (clock.now - beat_at) / 1000,
-  rules.threshold,
-  1
-from enabled_alert_rules as rules
-cross join clock
-cross join heartbeats
-left join proxies on proxies.id = heartbeats.proxy_id
-where rules.rule = 'quota_worker'
-  and coalesce(proxies.configured, 1) = 1
-  and heartbeats.role = 'quota'
-  and heartbeats.state <> 'stopped'
-  and clock.now - beat_at > rules.threshold * 1000;
-
--- Rules gap, lost and queue_shared: events that do not arrive.
-create view collection_alerts as
-select
-  rules.rule                                  as rule,
-  'proxy ' || proxies.id                      as subject,
-  iif(
-    cause in ('proxy away', 'connection lost', 'collector stopped', 'collector killed'),
-    'warning',
-    'severe'
-  )                                           as severity,
-  -- The cause of today may be another one than that of the beginning.
-  'Nothing has been collected from ' || name || ' since {since}: '
-    || rtrim(coalesce(heartbeats.detail, gaps.detail, cause), '.') || '.'
-    || case
-      when retention_seconds is null then ''
-      when gaps.started_at + retention_seconds * 1000 > clock.now
-        then ' The proxy keeps its events until {until}.'
-      else ' Events from before {until} may be lost.'
-    end                                       as sentence,
-  gaps.started_at                             as since,
-  iif(
-    gaps.started_at + retention_seconds * 1000 > clock.now,
-    gaps.started_at + retention_seconds * 1000,
-    clock.now - retention_seconds * 1000
-  )                                           as until,
-  (clock.now - gaps.started_at) / 1000        as value,
-  rules.threshold                             as threshold,
-  1                                           as tells_over
-from enabled_alert_rules as rules
-cross join clock
-cross join gaps
-join proxies on proxies.id = gaps.proxy_id
-left join heartbeats
-  on heartbeats.proxy_id = gaps.proxy_id
-  and heartbeats.role = 'ingest'
-  and heartbeats.state <> 'working'
-where rules.rule = 'gap'
-  and gaps.ended_at is null
-  and proxies.configured = 1
-  and clock.now - gaps.started_at > rules.threshold * 1000
-union all
-select
-  rules.rule,
-  'gap ' || gap_id,
-  'warning',
-  'About ' || printf('%,d', maybe_missing) || iif(maybe_missing = 1, ' event of ', ' events of ')
-    || proxy
-    || ' may be missing: nothing was collected from {since} until {until} (' || cause || ').',
-  started_at,
-  ended_at,
-  maybe_missing,
-  rules.threshold,
-  0
-from enabled_alert_rules as rules
-cross join clock
-cross join alert_horizons
-cross join gap_estimates
-where rules.rule = 'lost'
-  and ended_at >= alert_horizons.gaps_from
-  -- What the proxy kept meanwhile comes in within moments, in many batches.
-  and ended_at < clock.now - 120000
-  and maybe_missing >= rules.threshold
-union all
-select
-  rules.rule,
-  'proxy ' || proxy,
-  'severe',
-  'Another program is taking events from the queue of ' || proxy
-    || ': the proxy counts attempts that never arrive here. '
-    || 'Stop it, since each event goes to one collector only.',
-  read_at,
-  null,
-  missing,
-  null,
-  1
-from enabled_alert_rules as rules
-cross join proxy_run_counts
-where rules.rule = 'queue_shared'
-  and current
-  and finding = 'taken'
-  and proxy in (select name from proxies where configured = 1);
-
--- Rules failures and unpriced. An alert about failures ends below half of what it began with.
-create view traffic_alerts as
+-- Failing attempts, and models without a price. An alert about failures ends below half of what it
+-- began with.
+create view traffic_problems as
 with burst as (
   select
     coalesce(sum(requests), 0) as requests,
@@ -3524,14 +3547,19 @@ with burst as (
     and bucket_at <= clock.now
 )
 select
-  rules.rule                  as rule,
+  'attempts_failing'          as code,
   'attempts'                  as subject,
-  'warning'                   as severity,
-  printf(
-    '%,d of %,d attempts of the last 10 minutes failed (%d %%)',
-    failed, requests, failed * 100 / requests
-  )
-    || coalesce(', mostly with status ' || (
+  'attempts'                  as alert_key,
+  burst.from_at               as since,
+  null                        as until,
+  null                        as until_name,
+  100.0 * failed / requests   as value,
+  rules.threshold             as threshold,
+  json_object(
+    'failed', failed,
+    'requests', requests,
+    'percent', failed * 100 / requests,
+    'status', (
       select status_code
       from (
         select status_code
@@ -3543,12 +3571,10 @@ select
       group by status_code
       order by count(*) desc
       limit 1
-    ), '') || '.'             as sentence,
-  burst.from_at               as since,
-  null                        as until,
-  100.0 * failed / requests   as value,
-  rules.threshold             as threshold,
-  1                           as tells_over
+    )
+  )                           as parameters,
+  null                        as proxy,
+  1                           as long_enough
 from enabled_alert_rules as rules
 cross join burst
 left join alerts
@@ -3561,17 +3587,17 @@ where rules.rule = 'failures'
   and 100.0 * failed / requests >= rules.threshold / iif(alerts.id is null, 1, 2)
 union all
 select
-  rules.rule,
+  'model_unpriced',
+  known_models.name,
   'model ' || model_id,
-  'notice',
-  'The model ' || name || ' has no known price: ' || printf('%,d', sum(unpriced))
-    || iif(sum(unpriced) = 1, ' attempt of the last 7 days is', ' attempts of the last 7 days are')
-    || ' missing in every cost. Add it to prices in config.json.',
   min(bucket_at),
+  null,
   null,
   sum(unpriced),
   rules.threshold,
-  0
+  json_object('model', known_models.name, 'requests', sum(unpriced)),
+  null,
+  1
 from enabled_alert_rules as rules
 cross join clock
 cross join model_rollup
@@ -3581,56 +3607,158 @@ where rules.rule = 'unpriced' and unpriced > 0
 group by model_id
 having sum(unpriced) >= rules.threshold;
 
--- Rules budget_near and budget_spent: a budget that is spent is no longer near.
-create view budget_alerts as
-select
-  rules.rule                                                as rule,
-  'budget ' || budget || ' ' || from_day                    as subject,
-  iif(rules.rule = 'budget_spent', 'severe', 'warning')     as severity,
-  'Budget ' || budget || ': '
-    || iif(
-      unit = 'tokens',
-      printf('%,d of %,d tokens', spent, amount),
-      printf('$%.2f of $%.2f at list price', spent, amount)
-    )
-    || ' are used (' || cast(percent as integer) || ' %); the ' || per || ' ends at {until}.'
-                                                            as sentence,
-  starts_at                                                 as since,
-  ends_at                                                   as until,
-  percent                                                   as value,
-  rules.threshold                                           as threshold,
-  0                                                         as tells_over
-from enabled_alert_rules as rules
-cross join budget_states
-where (rules.rule = 'budget_spent' and percent >= rules.threshold)
-  or (
-    rules.rule = 'budget_near'
-    and percent >= rules.threshold
-    and percent < coalesce(
-      (select threshold from enabled_alert_rules where rule = 'budget_spent'), 9e18
-    )
-  );
-
--- Each rule has a select of its own in one of the views above. The subject must not change while
--- the condition lasts: it identifies an open alert. tells_over: its end is worth a
--- message too. {since} and {until} stand for these two instants in local time.
-create view alert_conditions as
-with conditions as (
-  select * from limit_alerts
-  union all
-  select * from account_alerts
-  union all
-  select * from worker_alerts
-  union all
-  select * from collection_alerts
-  union all
-  select * from traffic_alerts
-  union all
-  select * from budget_alerts
-),
-localized as (
+-- A provider is down when many of its accounts fail at once: at least three, and a share of those
+-- in use. What counts are attempts that all failed with an error of the server, and polls.
+create view provider_problems as
+with by_credential as materialized (
   select
-    conditions.*,
+    credential_id                                     as credential_id,
+    sum(requests)                                     as requests,
+    sum(failed)                                       as failed
+  from clock
+  join credential_rollup
+    on resolution = 1
+    and bucket_at >= clock.now - clock.now % 60000 - 600000
+    and bucket_at <= clock.now
+  group by credential_id
+),
+recent as materialized (
+  select
+    provider                                          as provider,
+    account_id                                        as account_id,
+    sum(requests)                                     as requests,
+    sum(failed)                                       as failed
+  from by_credential
+  join credentials on credentials.id = credential_id
+  group by provider, account_id
+),
+server_errors as materialized (
+  select
+    provider                                          as provider,
+    account_id                                        as account_id,
+    count(*)                                          as failed,
+    max(status_code)                                  as status_code
+  from clock
+  join usage_events indexed by failed_events_by_time
+    on usage_events.failed = 1
+    and occurred_at >= clock.now - clock.now % 60000 - 600000
+    and occurred_at <= clock.now
+    and (status_code >= 500 or coalesce(status_code, 0) in (0, 200))
+  join credentials on credentials.id = credential_id
+  -- Nothing is read of single events while few accounts fail.
+  where (select count(*) from recent where failed = requests) >= 3
+  group by provider, account_id
+),
+evidence as (
+  select
+    recent.provider                                   as provider,
+    count(*)                                          as accounts,
+    sum(recent.failed = requests and coalesce(server_errors.failed, 0) * 2 > recent.failed)
+                                                      as failing,
+    max(server_errors.status_code)                    as status
+  from recent
+  left join server_errors using (provider, account_id)
+  group by recent.provider
+  union all
+  select
+    known_accounts.provider,
+    count(*),
+    sum(state = 'unavailable' and error_code is not 'proxy_unusable'),
+    max(case when state = 'unavailable' then http_status end)
+  from quota_accounts
+  join known_accounts on known_accounts.id = account_id
+  where disabled = 0 and state not in ('never', 'no_source', 'needs_login', 'deactivated')
+  group by known_accounts.provider
+)
+select
+  'provider_down'                                     as code,
+  provider                                            as subject,
+  'provider ' || provider                             as alert_key,
+  null                                                as since,
+  null                                                as until,
+  null                                                as until_name,
+  max(100.0 * failing / accounts)                     as value,
+  rules.threshold                                     as threshold,
+  json_object('provider', provider, 'failing', failing, 'accounts', accounts, 'status', status)
+                                                      as parameters,
+  null                                                as proxy,
+  1                                                   as long_enough
+from enabled_alert_rules as rules
+cross join evidence
+where rules.rule = 'provider_down'
+  and failing >= 3
+  and 100.0 * failing / accounts >= rules.threshold
+group by provider;
+
+-- Budgets: one that is spent is no longer near; one whose account or client is not in the ledger
+-- counts nothing.
+create view budget_problems as
+with states as (
+  select
+    budget_states.*,
+    case
+      when state = 'unknown name' then 'budget_of_nothing'
+      when percent >= spent.threshold then 'budget_spent'
+      when percent >= near.threshold then 'budget_near'
+    end                                               as code,
+    spent.threshold                                   as spent_threshold,
+    near.threshold                                    as near_threshold
+  from budget_states
+  left join enabled_alert_rules as spent on spent.rule = 'budget_spent'
+  left join enabled_alert_rules as near on near.rule = 'budget_near'
+)
+select
+  code                                                as code,
+  budget                                              as subject,
+  'budget ' || budget || ' ' || from_day              as alert_key,
+  starts_at                                           as since,
+  ends_at                                             as until,
+  'until'                                             as until_name,
+  percent                                             as value,
+  iif(code = 'budget_spent', spent_threshold, near_threshold) as threshold,
+  json_object(
+    'budget', budget,
+    'named', nullif(named, ''),
+    'tokens', case when unit = 'tokens' then cast(spent as integer) end,
+    'tokens_allowed', case when unit = 'tokens' then cast(amount as integer) end,
+    'dollars', case when unit = 'dollars' then spent end,
+    'dollars_allowed', case when unit = 'dollars' then amount end,
+    'percent', cast(percent as integer),
+    'per', per
+  )                                                   as parameters,
+  null                                                as proxy,
+  1                                                   as long_enough
+from states
+where code is not null;
+
+-- Everything that is wrong now. since and until are in the parameters too, in local time: the hour
+-- alone where it is the same day. notify: 1 where the rule of the problem is switched on and the
+-- problem has lasted long enough, so that it is worth a message.
+create view problems as
+with found as (
+  select * from worker_problems
+  union all
+  select * from proxy_problems
+  union all
+  select * from collection_problems
+  union all
+  select * from record_problems
+  union all
+  select * from account_problems
+  union all
+  select * from limit_problems
+  union all
+  select * from forecast_problems
+  union all
+  select * from traffic_problems
+  union all
+  select * from provider_problems
+  union all
+  select * from budget_problems
+),
+localized as materialized (
+  select
+    found.*,
     (now + (
       select offset_ms
       from zone_offsets
@@ -3652,38 +3780,147 @@ localized as (
       order by starts_at desc
       limit 1
     )) / 1000 as until_local
-  from conditions
+  from found
   cross join clock
 ),
-formatted as (
+formatted as materialized (
   select
     *,
-    iif(
-      date(since_local, 'unixepoch') = date(now_local, 'unixepoch'), '%H:%M', '%Y-%m-%d %H:%M'
-    ) as since_format,
-    iif(
-      date(until_local, 'unixepoch') = date(now_local, 'unixepoch'), '%H:%M', '%Y-%m-%d %H:%M'
-    ) as until_format
+    strftime(
+      iif(date(since_local, 'unixepoch') = date(now_local, 'unixepoch'), '%H:%M', '%Y-%m-%d %H:%M'),
+      since_local,
+      'unixepoch'
+    ) as since_text,
+    strftime(
+      iif(date(until_local, 'unixepoch') = date(now_local, 'unixepoch'), '%H:%M', '%Y-%m-%d %H:%M'),
+      until_local,
+      'unixepoch'
+    ) as until_text
   from localized
 )
 select
-  rule                                                as rule,
-  subject                                             as subject,
-  severity                                            as severity,
-  replace(
-    replace(
-      sentence,
-      '{since}',
-      coalesce(strftime(since_format, since_local, 'unixepoch'), '?')
-    ),
-    '{until}',
-    coalesce(strftime(until_format, until_local, 'unixepoch'), '?')
-  )                                                   as sentence,
-  value                                               as value,
-  threshold                                           as threshold,
-  since                                               as since,
-  tells_over                                          as tells_over
-from formatted;
+  formatted.code                                      as code,
+  problem_codes.severity                              as severity,
+  problem_codes.kind                                  as kind,
+  formatted.subject                                   as subject,
+  formatted.since                                     as since,
+  formatted.value                                     as value,
+  formatted.threshold                                 as threshold,
+  json_patch(
+    json_object('since', since_text, coalesce(until_name, 'until'), until_text),
+    formatted.parameters
+  )                                                   as parameters,
+  formatted.proxy                                     as proxy,
+  problem_codes.rule                                  as rule,
+  formatted.alert_key                                 as alert_key,
+  formatted.long_enough and coalesce(alert_rules.enabled, 0) as notify,
+  problem_codes.tells_over                            as tells_over
+from formatted
+join problem_codes on problem_codes.code = formatted.code
+left join alert_rules on alert_rules.rule = problem_codes.rule;
+
+-- What a state page shows beside the problems: workers that work, what proxies are, from when on
+-- was collected, and that the numbers add up.
+create view state_facts as
+select
+  iif(state = 'working', 'worker_working', 'worker_stopped')  as code,
+  iif(state = 'working', 'ok', 'off')                         as state,
+  worker                                                      as subject,
+  beat_at                                                     as since,
+  json_object('worker', worker, 'detail', detail)             as parameters,
+  proxy                                                       as proxy
+from worker_states
+where state = 'working' or state = 'stopped' and role not in ('ingest', 'quota')
+union all
+select
+  iif(asked_at is null, 'proxy_not_asked', 'proxy_known'),
+  iif(asked_at is null, 'unknown', 'ok'),
+  name,
+  asked_at,
+  json_object(
+    'proxy', name,
+    'version', version,
+    'statistics', iif(statistics_enabled = 1, 1, null),
+    'seconds', retention_seconds
+  ),
+  name
+from proxies
+where configured = 1
+union all
+-- Of a proxy that the settings name no longer there is only the time of its collection.
+select
+  case
+    when first_pop_at is null then 'nothing_collected'
+    when configured = 0 then 'collected_until'
+    else 'collected_since'
+  end,
+  iif(first_pop_at is null, 'unknown', 'ok'),
+  name,
+  last_pop_at,
+  json_object(
+    'proxy', name,
+    'first', datetime(first_pop_at / 1000, 'unixepoch'),
+    'last', datetime(last_pop_at / 1000, 'unixepoch')
+  ),
+  name
+from proxies
+where configured = 1 or first_pop_at is not null
+union all
+select
+  'counters_agree',
+  'ok',
+  proxy,
+  read_at,
+  json_object(
+    'proxy', proxy, 'counted', counted, 'stored', stored, 'missing', nullif(missing, 0)
+  ),
+  proxy
+from proxy_run_counts
+where current
+  and finding = 'ok'
+  and proxy in (select name from proxies where configured = 1)
+union all
+select
+  'gaps_recorded',
+  'ok',
+  'gaps',
+  max(started_at),
+  json_object(
+    'gaps', count(*),
+    'exceeded', coalesce(sum(retention_exceeded), 0),
+    'batches', coalesce(sum(batches_at_risk), 0)
+  ),
+  null
+from collection_gaps
+where proxy in (select name from proxies where configured = 1)
+union all
+select
+  'accounting',
+  'ok',
+  'accounting',
+  max(hour_at),
+  json_object(
+    'received', coalesce(sum(received), 0),
+    'stored', coalesce(sum(stored), 0),
+    'duplicate', coalesce(sum(duplicate), 0),
+    'rejected', coalesce(sum(rejected), 0),
+    'replayed', (select nullif(count(*), 0) from rejected_events where replayed_at is not null)
+  ),
+  null
+from ingest_ledger
+union all
+select
+  'events_kept',
+  'ok',
+  'events',
+  raw_complete_from,
+  json_object(
+    'first', date(raw_complete_from / 1000, 'unixepoch'),
+    'deleted', events_deleted
+  ),
+  null
+from rollup_state
+where raw_complete_from > 0;
 
 -- A delivery to a receiver that the settings name no longer is not pending.
 create view alert_episodes as
@@ -3694,6 +3931,8 @@ select
   alerts.rule                                         as rule,
   alerts.subject                                      as subject,
   alerts.sentence                                     as sentence,
+  alerts.code                                         as code,
+  alerts.parameters                                   as parameters,
   alerts.value                                        as value,
   alerts.threshold                                    as threshold,
   alerts.own                                          as own,
@@ -3720,23 +3959,28 @@ left join zone_offsets as began
 left join zone_offsets as ended
   on ended.starts_at <= ended_at and ended_at < ended.ends_at;
 
--- What holds now of both kinds of rules. Only the alerts worker evaluates custom rules, so that
--- theirs are the open episodes.
+-- What is worth a message now, of both kinds of rules. Only the alerts worker evaluates custom
+-- rules, so that theirs are the open episodes.
 create view current_alerts as
 select
-  rule       as rule,
-  subject    as subject,
-  severity   as severity,
-  sentence   as sentence,
-  value      as value,
-  threshold  as threshold,
-  0          as own
-from alert_conditions
+  rule        as rule,
+  alert_key   as subject,
+  severity    as severity,
+  code        as code,
+  parameters  as parameters,
+  null        as sentence,
+  value       as value,
+  threshold   as threshold,
+  0           as own
+from problems
+where notify
 union all
 select
   rule,
   subject,
   severity,
+  code,
+  parameters,
   sentence,
   value,
   threshold,

@@ -1,5 +1,6 @@
-"""The conditions that hold now: the built-in rules, from a view, and the user's custom rules."""
+"""The conditions that hold now: problems worth a message, and the user's custom rules."""
 
+import json
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -7,17 +8,17 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ledger import connect_read_only
+from ledger import connect_read_only, text
 from ledger.database import FILE_NAME as LEDGER
 from ledger.database import split_statements, translate_errors
 from ledger.settings import ALERT_RULES
 
 SEVERITIES = ("severe", "warning", "notice")
-CONDITIONS = """
-  select rule, subject, severity, sentence, value, threshold, tells_over
-  from alert_conditions
+PROBLEMS = """
+  select rule, alert_key, severity, code, parameters, value, threshold, tells_over
+  from problems
+  where notify
 """
-UNKNOWN_NAMES = "select budget, named from budget_states where state = 'unknown name'"
 
 CUSTOM_RULES = "custom_rules.sql"
 OLD_CUSTOM_RULES = "own_alerts.sql"
@@ -33,7 +34,10 @@ ALLOWED = {
 
 
 class Condition(NamedTuple):
-    """A condition that deserves a message; its subject stays the same while it holds."""
+    """A condition that deserves a message; its subject stays the same while it holds.
+
+    Without a code it is one of a custom rule; `parameters` are JSON.
+    """
 
     rule: str
     subject: str
@@ -42,14 +46,33 @@ class Condition(NamedTuple):
     value: float | None
     threshold: float | None
     tells_over: bool
-    custom: bool = False
+    code: str | None = None
+    parameters: str | None = None
+
+    @property
+    def custom(self) -> bool:
+        """Whether it is one of a custom rule."""
+        return self.code is None
 
 
-def current(conn: sqlite3.Connection) -> list[Condition]:
-    """Return every condition of the built-in rules that holds. Raises `Unavailable`."""
+def current(conn: sqlite3.Connection, language: str) -> list[Condition]:
+    """Return every problem that is worth a message. Raises `Unavailable`."""
     with translate_errors():
-        rows = conn.execute(CONDITIONS).fetchall()
-    return [Condition._make((*row[:6], bool(row[6]), False)) for row in rows]
+        rows = conn.execute(PROBLEMS).fetchall()
+    return [
+        Condition(
+            rule=rule,
+            subject=subject,
+            severity=severity,
+            sentence=text.sentence(code, json.loads(parameters), language),
+            value=value,
+            threshold=threshold,
+            tells_over=bool(tells_over),
+            code=code,
+            parameters=parameters,
+        )
+        for rule, subject, severity, code, parameters, value, threshold, tells_over in rows
+    ]
 
 
 def clock(conn: sqlite3.Connection) -> int:
@@ -57,18 +80,6 @@ def clock(conn: sqlite3.Connection) -> int:
     with translate_errors():
         now: int = conn.execute("select now from clock").fetchone()[0]
         return now
-
-
-def unknown_names(conn: sqlite3.Connection) -> list[str]:
-    """Return a note for each budget whose account or client is not in the ledger.
-
-    Raises `Unavailable`.
-    """
-    with translate_errors():
-        rows = conn.execute(UNKNOWN_NAMES).fetchall()
-    return [
-        f"the budget {budget} counts nothing: the ledger has no {name}" for budget, name in rows
-    ]
 
 
 class InvalidRow(Exception):
@@ -150,7 +161,6 @@ def parse(row: dict[str, Any]) -> Condition:
         value=number(row.get("value")),
         threshold=number(row.get("threshold")),
         tells_over=bool(row.get("tells_over")),
-        custom=True,
     )
 
 

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from alerts.conditions import SEVERITIES
 from alerts.sender import Message, Result
-from ledger import transaction
+from ledger import text, transaction
 from ledger.database import translate_errors
 from ledger.keys import load_salt
 
@@ -94,11 +94,6 @@ FAILED = """
     last_error = :error
   where id = :receiver_id
 """
-FAILING = """
-  select service, last_error, failures
-  from alert_receivers
-  where configured = 1 and failures > 0
-"""
 
 
 class DueAlert(NamedTuple):
@@ -172,28 +167,18 @@ def write_results(
             )
 
 
-def receiver_problems(conn: sqlite3.Connection) -> list[str]:
-    """Return a note for each receiver whose last message failed. Raises `Unavailable`."""
-    with translate_errors():
-        rows = conn.execute(FAILING).fetchall()
-    return [
-        f"cannot send to {service} ({error}), {failures} tries: see make alert-test"
-        for service, error, failures in rows
-    ]
-
-
-def compose(receiver: int, url: str, alerts: Sequence[DueAlert]) -> Message:
+def compose(receiver: int, url: str, alerts: Sequence[DueAlert], language: str) -> Message:
     """Return one message about all alerts that are due to a receiver."""
     ordered = sorted(alerts, key=rank)
-    lines = [line(alert) for alert in ordered[:MAX_LINES]]
+    lines = [line(alert, language) for alert in ordered[:MAX_LINES]]
     left = len(ordered) - len(lines)
     if len(lines) > 1:
-        lines = [f"- {text}" for text in lines]
+        lines = [f"- {each}" for each in lines]
     if left:
-        lines.append(f"and {left} more: see alert_history on the dashboard.")
+        lines.append(text.message("more", language, count=left))
     begun = [alert.severity for alert in alerts if "begin" in alert.parts]
     severity = min(begun, key=SEVERITIES.index, default="over")
-    return Message(receiver, url, title(ordered), "\n".join(lines), severity)
+    return Message(receiver, url, title(ordered, language), "\n".join(lines), severity)
 
 
 def rank(alert: DueAlert) -> tuple[bool, int, int]:
@@ -201,20 +186,20 @@ def rank(alert: DueAlert) -> tuple[bool, int, int]:
     return "begin" not in alert.parts, SEVERITIES.index(alert.severity), alert.alert_id
 
 
-def title(alerts: Sequence[DueAlert]) -> str:
+def title(alerts: Sequence[DueAlert], language: str) -> str:
     """Return the title: how many alerts have begun, or that some are over."""
     count = sum("begin" in alert.parts for alert in alerts)
-    if not count:
-        return f"{NAME}: over"
-    return f"{NAME}: {'alert' if count == 1 else f'{count} alerts'}"
+    name = "title_over" if not count else "title_one" if count == 1 else "title_many"
+    return f"{NAME}: {text.message(name, language, count=count)}"
 
 
-def line(alert: DueAlert) -> str:
+def line(alert: DueAlert, language: str) -> str:
     """Return the line of one alert."""
+    values = {"sentence": alert.sentence, "ended": alert.ended_local}
     if "begin" not in alert.parts:
-        return f"Over since {alert.ended_local}. It was: {alert.sentence}"
+        return text.message("over", language, **values)
     if alert.ended_local:
-        return f"{alert.sentence} (Over since {alert.ended_local}.)"
+        return text.message("begun_and_over", language, **values)
     return alert.sentence
 
 

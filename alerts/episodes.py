@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from alerts.conditions import Condition
-from ledger import transaction
+from ledger import alert_rules, transaction
 from ledger.database import translate_errors
 from ledger.settings import AlertRule, Budget
 
@@ -30,9 +30,15 @@ OPEN = """
 """
 BEGIN = """
   insert into alerts
-    (rule, subject, severity, sentence, value, threshold, tells_over, own, began_at)
+    (
+      rule, subject, severity, sentence, code, parameters, value, threshold, tells_over, own,
+      began_at
+    )
   values
-    (:rule, :subject, :severity, :sentence, :value, :threshold, :tells_over, :custom, :at)
+    (
+      :rule, :subject, :severity, :sentence, :code, :parameters, :value, :threshold, :tells_over,
+      :custom, :at
+    )
   returning id
 """
 QUEUE_BEGIN = """
@@ -44,6 +50,8 @@ QUEUE_BEGIN = """
 REWORD = """
   update alerts set
     sentence = :sentence,
+    code = :code,
+    parameters = :parameters,
     value = :value
   where id = :id
 """
@@ -74,11 +82,13 @@ DROP_RULE = """
 END_RULE = """
   update alerts set ended_at = max(began_at, :at) where ended_at is null and rule = :rule
 """
-INSERT_RULE = "insert into alert_rules (rule, enabled, threshold) values (?, ?, ?)"
 INSERT_BUDGET = """
   insert into budgets (budget, scope, named, unit, amount, per)
   values (:budget, :scope, :named, :unit, :amount, :per)
 """
+# Messages that were never sent are deleted with their episode.
+PRUNE = "delete from alerts where ended_at < ?"
+KEPT_MS = 90 * 86_400_000
 FROM = "insert into settings (name, value) values ('alerts_from', ?) on conflict do nothing"
 
 
@@ -177,8 +187,15 @@ def write(conn: sqlite3.Connection, changes: Changes, at: int, quiet_until: int 
 
 def begin(conn: sqlite3.Connection, condition: Condition, at: int, due_at: int) -> None:
     """Begin an episode, inside the caller's transaction."""
-    (number,) = conn.execute(BEGIN, {**condition._asdict(), "at": at}).fetchone()
+    row = {**condition._asdict(), "custom": condition.custom, "at": at}
+    (number,) = conn.execute(BEGIN, row).fetchone()
     conn.execute(QUEUE_BEGIN, {"alert_id": number, "due_at": due_at})
+
+
+def prune(conn: sqlite3.Connection, at: int) -> None:
+    """Delete the episodes that ended long before an instant (ms). Raises `Unavailable`."""
+    with transaction(conn):
+        conn.execute(PRUNE, (at - KEPT_MS,))
 
 
 def write_settings(
@@ -188,12 +205,12 @@ def write_settings(
 
     The first call also stores `at` (ms): events before it cause no alerts. Raises `Unavailable`.
     """
+    current = list(rules)
     with transaction(conn):
         conn.execute(FROM, (str(at),))
-        conn.execute("delete from alert_rules")
+        alert_rules.replace(conn, current)
         conn.execute("delete from budgets")
-        for rule in rules:
-            conn.execute(INSERT_RULE, rule)
+        for rule in current:
             if not rule.enabled:
                 conn.execute(DROP_RULE, {"rule": rule.rule})
                 conn.execute(END_RULE, {"rule": rule.rule, "at": at})

@@ -25,6 +25,7 @@ def create(context: Context) -> AlertsWorker:
             urls=delivery.register(conn, settings.alert_urls, settings.data_folder),
             quiet_hours=settings.quiet_hours,
             zone=settings.zone_name,
+            language=settings.language,
             every_seconds=settings.alert_check_seconds,
             calm_ms=0 if context.once else int(2000 * settings.alert_check_seconds),
         )

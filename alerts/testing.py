@@ -3,12 +3,10 @@
 import sys
 from collections.abc import Mapping
 
-from alerts.delivery import service
+from alerts.delivery import NAME, service
 from alerts.sender import NO_ANSWER, NOT_REACHED, REFUSED, SECONDS, UNKNOWN, Message, Result, Sender
-from ledger import settings
+from ledger import settings, text
 
-TITLE = "cliproxy-ledger: test"
-BODY = "This is a test: alerts of the usage ledger arrive here."
 WAIT_SECONDS = 1.0
 ADVICE = {
     NO_ANSWER: f"no answer came within {SECONDS:g} s: is the service down, or the host wrong?",
@@ -24,9 +22,11 @@ ADVICE = {
 OTHERWISE = "the service has an error of its own, or the address is incomplete."
 
 
-def send_tests(urls: list[str]) -> Mapping[int, Result]:
+def send_tests(urls: list[str], language: str) -> Mapping[int, Result]:
     """Send a test message to each address; return the results by position."""
-    sender = Sender([Message(n, url, TITLE, BODY, "notice") for n, url in enumerate(urls)])
+    title = f"{NAME}: {text.message('test_title', language)}"
+    body = text.message("test_body", language)
+    sender = Sender([Message(n, url, title, body, "notice") for n, url in enumerate(urls)])
     results: dict[int, Result] = {}
     while not sender.is_done:
         results |= {result.receiver: result for result in sender.results(WAIT_SECONDS)}
@@ -43,13 +43,14 @@ def sentence(number: int, url: str, result: Result) -> str:
 
 def main() -> None:
     """Test every address of `alert_urls`; the status is 1 when one failed."""
-    urls = settings.load().alert_urls
+    current = settings.load()
+    urls = current.alert_urls
     if not urls:
         sys.exit(
             "There is no address to test: set alert_urls in config.json, for example to "
             '["ntfy://a-topic-that-nobody-guesses"]; docs/alerts.md has more.'
         )
-    results = send_tests(urls)
+    results = send_tests(urls, current.language)
     for number, url in enumerate(urls):
         print(sentence(number, url, results[number]))
     sys.exit(any(result.error for result in results.values()))

@@ -17,6 +17,7 @@ from runtime.refusals import Refused
 log = logging.getLogger(__name__)
 
 READ_SECONDS, CLOSE_SECONDS = 0.5, 3.0
+PRUNE_SECONDS = 3600.0
 
 
 class Parts(NamedTuple):
@@ -27,6 +28,7 @@ class Parts(NamedTuple):
     urls: Mapping[int, str]
     quiet_hours: str
     zone: str
+    language: str
     every_seconds: float
     calm_ms: int
 
@@ -38,12 +40,12 @@ class AlertsWorker:
         self._parts = parts
         self._custom_rules = CustomRules(parts.folder)
         self._check_due = 0.0
+        self._prune_due = 0.0
         self._checked_at: int | None = None
         self._calm_until = 0
         self._sender: Sender | None = None
         self._sending: Mapping[int, list[DueAlert]] = {}
         self._unwritten: list[tuple[Result, list[DueAlert]]] = []
-        self._notes: list[str] = []
 
     def step(self) -> int:
         """Check the conditions when it is time, and continue sending. Raises `Unavailable`."""
@@ -55,8 +57,8 @@ class AlertsWorker:
         return changes + self._send()
 
     def status_note(self) -> str | None:
-        """Return what prevents an alert from being found or sent."""
-        return "; ".join(self._notes) or None
+        """Return what is wrong with the custom rules; all else is among the problems."""
+        return self._custom_rules.problem
 
     def failed(self, error: Unavailable | Refused) -> None:
         """Check again at the next step."""
@@ -78,7 +80,9 @@ class AlertsWorker:
         conn, at = self._parts.conn, conditions.clock(self._parts.conn)
         if not self._is_calm(at):
             return 0
-        current, open_episodes = conditions.current(conn), episodes.read_open(conn)
+        self._prune(at)
+        current = conditions.current(conn, self._parts.language)
+        open_episodes = episodes.read_open(conn)
         custom = self._custom_rules.current()
         if custom is None:
             # Whether these hold is not known: their episodes stay as they are.
@@ -88,8 +92,13 @@ class AlertsWorker:
             episodes.write(conn, changes, at, self._quiet_until(at))
         if changes.begun or changes.ended:
             log.info("%d alerts began, %d ended", len(changes.begun), len(changes.ended))
-        self._update_notes()
         return len(changes.begun) + len(changes.ended)
+
+    def _prune(self, at: int) -> None:
+        """Delete old episodes once an hour."""
+        if time.monotonic() >= self._prune_due:
+            episodes.prune(self._parts.conn, at)
+            self._prune_due = time.monotonic() + PRUNE_SECONDS
 
     def _is_calm(self, at: int) -> bool:
         """Return whether the other workers had time to report after a start or a sleep."""
@@ -107,7 +116,7 @@ class AlertsWorker:
         is_quiet = self._quiet_until(at) is not None
         self._sending = delivery.due(self._parts.conn, at, is_quiet=is_quiet)
         messages = [
-            delivery.compose(receiver, self._parts.urls[receiver], alerts)
+            delivery.compose(receiver, self._parts.urls[receiver], alerts, self._parts.language)
             for receiver, alerts in self._sending.items()
         ]
         if messages:
@@ -129,12 +138,6 @@ class AlertsWorker:
             if result.error:
                 log.warning("a message could not be sent: %s", result.error)
         self._unwritten.clear()
-        self._update_notes()
-
-    def _update_notes(self) -> None:
-        conn, problem = self._parts.conn, self._custom_rules.problem
-        self._notes = delivery.receiver_problems(conn) + conditions.unknown_names(conn)
-        self._notes += [problem] if problem else []
 
     def _quiet_until(self, at: int) -> int | None:
         return delivery.quiet_until(self._parts.quiet_hours, self._parts.zone, at)

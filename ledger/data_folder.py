@@ -7,7 +7,7 @@ import sqlite3
 import stat
 from pathlib import Path
 
-from ledger import aliases, rollups, schema, zones
+from ledger import alert_rules, aliases, rollups, schema, zones
 from ledger.account_names import name_accounts
 from ledger.database import (
     FILE_NAME,
@@ -38,6 +38,7 @@ def prepare(folder: Path, *, timezone: str, names: Aliases | None = None) -> sql
         schema.migrate(conn, path)
         with transaction(conn):
             zones.update(conn, timezone)
+            alert_rules.insert_missing(conn)
             if names is not None:
                 aliases.update(conn, aliases.table_rows(names, folder))
             name_accounts(conn)

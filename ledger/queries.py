@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import sqlite_utils
 import yaml
 
+from ledger import text
 from ledger.database import split_statements
 from ledger.settings import ROOT
 
@@ -49,6 +50,7 @@ def queries() -> dict[str, Query]:
 def ask(database: sqlite_utils.Database, name: str, **parameters: str) -> list[dict[str, Any]]:
     """Run a canned query; missing parameters are empty, as in Datasette."""
     query = queries()[name]
+    text.register(database.conn, lambda: text.LANGUAGES[0])
     return list(database.query(query.sql, {**dict.fromkeys(query.parameters, ""), **parameters}))
 
 

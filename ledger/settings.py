@@ -52,6 +52,8 @@ ALERT_RULES: dict[str, float | None] = {
     "quota_worker": 300,
     "budget_near": 80,
     "budget_spent": 100,
+    "provider_down": 50,
+    "statistics_off": None,
 }
 # A second threshold of the rule before it: it cannot be switched off alone.
 SECOND_THRESHOLDS = {"failed_attempts"}
@@ -224,6 +226,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     Example: `[{"name": "home", "address": "10.0.0.2:8317", "management_key_variable": "HOME_KEY"}]`
     """
 
+    language: Literal["en", "zh"] = "en"
+    """The language of messages, the status line and the query pages: `en` or `zh`. The dashboard
+    follows the browser. Example: `zh`"""
     alert_urls: list[str] = []
     """Where alerts are sent: apprise URLs, which contain their own passwords; see docs/alerts.md.
     Example: `["ntfy://my-topic", "tgram://123456:token/987654"]`"""

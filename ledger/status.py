@@ -10,7 +10,7 @@ from contextlib import closing
 from datetime import datetime, timedelta
 from typing import Any
 
-from ledger import settings
+from ledger import settings, text
 from ledger.database import FILE_NAME, Unavailable, connect_read_only, translate_errors
 from ledger.money import Currency
 from ledger.prices.edition import price_list
@@ -64,14 +64,28 @@ NEXT_RESET = """
   order by resets_at, account
   limit 1
 """
-PROBLEMS = "select subject, sentence from problems"
+# The severe ones first, and of these the oldest; notices need nobody.
+PROBLEMS = """
+  select
+    code,
+    severity,
+    subject,
+    parameters,
+    since,
+    value,
+    threshold
+  from problems
+  where severity <> 'notice'
+  order by severity = 'severe' desc, since is null desc, since, code, subject
+"""
+# Those of custom rules: all others are among the problems.
 ALERTS = """
   select
     rule,
     severity,
     sentence
   from alerts
-  where ended_at is null and severity <> 'notice'
+  where ended_at is null and own = 1 and severity <> 'notice'
   order by severity = 'severe' desc, began_at
 """
 LOCAL = """
@@ -119,7 +133,7 @@ def print_status(*, as_json: bool = False, template: str | None = None) -> bool 
         print(json.dumps(status, ensure_ascii=False, indent=2))
     else:
         print(status_line(status) if template is None else fill_template(template, status))
-    return not (status["wrong"] or status["alerts"])
+    return not (status["problems"] or status["alerts"])
 
 
 def read_status() -> Row:
@@ -134,14 +148,16 @@ def read_status() -> Row:
     try:
         with translate_errors(), closing(connect_read_only(file)) as conn:
             conn.execute(f"pragma busy_timeout = {BUSY_MS:d}")
-            status = query_status(conn, current.money)
+            status = query_status(conn, current.money, language=current.language)
     except sqlite3.DatabaseError as error:
         sentence = f"the ledger cannot be read ({error}); an older one is upgraded by `make init`"
         raise Unavailable(sentence) from error
     return {**status, "price_list": price_list(current.data_folder)}
 
 
-def query_status(conn: sqlite3.Connection, currency: Currency = DOLLAR) -> Row:
+def query_status(
+    conn: sqlite3.Connection, currency: Currency = DOLLAR, *, language: str = "en"
+) -> Row:
     """Query the status at one moment; instants are ms (UTC), each with its local time."""
     conn.execute("begin")
     (now,) = conn.execute("select now from clock").fetchone()
@@ -152,7 +168,7 @@ def query_status(conn: sqlite3.Connection, currency: Currency = DOLLAR) -> Row:
         "currency_rate": currency.rate,
         "best": next(iter(query_rows(conn, BEST)), None),
         "next_reset": next(iter(query_rows(conn, NEXT_RESET)), None),
-        "wrong": query_rows(conn, PROBLEMS),
+        "problems": [in_words(row, language) for row in query_rows(conn, PROBLEMS)],
         "alerts": query_rows(conn, ALERTS),
     }
     for part in filter(None, (status, status["best"], status["next_reset"])):
@@ -169,6 +185,17 @@ def query_rows(conn: sqlite3.Connection, sql: str) -> list[Row]:
     cursor = conn.execute(sql)
     names = [column[0] for column in cursor.description]
     return [dict(zip(names, row, strict=True)) for row in cursor]
+
+
+def in_words(problem: Row, language: str) -> Row:
+    """Return a problem with its texts in a language."""
+    code, parameters = problem["code"], json.loads(problem["parameters"])
+    return {
+        **problem,
+        "parameters": parameters,
+        "short": text.short(code, parameters, language),
+        "sentence": text.sentence(code, parameters, language),
+    }
 
 
 def fill_template(template: str, status: Row) -> str:
@@ -231,9 +258,9 @@ def account_advice(best: Row | None, words: dict[str, str]) -> str:
 
 
 def problem_words(status: Row) -> str:
-    """Return the first problem, else the first alert, with the number of further ones; else ok."""
-    problems = [f"{row['subject']}: {row['sentence']}" for row in status["wrong"]]
-    sentences = problems or [f"alert: {row['sentence']}" for row in status["alerts"]]
+    """Return the first problem with the number of further ones and of custom alerts; else ok."""
+    sentences = [row["short"] for row in status["problems"]]
+    sentences += [row["sentence"] for row in status["alerts"]]
     if not sentences:
         return "ok"
     others = len(sentences) - 1

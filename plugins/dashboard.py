@@ -13,7 +13,7 @@ from ledger.prices.edition import price_list
 from ledger.settings import Settings, read_live
 from plugins.cache import SingleFlight
 from plugins.charts import script_version
-from plugins.locales import LANGUAGES
+from plugins.locales import LANGUAGES, language_of
 from plugins.page_queries import (
     ACCOUNTS_SHOWN,
     PARAMETERS,
@@ -96,8 +96,12 @@ async def data(request: Any, datasette: Any) -> Response:
     """Serve the page's data, computed once a second for all browsers with the same address."""
     await require_permission(request, datasette)
     parameters = {name: request.args[name] for name in request.args}
-    question, is_masked = parse(parameters), parameters.get("mask") == "1"
-    database, shown = datasette.get_database("ledger"), costs(read_live())
+    settings, language = read_live(), language_of(request)
+    question = parse(parameters)._replace(
+        language="" if language == settings.language else language
+    )
+    is_masked = parameters.get("mask") == "1"
+    database, shown = datasette.get_database("ledger"), costs(settings)
 
     async def compute() -> bytes:
         return await database.execute_fn(

@@ -1,14 +1,18 @@
 """The language and colours of a request, and the page's texts in that language."""
 
 import json
+import sqlite3
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from datasette import hookimpl
 
+from ledger import text
+from ledger.settings import read_live
+from ledger.text import LANGUAGES
+
 TEXTS = Path(__file__).parent / "text"
-LANGUAGES = ("en", "zh")
 THEMES = ("auto", "light", "dark")
 
 
@@ -36,6 +40,12 @@ def theme_of(request: Any) -> str:
     """Return a request's colours: from the cookie, or those of the reader's system."""
     theme = request.cookies.get("theme", "")
     return theme if theme in THEMES else "auto"
+
+
+@hookimpl
+def prepare_connection(conn: sqlite3.Connection) -> None:
+    """Add the function that writes sentences, in the language of the settings by default."""
+    text.register(conn, lambda: read_live().language)
 
 
 @hookimpl

@@ -9,7 +9,10 @@ ADDRESS = re.compile(r"[^\s@<>()\",;:]+@[^\s@<>()\",;:]+")
 # Columns that hold a name, and columns of text that may contain one.
 NAME_COLUMNS = frozenset({"account", "client", "name"})
 TEXT_COLUMNS = frozenset(
-    {"subject", "sentence", "budget", "named", "detail", "message", "error_text", "advice"}
+    {
+        *("subject", "sentence", "short", "parameters", "budget", "named"),
+        *("detail", "message", "error_text", "advice"),
+    }
 )
 # A key's label identifies no person; the user's own name for a client may.
 PRIVATE_NAMES = """

@@ -71,6 +71,16 @@ QUOTAS = """
   where not rolled_over
   group by 1, 2, 3
 """
+# Every code has a sample, so that an alarm can be set.
+PROBLEMS = """
+  select
+    problem_codes.code      as code,
+    problem_codes.severity  as severity,
+    count(problems.code)    as problems
+  from problem_codes
+  left join problems on problems.code = problem_codes.code
+  group by 1, 2
+"""
 ALERTS = """
   select
     rules.rule        as rule,
@@ -171,6 +181,11 @@ SOURCES = (
             single("worker_up", "1 while a worker reports that it is working.", "is_up"),
             single("worker_beat_timestamp_seconds", "Time of a worker's last heartbeat.", "beat"),
         ),
+    ),
+    Source(
+        PROBLEMS,
+        ("code", "severity"),
+        (single("problems", "Problems that there are now, by code.", "problems"),),
     ),
     Source(
         ALERTS,

@@ -33,7 +33,10 @@ Part = tuple[str, dict[str, str]]
 
 
 class Question(NamedTuple):
-    """The page's address, validated: a named window, or local days from `first` to `last`."""
+    """The page's address, validated: a named window, or local days from `first` to `last`.
+
+    The language is empty where it is that of the settings.
+    """
 
     window: str
     first: str
@@ -46,6 +49,7 @@ class Question(NamedTuple):
     failed: str
     request_id: str
     before: str
+    language: str
     opened: frozenset[str]
 
     @property
@@ -112,6 +116,7 @@ def parse(parameters: Mapping[str, str]) -> Question:
         by="account" if parameters.get("by") == "account" else "model",
         failed="1" if parameters.get("failed") == "1" else "",
         before=before if before.isdecimal() else "",
+        language="",
         opened=frozenset(parameters.get("open", "").split(",")) & LISTS,
     )
 
@@ -178,6 +183,7 @@ def parts(question: Question) -> dict[str, Part]:
     """Return the canned query and its parameters for each part of the page."""
     now, before, filters = question.range, question.range_before, question.filters
     proxy = only(filters, "proxy")
+    language = without_empty({"language": question.language})
     requests = {"failed": question.failed, "request_id": question.request_id}
     requests |= {"before": question.before, "limit": str(REQUESTS_SHOWN + 1)}
     return {
@@ -194,10 +200,10 @@ def parts(question: Question) -> dict[str, Part]:
         "failure_series": ("failure_series", {**now, **step(question, coarse=True), **filters}),
         "requests": ("requests", without_empty({**filters, **requests})),
         "filter_options": ("filter_options", {}),
-        "state": ("state", {}),
+        "state": ("state", language),
         "gaps": ("gap_list", proxy),
-        "alerts": ("alert_history", {"state": "open"}),
-        "alerts_over": ("alert_history", {"state": "over", "limit": str(ALERTS_OVER)}),
+        "alerts": ("alert_history", {"state": "open", **language}),
+        "alerts_over": ("alert_history", {"state": "over", "limit": str(ALERTS_OVER), **language}),
         "budgets": ("budget_use", {}),
         "usable": ("usable_accounts", proxy),
         "quota": ("quota", proxy),

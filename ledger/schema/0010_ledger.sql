@@ -876,6 +876,7 @@ create table alerts (
   rule        text not null,
   subject     text not null,
   severity    text not null check (severity in ('notice', 'warning', 'severe')),
+  -- In the language of the settings when it began.
   sentence    text not null,
   value       real,
   threshold   real,
@@ -883,7 +884,10 @@ create table alerts (
   own         integer not null check (own in (0, 1)),
   began_at    integer not null,
   clear_since integer,
-  ended_at    integer check (ended_at >= began_at)
+  ended_at    integer check (ended_at >= began_at),
+  -- The problem that it is about, for texts in any language; a custom rule has none.
+  code        text,
+  parameters  text check (parameters is null or json_valid(parameters))
 ) strict;
 
 create unique index open_alerts on alerts (rule, subject) where ended_at is null;

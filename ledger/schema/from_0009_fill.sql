@@ -116,3 +116,7 @@ alter table client_model_rollup add column saved_microdollars integer not null d
 
 create index events_without_cost on usage_events (cost_reason, model_id)
   where cost_reason is not null;
+
+alter table alerts add column code text;
+
+alter table alerts add column parameters text check (parameters is null or json_valid(parameters));

@@ -1,4 +1,5 @@
-// The open alerts, those that ended lately, and the use of each budget.
+// The open alerts of custom rules, all that ended lately, and the use of each budget. Open alerts of
+// the other rules are among the problems.
 
 import { showLinks } from "./address.js";
 import { bdi, find, make, update } from "./dom.js";
@@ -10,7 +11,7 @@ const SEVERITIES = ["severe", "warning", "notice"];
 
 // Hidden while there are no alerts and no budgets.
 export function showAlerts(page) {
-  const open = [...(page.rows.alerts ?? [])].sort((a, b) => SEVERITIES.indexOf(a.severity) - SEVERITIES.indexOf(b.severity));
+  const open = (page.rows.alerts ?? []).filter((row) => row.own).sort((a, b) => SEVERITIES.indexOf(a.severity) - SEVERITIES.indexOf(b.severity));
   const over = (page.rows.alerts_over ?? []).filter((row) => page.now - row.ended_at < DAY);
   const budgets = page.rows.budgets ?? [];
   find("alerts").hidden = !open.length && !over.length && !budgets.length;

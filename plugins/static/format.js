@@ -129,15 +129,6 @@ export function timeOfDay(at) {
 
 export const parseUtc = (text) => (text ? Date.parse(`${text.replace(" ", "T")}Z`) : null);
 
-// An English sentence of the ledger in the page's language, or as it is if there is no translation.
-export function translated(sentence) {
-  for (const [pattern, replacement] of texts.sentences) {
-    const expression = new RegExp(pattern);
-    if (expression.test(sentence)) return sentence.replace(expression, replacement);
-  }
-  return sentence;
-}
-
 const replaceAll = (text, patterns) => patterns.reduce((result, [pattern, replacement]) => result.replace(new RegExp(pattern, "g"), replacement), text);
 export const limitLabel = (label) => replaceAll(label, texts.labels);
 export const outcome = (text) => replaceAll(text, texts.outcomes);

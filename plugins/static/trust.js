@@ -2,26 +2,26 @@
 
 import { links } from "./address.js";
 import { bdi, find, isNew, make } from "./dom.js";
-import { duration, fill, texts, translated, whole } from "./format.js";
+import { duration, fill, texts } from "./format.js";
 
+const SHOWN = 6;
 let isOpen = false;
 
-// Group the digits of long numbers, but not of dates and times.
-const grouped = (sentence) => sentence.replace(/(?<![\d-:.])\d{4,}(?![-\d:])/g, (digits) => whole(Number(digits)));
-
 export function showTrust(page) {
-  const rows = (page.rows.state ?? []).map((row) => ({ ...row, subject: translated(row.subject), sentence: grouped(translated(row.sentence)) }));
-  const problems = rows.filter((row) => row.state === "trouble");
+  const rows = page.rows.state ?? [];
+  const problems = rows.filter((row) => row.state === "severe" || row.state === "warning");
   const age = lastEventText(page);
   const errors = (page.rows.quota_errors ?? []).map((row) => ({ subject: row.account, sentence: texts.reasons[row.state] ?? row.advice, state: "note" }));
   const box = find("trust");
   if (!isNew(box, [rows, errors, problems.length ? "" : age])) return;
-  const accounting = rows.find((row) => /received|收到/.test(row.sentence));
+  const accounting = rows.find((row) => row.code === "accounting");
   const summary = problems.length ? fill(texts.problem_count, { n: problems.length }) : texts.all_good;
-  const line = [summary, age, problems.includes(accounting) ? "" : accounting?.sentence].filter(Boolean).join(" · ");
+  const line = [summary, age, accounting?.sentence].filter(Boolean).join(" · ");
+  const more = problems.length > SHOWN ? [make("p", { class: "notice bad" }, fill(texts.more_alerts, { n: problems.length - SHOWN }))] : [];
   const hasFocus = box.contains(document.activeElement);
   box.replaceChildren(
-    ...problems.map((row) => make("p", { class: "notice bad" }, make("b", {}, row.subject), ` ${row.sentence}`)),
+    ...problems.slice(0, SHOWN).map((row) => make("p", { class: `notice bad ${row.state}`, "data-code": row.code }, bdi(row.sentence, { title: null }))),
+    ...more,
     make("details", { open: isOpen, on: { toggle: (event) => { isOpen = event.target.open; } } },
       make("summary", {}, make("i", { class: problems.length ? "dot bad" : "dot good" }), line),
       make("ul", {}, ...[...rows, ...errors].map((row) => make("li", { class: row.state }, make("b", {}, bdi(row.subject, { title: null })), ` ${row.sentence}`))),
@@ -49,14 +49,13 @@ export function showEmpty(page) {
 
 function advice(page) {
   const rows = page.rows.state ?? [];
-  const row = (prefix) => rows.find((one) => one.subject.startsWith(prefix));
-  const refused = row("key for");
-  const worker = row("worker ingest");
-  const proxy = row("proxy");
+  const problem = (...codes) => rows.find((row) => codes.includes(row.code));
+  const refused = problem("key_refused");
+  const waiting = problem("collection_waiting", "collection_blocked", "collector_waiting");
   if (document.body.dataset.hasKey === "no") return texts.empty.key;
-  if (refused) return fill(texts.empty.refused, { detail: translated(refused.sentence) });
-  if (proxy?.state === "trouble") return texts.empty.statistics;
-  if (!worker || worker.state === "off" || worker.sentence.startsWith("no sign")) return texts.empty.collector;
-  if (worker.state === "trouble") return fill(texts.empty.proxy, { detail: worker.sentence.replace(/^waiting: /, "") });
+  if (refused) return refused.sentence;
+  if (problem("statistics_off")) return texts.empty.statistics;
+  if (problem("collector_never_started", "collector_stopped", "collector_silent")) return texts.empty.collector;
+  if (waiting) return fill(texts.empty.proxy, { detail: JSON.parse(waiting.parameters).detail });
   return texts.empty.traffic;
 }

@@ -1,4 +1,4 @@
-"""Alerts and budgets on the dashboard, in a real browser."""
+"""Alerts, budgets and problems on the dashboard, in a real browser."""
 
 import json
 import sqlite3
@@ -16,7 +16,7 @@ from tests.support.home import KEY, Home, eventually
 from tests.support.quota_ledger import add_account
 from tests.support.sites import Site
 
-ADVICE = "log in again: the provider has ended this login."
+ADVICE = "the provider has ended this login. Log in again."
 BUDGETS = [
     {"tokens": 1, "per": "day", "name": "tiny"},
     {"dollars": 1e6, "per": "month", "name": "huge"},
@@ -65,9 +65,11 @@ def test_alerts_and_budgets_are_shown_and_lead_to_their_queries(browser, site):
     label = site.home.query("select label from known_accounts where id = ?", first)[0][0]
     with opened(browser, site) as page:
         assert page.locator("#alerts-title").inner_text() == "Alerts and budgets"
-        rows = page.locator("#alert-list li")
-        assert rows.locator(".badge").all_inner_texts() == ["severe", "warning"]
-        severe, warning = rows.locator(".what").all_inner_texts()
+        assert page.locator("#alert-list li").count() == 0
+        shown = page.locator(
+            "#trust .notice:is([data-code=budget_spent], [data-code=login_expired])"
+        )
+        severe, warning = shown.all_inner_texts()
         assert severe.startswith("Budget tiny: ")
         assert warning == f"{label} (codex): {ADVICE}"
         budgets = page.locator("#budget-list .limit")
@@ -80,14 +82,21 @@ def test_alerts_and_budgets_are_shown_and_lead_to_their_queries(browser, site):
         for link in page.locator("#alerts .links a").all():
             answer = httpx.get(link.evaluate("one => one.href"), trust_env=False, timeout=120)
             assert answer.status_code == 200
-        violations = Axe().run(page, context="#alerts")
-        assert violations.violations_count == 0, violations.generate_report()
+        for part in ("#alerts", "#trust"):
+            violations = Axe().run(page, context=part)
+            assert violations.violations_count == 0, violations.generate_report()
         picture(page, "alerts")
     with opened(browser, site, "/?mask=1") as page:
-        assert label not in page.locator("#alerts").inner_text()
+        assert label not in page.locator("main").inner_text()
     with opened(browser, site, locale="zh-CN", size=(390, 800), color_scheme="dark") as page:
         assert page.locator("#alerts-title").inner_text() == "提醒与预算"
-        assert page.locator("#alert-list .badge").all_inner_texts() == ["严重", "警告"]
+        text = page.locator("#trust [data-code=login_expired]").inner_text()
+        assert text == f"{label}（codex）的登录已被服务商终止。请重新登录。"
+        assert (
+            page.locator("#trust [data-code=budget_spent]")
+            .inner_text()
+            .startswith("预算“tiny”已用完")
+        )
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         assert Axe().run(page, context="#alerts").violations_count == 0
         picture(page, "alerts-zh")
@@ -100,7 +109,7 @@ def test_an_ended_alert_stays_for_a_while(browser, site):
     change(site, "update quota_accounts set state = 'ok'")
     with opened(browser, site) as page:
         states = page.locator("#alert-list li").evaluate_all("all => all.map(one => one.className)")
-        assert states == ["warning", "over"]
+        assert states == ["over"]
         change(site, "update alerts set ended_at = began_at where ended_at is null")
         page.locator("#refresh").click()
         eventually(lambda: page.locator("#alert-list li.over").count() == 2)
@@ -118,5 +127,7 @@ def test_a_page_of_many_alerts_stays_short(browser, site):
     with opened(browser, site) as page:
         # The server keeps an answer for a second.
         page.locator("#every").select_option("5")
-        eventually(lambda: page.locator("#alert-list .what").count() == 6)
-        assert page.locator("#alert-list li").last.inner_text() == "and 6 more"
+        eventually(lambda: page.locator("#trust .notice[data-code]").count() == 6)
+        more = page.locator("#trust .notice:not([data-code])").inner_text()
+        assert more.startswith("and ")
+        assert more.endswith(" more")

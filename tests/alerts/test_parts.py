@@ -144,9 +144,9 @@ OVER = "2026-11-25 14:20:00"
 )
 def test_a_message_says_everything_that_is_due(parts, title, body, kind):
     expected = Message(1, "json://host", f"cliproxy-ledger: {title}", body, kind)
-    assert compose(1, "json://host", parts) == expected
+    assert compose(1, "json://host", parts, "en") == expected
 
 
 def test_a_message_does_not_show_its_address():
-    message = compose(1, "json://planted-token@host", [due(1)])
+    message = compose(1, "json://planted-token@host", [due(1)], "en")
     assert repr(message) == "Message(receiver=1)"

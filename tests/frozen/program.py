@@ -15,7 +15,7 @@ import yaml
 from datasette.app import Datasette  # type: ignore[import-untyped]
 
 import ledger
-from ledger import data_folder
+from ledger import data_folder, text
 from ledger.queries import YAML_LOADER
 from quota.decisions import decide_due
 
@@ -34,6 +34,11 @@ SETTINGS = {"max_returned_rows": 20_000, "num_sql_threads": 1, "sql_time_limit_m
 def prepare(folder: Path, *, timezone: str) -> sqlite3.Connection:
     """Open the ledger in a folder as every worker does, which converts an older one."""
     return data_folder.prepare(folder, timezone=timezone)
+
+
+def add_functions(conn: sqlite3.Connection) -> None:
+    """Add the functions that canned queries call, as the dashboard does."""
+    text.register(conn, lambda: "en")
 
 
 def decide(conn: sqlite3.Connection, now: int) -> None:

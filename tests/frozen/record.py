@@ -43,6 +43,7 @@ class Recorder:
 
     def __init__(self, file: Path, renames: Renames) -> None:
         self._conn = sqlite3.connect(f"file:{file}?mode=ro", uri=True)
+        program.add_functions(self._conn)
         self._queries = program.queries()
         self._site = program.site(file)
         self._renames = renames
@@ -101,8 +102,14 @@ class Recorder:
         rows = [
             (name, labels or "", 0.0 if FILE_SIZE.search(name) else float(value))
             for name, labels, value in samples
+            if not self._is_added_sample(name, labels)
         ]
         return table(["metric", "labels", "value"], rows)
+
+    def _is_added_sample(self, name: str, labels: str | None) -> bool:
+        """Return whether only the new program has a metric, or a sample of it."""
+        samples = (name, f"{name}{{{labels}}}")
+        return any(self._renames.is_added("metrics", sample) for sample in samples)
 
     async def _command(self, question: Question) -> Answer:
         words = question["arguments"]

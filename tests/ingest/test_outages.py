@@ -6,19 +6,12 @@ from demo.fake_proxy import FakeProxy, serving
 from tests.support.home import KEY, eventually
 
 
-def state(home) -> dict[str, tuple[str, str]]:
-    """Return (state, sentence) by subject, as the state page shows them."""
-    rows = home.query("select subject, state, sentence from status_notes")
-    return {subject: (state, sentence) for subject, state, sentence in rows}
-
-
 def test_a_wrong_key_is_tried_once_over_three_restarts(home, proxy):
     home.use(proxy, CLIPROXY_MANAGEMENT_KEY="wrong-management-key")
     for _ in range(3):
         home.run("ingest", "--once", status=1)
     assert (proxy.auth_attempts, proxy.auth_failures) == (1, 1)
-    subject = f"key for 127.0.0.1:{proxy.port}"
-    assert "refused the management key" in state(home)[subject][1]
+    assert ("key_refused", f"127.0.0.1:{proxy.port}") in home.problems()
     [(detail,)] = home.query("select detail from heartbeats where worker = 'ingest'")
     assert "refused the management key" in detail
 
@@ -56,7 +49,7 @@ def test_a_proxy_that_goes_and_comes_leaves_a_gap(home, proxy, all_recorded):
     eventually(lambda: home.count() == 100)
     proxy.stop()
     eventually(lambda: home.query("select 1 from collection_gaps where open"))
-    assert state(home)["gaps"][0] == "trouble"
+    assert ("collection_waiting", f"127.0.0.1:{proxy.port}") in home.problems()
     proxy.start()
     proxy.push(all_recorded[100:])
     eventually(lambda: home.count() == 370)
@@ -91,16 +84,15 @@ def test_a_gap_longer_than_the_queue_keeps_events_is_marked(home, all_recorded):
         eventually(lambda: home.query("select now > ? + 1100 from clock", last) == [(1,)])
         home.run("ingest", "--once")
     assert home.query("select retention_exceeded from gaps") == [(1,)]
-    assert state(home)["gaps"][0] == "trouble"
+    assert "1 longer than the proxy keeps events" in home.facts()["gaps_recorded", "gaps"]
 
 
 def test_statistics_switched_off_are_reported(home, proxy):
     proxy.statistics = False
     home.use(proxy)
     home.run("ingest", "--once")
-    shown = state(home)[f"proxy 127.0.0.1:{proxy.port}"]
-    assert shown[0] == "trouble"
-    assert "usage-statistics-enabled: true" in shown[1]
+    shown = home.problems()["statistics_off", f"127.0.0.1:{proxy.port}"]
+    assert "usage-statistics-enabled: true" in shown
 
 
 def test_a_proxy_without_resp_is_collected_over_http(home, all_recorded):

@@ -16,7 +16,7 @@ from ingest import idle
 from ingest.collector import Collector
 from ingest.management import Attempts, auth_index, file_attempts, key_attempts
 from ingest.reconcile import has_restarted
-from ledger import Unwritable
+from ledger import Unwritable, text
 from ledger.data_folder import prepare
 from ledger.database import FILE_NAME
 from ledger.settings import Settings
@@ -60,10 +60,12 @@ class Rig:
         """Return the runs of the proxy."""
         return self.conn.execute(f"select {columns} from proxy_run_counts").fetchall()
 
-    def sentence(self, subject: str) -> tuple[str, str]:
-        """Return (state, sentence) of one subject of the state page."""
-        sql = "select state, sentence from status_notes where subject like ?"
-        return self.conn.execute(sql, (f"{subject}%",)).fetchone()
+    def sentence(self, code: str) -> str:
+        """Return the sentence of a problem or a fact of the state page."""
+        sql = "select parameters from problems where code = :code"
+        sql += " union all select parameters from state_facts where code = :code"
+        ((parameters,),) = self.conn.execute(sql, {"code": code}).fetchall()
+        return text.sentence(code, json.loads(parameters), "en")
 
 
 @pytest.fixture
@@ -114,9 +116,8 @@ def test_what_the_proxy_counted_is_in_the_ledger(make_rig, proxy):
     proxy.push(events(ALICE, 1200) + events(BOB, 3, failed=True) + events(LUMEN, 1))
     rig.work()
     assert rig.runs() == [(1204, 1204, 0, "ok")]
-    state, sentence = rig.sentence("counters of")
-    assert state == "ok"
-    assert sentence.endswith("the proxy counted 1,204 attempts; the ledger has 1,204")
+    sentence = rig.sentence("counters_agree")
+    assert sentence == "the proxy counted 1,204 attempts; the ledger has 1,204"
     rows = rig.conn.execute("select account, counted, stored from proxy_counts where counted > 0")
     assert sorted(rows) == [
         ("alice@example.com", 1200, 1200),
@@ -143,9 +144,7 @@ def test_another_program_on_the_queue_is_reported(make_rig, proxy):
     assert len(proxy.queue.pop(30)) == 30
     rig.work()
     assert rig.runs("finding") == [("taken",)]
-    state, sentence = rig.sentence("counters of")
-    assert state == "trouble"
-    assert sentence.startswith("another program is taking events from this queue")
+    assert rig.sentence("queue_shared").startswith("Another program is taking events")
 
 
 def test_a_part_of_the_events_missing_is_reported(make_rig, proxy):
@@ -157,7 +156,7 @@ def test_a_part_of_the_events_missing_is_reported(make_rig, proxy):
         proxy.queue.pop(5)
         rig.work()
     assert rig.runs() == [(100, 75, 25, "missing")]
-    assert "25 are missing" in rig.sentence("counters of")[1]
+    assert "25 are missing" in rig.sentence("events_missing")
 
 
 def test_a_few_events_that_are_never_published_are_no_alarm(make_rig, proxy):
@@ -168,7 +167,7 @@ def test_a_few_events_that_are_never_published_are_no_alarm(make_rig, proxy):
     proxy.queue.pop(4)
     rig.work()
     assert rig.runs() == [(200, 196, 4, "ok")]
-    assert "publishes no event for some cancelled streams" in rig.sentence("counters of")[1]
+    assert "publishes no event for some cancelled streams" in rig.sentence("counters_agree")
 
 
 def test_a_restart_of_the_proxy_begins_a_new_count(make_rig, proxy):
@@ -223,7 +222,7 @@ def test_a_changed_key_is_tried_once_and_pops_go_on(make_rig, proxy):
         rig.work()
     assert proxy.auth_failures == 1
     assert rig.conn.execute("select count(*) from usage_events").fetchone() == (23,)
-    assert "refused the management key" in rig.sentence("key for")[1]
+    assert "refuses the management key" in rig.sentence("key_refused")
 
 
 def test_the_index_of_a_configured_key_is_the_proxys():

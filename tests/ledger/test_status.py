@@ -138,36 +138,42 @@ def test_the_next_reset_is_that_of_any_account():
 WRONG = [
     pytest.param(
         "update heartbeats set beat_at = beat_at - 300000",
-        "! worker ingest: no sign of life for 300 seconds",
+        "! collector silent since 06:55",
         id="silent",
     ),
     pytest.param(
         "update heartbeats set state = 'stopped'",
-        "! worker ingest: stopped: nothing is collected",
+        "! collector stopped",
         id="stopped",
     ),
     pytest.param(
         "update heartbeats set state = 'waiting', "
         "detail = 'the proxy at http://127.0.0.1:8317 cannot be reached: it is away'",
-        "! worker ingest: waiting: the proxy at http://127.0.0.1:8317 …",
+        "! collector waiting: the proxy at http://127.0.0.1:8317 canno…",
         id="waiting, for a long reason",
     ),
-    pytest.param("delete from heartbeats", "! collector: never started", id="never started"),
+    pytest.param("delete from heartbeats", "! collector never started", id="never started"),
     pytest.param(
         "update proxies set statistics_enabled = 0",
-        "! proxy 127.0.0.1:8317: statistics are off",
+        "! statistics of 127.0.0.1:8317 off",
         id="statistics are off",
     ),
     pytest.param(
         f"insert into gaps (proxy_id, started_at, cause) values (1, {NOW - MINUTE * 5}, 'x')",
-        "! gaps: 1 open, events may be missing",
+        "! nothing collected since 06:55",
         id="an open gap",
     ),
     pytest.param(
         "insert into gaps (proxy_id, started_at, ended_at, cause, retention_exceeded) "
         f"values (1, {NOW - 9 * HOUR}, {NOW - 8 * HOUR}, 'x', 1)",
-        "! gaps: 1 in 24 hours, events may be missing",
-        id="a gap of today",
+        "ok",
+        id="a gap of today in which nothing can be missing",
+    ),
+    pytest.param(
+        "insert into gaps (proxy_id, started_at, ended_at, cause, batches_at_risk) "
+        f"values (1, {NOW - 3 * HOUR}, {NOW - 2 * HOUR}, 'x', 1)",
+        "! gap from 04:00 until 05:00",
+        id="a gap of today with a batch at risk",
     ),
     pytest.param(
         "insert into gaps (proxy_id, started_at, ended_at, cause, retention_exceeded) "
@@ -178,7 +184,7 @@ WRONG = [
     pytest.param(
         "insert into rejected_events (proxy_id, received_at, reason, form, record) "
         f"values (1, {NOW - HOUR}, 'x', 'excerpt', 'x')",
-        "! rejected: 1 in 24 hours",
+        "! 1 record rejected",
         id="a rejected record",
     ),
     pytest.param(
@@ -189,13 +195,13 @@ WRONG = [
     ),
     pytest.param(
         "update quota_accounts set state = 'needs_login'",
-        "! accounts: 1 needs a login",
+        "! user0@example.com: log in again",
         id="a login is needed",
     ),
     pytest.param(
         "insert into alerts (rule, subject, severity, sentence, tells_over, own, began_at) "
         "values ('mine', 'x', 'warning', 'Something is up.', 0, 1, 1)",
-        "! alert: Something is up.",
+        "! Something is up.",
         id="an open alert",
     ),
     pytest.param(
@@ -220,7 +226,7 @@ def test_several_troubles_are_counted():
     with closing(pool([(10.0, NOW + HOUR)])) as conn:
         conn.execute("delete from heartbeats")
         conn.execute("update quota_accounts set state = 'needs_login'")
-        assert status_words(query_status(conn))["state"] == "! collector: never started (+1)"
+        assert status_words(query_status(conn))["state"] == "! collector never started (+1)"
 
 
 def test_today_is_the_local_day_and_unpriced_requests_leave_a_mark(tmp_path):

@@ -17,7 +17,7 @@ from ingest.spool import Batch, Spool
 from ledger import Unwritable, database, transaction
 from tests.support.events import burst, digest
 from tests.support.home import KEY, ROOT, eventually
-from tests.support.several import begin, entry, fake_proxies, gaps, state, stored, use
+from tests.support.several import begin, entry, fake_proxies, gaps, stored, use
 
 SUMS = """
   select proxies.name, sum(requests), sum(input_tokens)
@@ -71,9 +71,9 @@ def test_two_proxies_are_collected_together_and_add_up_apart(home, pair, all_rec
         ("ingest home", "ingest", "home", "stopped"),
         ("ingest office", "ingest", "office", "stopped"),
     ]
-    assert {subject for subject in state(home) if "from" in subject} == {
-        "collection from home",
-        "collection from office",
+    assert {subject for code, subject in home.facts() if code == "collected_since"} == {
+        "home",
+        "office",
     }
 
 
@@ -87,9 +87,8 @@ def test_a_refused_key_stops_its_own_proxy_alone(home, pair):
     pair["home"].push(events)
     eventually(lambda: stored(home)["home"] == (2000, 2000), within=5)
     assert pair["office"].auth_failures == tried == 1
-    assert "refused the management key" in state(home)["key for office"][1]
-    assert state(home)["worker ingest office"][0] == "trouble"
-    assert state(home)["worker ingest home"] == ("ok", "collecting")
+    assert {("key_refused", "office"), ("collection_blocked", "office")} <= set(home.problems())
+    assert home.facts()["worker_working", "ingest home"] == "working"
     assert gaps(home) == [("office", "key refused", 1)]
     worker.terminate()
     worker.communicate()
@@ -178,11 +177,11 @@ def test_a_proxy_that_goes_and_comes_leaves_a_gap_of_its_own(home, pair):
     pair["office"].push(events[:200])
     pair["home"].push(events[200:])
     eventually(lambda: stored(home)["home"] == (300, 300), within=3)
-    assert state(home)["gaps"][0] == "trouble"
+    assert ("collection_waiting", "office") in home.problems()
     pair["office"].start()
     eventually(lambda: stored(home)["office"] == (200, 200))
     eventually(lambda: gaps(home) == [("office", "proxy away", 0)])
-    assert state(home)["gaps"][0] == "ok"
+    assert ("collection_waiting", "office") not in home.problems()
 
 
 def test_kill_9_with_a_batch_in_each_spool_loses_and_doubles_nothing(home, pair):
@@ -297,9 +296,9 @@ def test_a_removed_proxy_alarms_no_more_and_keeps_its_history(home, pair):
     assert stored(home)["office"] == (40, 40)
     assert not home.spool(2).exists()
     assert ("office", "proxy away", 0) in gaps(home)
-    shown = {subject: state for subject, (state, _) in state(home).items() if "office" in subject}
-    assert shown == {"collection from office": "ok"}
-    assert [subject for subject, (kind, _) in state(home).items() if kind == "trouble"] == []
+    shown = [code for code, subject in home.facts() if "office" in subject]
+    assert shown == ["collected_until"]
+    assert list(home.problems()) == [("collector_stopped", "ingest")]
     home.run("ledger", "check")
 
     # Back again, the gap goes on where it began.
@@ -425,7 +424,7 @@ def test_a_key_may_come_from_a_variable_that_must_be_set(home, pair):
         )
     home.env["OFFICE_KEY"] = KEY
     home.run("ingest", "--once")
-    assert state(home)["collection from office"][0] == "ok"
+    assert ("collected_since", "office") in home.facts()
 
 
 def test_the_single_key_beside_a_list_that_may_lack_it_is_refused(home, pair):

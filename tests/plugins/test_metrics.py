@@ -27,7 +27,10 @@ from tests.support.home import ROOT, eventually
 from tests.support.sites import PASSWORD, client_of
 
 OPEN = {"accept": "application/openmetrics-text; version=1.0.0"}
-LABELS = {"proxy", "model", "provider", "state", "rule", "kind", "account", "window"}
+LABELS = {
+    *("proxy", "model", "provider", "state", "rule", "kind", "account", "window"),
+    *("code", "severity"),
+}
 BOARD = json.loads((ROOT / "deploy" / "grafana-dashboard.json").read_text("utf-8"))
 NAME = re.compile(r"cliproxy_ledger_\w+")
 ABSENT = "usage is left out"
@@ -385,8 +388,9 @@ def test_scrapes_that_come_at_once_are_all_answered(site):
 
 def test_open_alerts_are_counted_by_rule(tmp_path):
     with closing(Ledger(tmp_path, "UTC")) as ledger:
+        ledger.conn.execute("delete from alert_rules")
         ledger.conn.executemany(
-            "insert into alert_rules (rule, enabled, threshold) values (?, ?, 1)",
+            "insert or replace into alert_rules (rule, enabled, threshold) values (?, ?, 1)",
             [("quota_low", 1), ("gap", 1), ("unpriced", 0)],
         )
         for subject, ended in (("a", None), ("b", None), ("c", NOW)):

@@ -90,6 +90,9 @@ def said() -> str:
     files = [file for room in rooms for file in (ROOT / room).rglob("*.py")]
     texts = [text for file in files for text in of_python(file.read_text("utf-8"))]
     texts += [text for name in ("en", "zh") for text in of_json(ROOT / f"plugins/text/{name}.json")]
+    for name in ("en", "zh"):
+        problems = of_json(ROOT / f"ledger/text/{name}.json")
+        texts += [re.sub(r"\{[^}]*\}", "…", re.sub(r"[\[\]]", "", each)) for each in problems]
     sql = re.sub(r"--.*", "", (ROOT / "views.sql").read_text("utf-8"))
     texts += [text.replace("''", "'") for text in re.findall(r"'((?:[^']|'')*)'", sql)]
     texts.append((ROOT / "Makefile").read_text("utf-8"))

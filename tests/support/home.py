@@ -1,5 +1,6 @@
 """Shared by the tests: recorded events, a data folder of their own, and real processes."""
 
+import json
 import os
 import signal
 import sqlite3
@@ -14,6 +15,7 @@ from typing import Any
 from demo.fake_proxy import FakeProxy
 from ingest.collector import Collector
 from ingest.start import collectors
+from ledger import text
 from ledger.settings import Settings
 from runtime.tasks import Context
 
@@ -133,6 +135,18 @@ class Home:
             return []
         with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=10)) as conn:
             return conn.execute(sql, parameters).fetchall()
+
+    def problems(self, view: str = "problems") -> dict[tuple[str, str], str]:
+        """Return the sentence of each problem, or of each fact, by its code and subject."""
+        rows = self.query(f"select code, subject, parameters from {view}")
+        return {
+            (code, subject): text.sentence(code, json.loads(parameters), "en")
+            for code, subject, parameters in rows
+        }
+
+    def facts(self) -> dict[tuple[str, str], str]:
+        """Return the sentence of each fact of the state page by its code and subject."""
+        return self.problems("state_facts")
 
     def count(self, table: str = "usage_events") -> int:
         """Count a table's rows; 0 while there is none."""

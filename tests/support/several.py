@@ -57,9 +57,3 @@ def stored(home: Home) -> dict[str, tuple[int, int]]:
 def gaps(home: Home) -> list[tuple[str, str, bool]]:
     """Return (proxy, cause, whether it is open) of each gap."""
     return home.query("select proxy, cause, open from collection_gaps order by started_at, proxy")
-
-
-def state(home: Home) -> dict[str, tuple[str, str]]:
-    """Return (state, sentence) by subject, as the state page shows them."""
-    rows = home.query("select subject, state, sentence from status_notes")
-    return {subject: (state, sentence) for subject, state, sentence in rows}
