@@ -195,6 +195,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     JSON, CSV and budgets stay in dollars. Example: `EUR`"""
     currency_rate: Annotated[float, Meta(gt=0, le=1e7)] = 1.0
     """How much of `currency` a dollar is; the rate is yours, none is fetched. Example: `0.92`"""
+    quota_calls_per_minute: Annotated[int, Meta(ge=1, le=600)] = 20
+    """How many calls a minute the quota worker makes to all providers together, at most. A pool of
+    500 accounts takes 25 minutes a round. Example: `10`"""
     quota_source: Literal["auto", "files", "management", "off"] = "auto"
     """How quotas are requested: `files` uses the credentials in `auth_dir`, `management` sends the
     requests through the proxy, which adds its own tokens, `off` sends none; `auto` uses the proxy

@@ -25,6 +25,22 @@ POLL_STATES = """
       where credential_files.account_id = quota_accounts.account_id
         and credential_files.proxy_id <> ?
         and credential_files.disabled = 0
+    ),
+    retry_after_at,
+    (
+      select min(iif(quota_windows.source = 'api', null, observed_at))
+      from quota_windows
+      where quota_windows.account_id = quota_accounts.account_id
+        and gating = 1
+        and retired_at is null
+      having count(*) = sum(quota_windows.source <> 'api')
+    ),
+    (
+      select max(refused_at)
+      from quota_refusals
+      where quota_refusals.account_id = quota_accounts.account_id
+        and ends_at is null
+        and scope <> 'overage'
     )
   from quota_accounts
 """
@@ -116,14 +132,26 @@ class AccountList:
 
     def enabled_credentials(self, account_id: int) -> list[ListedCredential]:
         """Return an account's credentials that can request a quota and are not disabled."""
+        return [each for each in self._with_source(account_id) if not each.credential.disabled]
+
+    def usable_credentials(self, account_id: int) -> list[ListedCredential]:
+        """Return the enabled credentials; all of a disabled account, which is asked rarely."""
+        if self.is_disabled(account_id):
+            return self._with_source(account_id)
+        return self.enabled_credentials(account_id)
+
+    def is_disabled(self, account_id: int) -> bool:
+        """Return whether every credential of an account is disabled, at every proxy."""
+        elsewhere = self.poll_state(account_id).other_proxies_credentials
+        return not elsewhere and not self.enabled_credentials(account_id)
+
+    def _with_source(self, account_id: int) -> list[ListedCredential]:
         listed = self._credentials.get(account_id, ())
-        return [
-            each for each in listed if has_source(each.credential) and not each.credential.disabled
-        ]
+        return [each for each in listed if has_source(each.credential)]
 
     def valid_credentials(self, account_id: int) -> list[ListedCredential]:
-        """Return the enabled credentials whose tokens are not known to have expired."""
-        at, listed = self._clock(), self.enabled_credentials(account_id)
+        """Return the usable credentials whose tokens are not known to have expired."""
+        at, listed = self._clock(), self.usable_credentials(account_id)
         return [each for each in listed if token_state(each.credential, at) != "token_expired"]
 
     def poll_context(self, account_id: int) -> PollContext:
@@ -131,12 +159,16 @@ class AccountList:
         listed, source = self._credentials[account_id], self._source.name
         elsewhere = self.poll_state(account_id).other_proxies_credentials
         poller = f"{source}:{self._proxy_id}"
+        is_disabled = self.is_disabled(account_id)
+        # An account that was enabled again is asked at once.
+        words = (poller, *(each.fingerprint for each in listed), *["disabled"] * is_disabled)
         return PollContext(
             at=self._clock(),
             provider=listed[0].credential.provider,
             source=source,
-            fingerprint=" ".join((poller, *(each.fingerprint for each in listed))),
-            credentials=len(self.enabled_credentials(account_id)) + elsewhere,
+            fingerprint=" ".join(words),
+            credentials=len(self.usable_credentials(account_id)) + elsewhere,
+            is_disabled=is_disabled,
         )
 
     def status_note(self) -> str | None:

@@ -7,7 +7,7 @@ outside their validity. Every change of a verdict is kept for a while.
 
 import sqlite3
 from collections.abc import Iterable, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any, NamedTuple
 
 from ledger import transaction
@@ -49,6 +49,7 @@ FLAGS = frozenset(
     }
 )
 STALENESS = "select value from settings where name = 'quota_stale_ms'"
+SET_STALENESS = "insert or replace into settings (name, value) values ('quota_stale_ms', ?)"
 MARK = "insert or ignore into quota_undecided (account_id) values (?)"
 REFUSED_ACCOUNTS = """
   select account_id, provider
@@ -194,6 +195,15 @@ def staleness(conn: sqlite3.Connection) -> int:
     return int(row[0]) if row else STALE_MS
 
 
+def store_staleness(conn: sqlite3.Connection, stale_ms: int) -> None:
+    """Store the age after which a value is no ground for a yes; decide every account again."""
+    if conn.execute(STALENESS).fetchone() == (str(stale_ms),):
+        return
+    with transaction(conn):
+        conn.execute(SET_STALENESS, (str(stale_ms),))
+        conn.execute("insert or ignore into quota_undecided select account_id from quota_accounts")
+
+
 def decide_account(conn: sqlite3.Connection, account_id: int, *, now: int, stale_ms: int) -> None:
     """Write the verdicts and forecasts of an account, inside the caller's transaction."""
     conn.execute("delete from quota_undecided where account_id = ?", (account_id,))
@@ -209,7 +219,7 @@ def decide_account(conn: sqlite3.Connection, account_id: int, *, now: int, stale
     _delete_ended_refusals(conn, account_id, states.values())
     _write_verdicts(conn, account_id, evidence, states)
     for each in stored:
-        _write_forecast(conn, each, now)
+        _write_forecast(conn, each, now, stale_ms=stale_ms)
 
 
 def load_windows(conn: sqlite3.Connection, account_id: int) -> list[StoredWindow]:
@@ -250,7 +260,7 @@ def forecast_valid_until(cycle: Cycle, now: int) -> int:
     instants = [cycle.resets_at] if cycle.resets_at else []
     if cycle.points:
         last = max(point.observed_at for point in cycle.points)
-        instants.append(last + FORECAST_STALE_MS + 1)
+        instants.append(last + cycle.stale_ms + 1)
     if cycle.resets_at and cycle.window_seconds:
         length = cycle.window_seconds * 1000
         instants.append(cycle.resets_at - length + round(TOO_EARLY_SHARE * length) + 1)
@@ -327,8 +337,11 @@ def _write_change(
         conn.execute(ADD_CHANGE, (*key, now, usable, after.reason))
 
 
-def _write_forecast(conn: sqlite3.Connection, stored: StoredWindow, now: int) -> None:
-    cycle = _cycle(conn, stored)
+def _write_forecast(
+    conn: sqlite3.Connection, stored: StoredWindow, now: int, *, stale_ms: int
+) -> None:
+    # With a large pool polls are rare, and a forecast lives as long as they need.
+    cycle = replace(_cycle(conn, stored), stale_ms=max(FORECAST_STALE_MS, stale_ms))
     result: Forecast = forecast(cycle, now)
     first = min(cycle.points, key=lambda point: point.observed_at, default=None)
     last = stored.last if cycle.points else None

@@ -29,6 +29,7 @@ class Cycle:
     resets_at: int | None
     started: bool | None = None
     early: bool = False
+    stale_ms: int = STALE_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ def _reason_for_none(cycle: Cycle, points: list[Point], *, now: int) -> str | No
         return "unknown"
     if resets_at <= now:
         return "rolled_over"
-    if now - points[-1].observed_at > STALE_MS:
+    if now - points[-1].observed_at > cycle.stale_ms:
         return "stale"
     opened_at = resets_at - length * 1000 if length else None
     early = opened_at is not None and now - opened_at < TOO_EARLY_SHARE * (length or 0) * 1000

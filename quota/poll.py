@@ -15,11 +15,11 @@ from quota.http import NoAnswer
 from quota.json_fields import seconds
 from quota.model import Answer, Credential, Provider, Reading, Request, Window
 from quota.providers import PROVIDERS
-from quota.schedule import PollContext, PollState, Uniform, next_attempt
+from quota.schedule import MAX_WAIT_MS, PollContext, PollState, Uniform, next_attempt
 from quota.sources import ListedCredential, Source
 from quota.store import PollAttempt, write_reading
 
-PLAN_INTERVAL_MS, MAX_WAIT_MS = 86_400_000, 12 * 3_600_000
+PLAN_INTERVAL_MS = 86_400_000
 # Codes of a base URL that was not reached: the next one is tried.
 NOT_REACHED = ("no_connection", "bad_address")
 
@@ -65,9 +65,11 @@ class CredentialSession:
         self._source = source
         self._listed = listed
         self.retry_after_ms = 0
+        self.calls = 0
 
     def send(self, request: Request, base: str) -> Answer:
         """Send one request."""
+        self.calls += 1
         answer = self._source.send(self._listed, request, base=base)
         if answer.status in (429, 503):
             wait = seconds(answer.headers.get("retry-after")) or 0
@@ -89,7 +91,9 @@ class AccountPoller:
     ) -> None:
         self._conn = conn
         self._source = source
-        self._refresh_ms = refresh_ms
+        # Longer than the refresh interval while a round of the whole pool takes longer.
+        self.interval_ms = refresh_ms
+        self.last_calls = 0
         self._urls = urls
         self._uniform = uniform
         self._unsaved: Result | None = None
@@ -98,6 +102,12 @@ class AccountPoller:
     def has_unsaved_result(self) -> bool:
         """Whether a result is not in the ledger yet."""
         return self._unsaved is not None
+
+    def max_calls(self, state: PollState, context: PollContext) -> int:
+        """Return how many calls a poll of an account makes at most, to bases that are reached."""
+        provider = PROVIDERS[context.provider]
+        is_plan_due = provider.plan is not None and _is_plan_due(state, context)
+        return 1 + (provider.fallback is not None) + is_plan_due
 
     def poll(self, state: PollState, context: PollContext, listed: ListedCredential) -> bool:
         """Poll an account with one of its credentials and store the result; returns success.
@@ -111,17 +121,22 @@ class AccountPoller:
         bases = (url,) if url else provider.bases
         session = CredentialSession(self._source, listed)
         reading, base = poll_quota(provider, credential, session.send, bases=bases)
-        last_plan_at = state.plan_asked_at
-        is_plan_due = last_plan_at is None or context.at - last_plan_at >= PLAN_INTERVAL_MS
-        asked_for_plan = provider.plan is not None and reading.state == "ok" and is_plan_due
+        is_plan_due = provider.plan is not None and _is_plan_due(state, context)
+        asked_for_plan = reading.state == "ok" and is_plan_due
         plan = poll_plan(provider, credential, session.send, base=base) if asked_for_plan else None
         due_at = next_attempt(
-            state, context, reading, refresh_ms=self._refresh_ms, uniform=self._uniform
+            state, context, reading, refresh_ms=self.interval_ms, uniform=self._uniform
         )
-        due_at = max(due_at, context.at + session.retry_after_ms)
+        retry_at = context.at + session.retry_after_ms if session.retry_after_ms else None
         attempt = PollAttempt(
-            context.at, due_at, context.source, context.fingerprint, asked_for_plan
+            context.at,
+            max(due_at, retry_at or 0),
+            context.source,
+            context.fingerprint,
+            asked_for_plan,
+            retry_at,
         )
+        self.last_calls = session.calls
         self._unsaved = Result(state.account_id, reading, attempt, plan)
         self.save()
         return reading.state == "ok"
@@ -136,6 +151,11 @@ class AccountPoller:
             if plan:
                 write_reading(self._conn, account_id, plan)
         self._unsaved = None
+
+
+def _is_plan_due(state: PollState, context: PollContext) -> bool:
+    last_plan_at = state.plan_asked_at
+    return last_plan_at is None or context.at - last_plan_at >= PLAN_INTERVAL_MS
 
 
 def poll_quota(

@@ -15,8 +15,9 @@ from typing import NamedTuple
 from ledger import transaction
 
 REFRESHED, FAILED, TOO_SOON = "refreshed", "failed", "asked too recently"
+TOLD_TO_WAIT = "told to wait by the provider"
 NO_CREDENTIAL = "without a usable credential"
-OUTCOMES = (REFRESHED, FAILED, TOO_SOON, NO_CREDENTIAL)
+OUTCOMES = (REFRESHED, FAILED, TOO_SOON, TOLD_TO_WAIT, NO_CREDENTIAL)
 ADD = "insert into quota_requests (requested_at) values (?)"
 OPEN = "select id, account_id from quota_requests where answered_at is null order by id"
 IS_ANSWERED = "select answered_at is not null from quota_requests where id = ?"

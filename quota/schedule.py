@@ -24,6 +24,12 @@ MAX_INTERVAL_MS = {
     "unavailable": HOUR_MS,
 }
 TERMINAL_INTERVAL_MS = 6 * HOUR_MS
+# A disabled account is asked only to know when it would be usable again.
+DISABLED_INTERVAL_MS = 6 * HOUR_MS
+# The longest Retry-After that is believed.
+MAX_WAIT_MS = 12 * HOUR_MS
+# So many intervals after its last poll an account is asked, whatever the traffic says of it.
+MAX_SKIPPED_INTERVALS = 2
 JITTER = 0.1
 # How long a poller waits for another proxy's poller to poll an account that has just failed.
 TURN_MS = 10_000
@@ -35,7 +41,8 @@ class PollState(NamedTuple):
     """The stored result of an account's last polls.
 
     The first word of the fingerprint names the poller. `other_proxies_credentials` counts the
-    credentials that other proxies have for the account.
+    credentials that other proxies have for the account. `traffic_at` is the instant since which
+    traffic alone tells every gating window, `refused_at` that of a refusal whose end is unknown.
     """
 
     account_id: int
@@ -46,6 +53,9 @@ class PollState(NamedTuple):
     consecutive_failures: int = 0
     plan_asked_at: int | None = None
     other_proxies_credentials: int = 0
+    retry_after_at: int | None = None
+    traffic_at: int | None = None
+    refused_at: int | None = None
 
 
 class PollContext(NamedTuple):
@@ -59,6 +69,7 @@ class PollContext(NamedTuple):
     source: str
     fingerprint: str
     credentials: int = 1
+    is_disabled: bool = False
 
 
 def minimum_interval(provider: str) -> int:
@@ -74,13 +85,32 @@ def is_due(state: PollState, context: PollContext, *, requested: bool = False) -
         return True
     if _has_changed(state, context) or _replaces_dead_login(state, context):
         return True
+    if state.refused_at and state.refused_at > state.last_attempt_at:
+        # A poll may know the end that the refusal did not name.
+        return True
     due_at = state.next_attempt_at
     delay = TURN_MS if _gives_way(state, context) else 0
     return due_at is None or context.at >= due_at + delay
 
 
+def is_told_to_wait(state: PollState, now: int) -> bool:
+    """Return whether a Retry-After is running: a call within it prolongs it."""
+    # After a clock was set back, an end in the far future must not stop the polls.
+    return state.retry_after_at is not None and 0 < state.retry_after_at - now <= MAX_WAIT_MS
+
+
+def is_fresh(state: PollState, now: int, interval_ms: int) -> bool:
+    """Return whether traffic has told an account's quota recently, so that others go first."""
+    if state.traffic_at is None or state.last_attempt_at is None:
+        return False
+    was_polled = now - state.last_attempt_at < MAX_SKIPPED_INTERVALS * interval_ms
+    return was_polled and 0 <= now - state.traffic_at < interval_ms
+
+
 def is_too_soon(state: PollState, context: PollContext) -> bool:
-    """Return whether the minimum interval since the last poll has not passed."""
+    """Return whether the minimum interval since the last poll, or a Retry-After, is running."""
+    if is_told_to_wait(state, context.at):
+        return True
     last = state.last_attempt_at
     # After a clock was set back the last poll is in the future; it must not delay the next one.
     return last is not None and 0 <= context.at - last < minimum_interval(context.provider)
@@ -93,13 +123,13 @@ def next_attempt(
     minimum = minimum_interval(context.provider)
     interval = max(refresh_ms, minimum)
     failures, outcome = state.consecutive_failures, reading.state or ""
-    wait: float = interval
+    wait: float = max(interval, DISABLED_INTERVAL_MS) if context.is_disabled else interval
     if outcome in TERMINAL:
         # Each of several credentials of an account is tried once before the long interval.
         wait = TERMINAL_INTERVAL_MS if failures + 1 >= context.credentials else interval
     elif outcome in MAX_INTERVAL_MS:
         longest = max(interval, MAX_INTERVAL_MS[outcome])
-        wait = min(interval * 2.0 ** min(failures, 20), longest)
+        wait = max(wait, min(interval * 2.0 ** min(failures, 20), longest))
     # Jitter on both sides keeps the average; the minimum holds in any case.
     return context.at + round(max(wait * uniform(1 - JITTER, 1 + JITTER), minimum))
 

@@ -1,41 +1,42 @@
 """Start the quota worker: a poller for each proxy."""
 
-import sqlite3
 import sys
 from functools import partial
 
-from ledger import settings, transaction
+from ledger import settings
 from ledger.keys import load_salt
 from ledger.locks import LockHeld
 from ledger.settings import Proxy
 from quota.account_list import listed_accounts
 from quota.account_sync import delete_other_proxies
+from quota.decisions import store_staleness
+from quota.pace import Pace
 from quota.poll import AccountPoller, PollLocks
 from quota.refresh_requests import RefreshProgress
 from quota.report import print_quotas, refresh_by_running_worker
 from quota.sources.choice import KeyDelay, choose_source, require_source
+from quota.verdict import STALE_MS
 from quota.worker import PollerParts, ProxyPoller, Shared, SignalReader, SignalWatch
 from runtime.loop import Job
 from runtime.proxies import find_all
 from runtime.tasks import Context, Task, for_each, start_tasks
 
 REST_SECONDS = 1.0
-# After so many missed polls, but at least an hour, a value is too old for a verdict of yes.
-MISSED_POLLS, STALE_MS = 3, 3_600_000
 
 
 def plan_tasks(force: bool, context: Context) -> list[Task]:
     """Return a poller for each proxy, or only the signal reader where nothing is polled."""
     conn, settings = context.conn, context.settings
-    store_staleness(conn, settings.quota_refresh_seconds)
     if settings.quota_source == "off":
+        store_staleness(conn, STALE_MS)
         return [Task("quota", lambda context: SignalReader(context.conn))]
     require_source(settings)
     ids = find_all(conn, settings.pool)
     delete_other_proxies(conn, ids)
     # Threads must not create the salt at the same time.
     load_salt(settings.data_folder)
-    shared = Shared(RefreshProgress(listed_accounts(conn, ids)), PollLocks())
+    pace = Pace(settings.quota_calls_per_minute)
+    shared = Shared(RefreshProgress(listed_accounts(conn, ids)), PollLocks(), pace)
     make = partial(make_poller, shared, force)
     return for_each("quota", zip(ids, settings.pool, strict=True), make)
 
@@ -52,20 +53,11 @@ def make_poller(shared: Shared, force: bool, context: Context, proxy_id: int, pr
         refresh_ms=settings.quota_refresh_seconds * 1000,
         urls=settings.provider_urls,
     )
-    parts = PollerParts(conn, proxy_id, source, account_poller)
+    rest = context.stop.rest if context.once else None
+    parts = PollerParts(conn, proxy_id, source, account_poller, rest=rest)
     if proxy.key and source.name != "files" and not context.once:
         parts = parts._replace(may_poll=KeyDelay(conn, proxy_id).is_over)
     return ProxyPoller(parts, force=force, shared=shared)
-
-
-def store_staleness(conn: sqlite3.Connection, refresh_seconds: int) -> None:
-    """Store the age after which the views treat a quota as unknown."""
-    stale_ms = max(STALE_MS, MISSED_POLLS * refresh_seconds * 1000)
-    with transaction(conn):
-        conn.execute(
-            "insert or replace into settings (name, value) values ('quota_stale_ms', ?)",
-            (str(stale_ms),),
-        )
 
 
 def main(*, once: bool, force: bool) -> None:

@@ -52,6 +52,7 @@ WRITE_POLL = """
     last_attempt_at = :attempted_at,
     last_success_at = :last_success_at,
     next_attempt_at = :next_attempt_at,
+    retry_after_at = :retry_after_at,
     consecutive_failures = :consecutive_failures,
     plan_asked_at = :plan_asked_at
   where account_id = :account_id
@@ -82,6 +83,7 @@ class PollAttempt(NamedTuple):
     source: str
     fingerprint: str
     asked_for_plan: bool = False
+    retry_after_at: int | None = None
 
 
 def store_reading(

@@ -313,7 +313,9 @@ def _verdict(state: AccountState) -> Verdict:
     least = min((value for value in remaining if value is not None), default=None)
     for rule in REFUSALS:
         if reason := rule(state):
-            until = None if rule is _closed else _next_usable_at(state)
+            # A disabled account says when it would be back; other closed ones need a person.
+            is_closed = rule is _closed and reason != "disabled"
+            until = None if is_closed else _next_usable_at(state)
             return Verdict(False, reason, least, until)
     reasons = filter(None, (rule(state) for rule in DOUBTS))
     if reason := next(reasons, None):

@@ -10,24 +10,36 @@ from typing import NamedTuple
 
 from ledger import Unavailable, transaction
 from quota.account_list import AccountList, store_expired
-from quota.decisions import decide_due, prune_changes
+from quota.decisions import decide_due, prune_changes, store_staleness
 from quota.history import prune
 from quota.http import Stopped
+from quota.pace import Pace
 from quota.poll import AccountPoller, PollLocks
 from quota.refresh_requests import (
     NO_CREDENTIAL,
+    TOLD_TO_WAIT,
     TOO_SOON,
     RefreshProgress,
     RefreshRequest,
     answer_requests,
     open_requests,
 )
-from quota.schedule import is_due, is_too_soon
+from quota.schedule import PollState, is_due, is_fresh, is_told_to_wait, is_too_soon
 from quota.signals import take_signals
 from quota.sources import CredentialChanged, Source
+from quota.verdict import STALE_MS
 from runtime.heartbeat import now
 from runtime.refusals import Refused
 
+CALLS_PER_MINUTE = 20
+# After so many missed polls, but at least an hour, a value is too old for a verdict of yes.
+MISSED_POLLS = 3
+POLLED_ACCOUNTS = """
+  select count(distinct account_id)
+  from credential_files
+  where disabled = 0
+    and account_id in (select account_id from quota_accounts where state <> 'no_source')
+"""
 WATCH_EVERY_MS = 1_000
 PRUNE_EVERY_MS = 6 * 3_600_000
 # How long an account with a changed or an expired credential is not polled.
@@ -45,6 +57,8 @@ class PollerParts(NamedTuple):
     account_poller: AccountPoller
     may_poll: Callable[[], bool] = lambda: True
     clock: Callable[[], int] = now
+    # Set where the worker ends when there is nothing to do: then it waits for its pace.
+    rest: Callable[[float], None] | None = None
 
 
 class Shared(NamedTuple):
@@ -52,6 +66,7 @@ class Shared(NamedTuple):
 
     progress: RefreshProgress
     locks: PollLocks
+    pace: Pace
 
 
 class ProxyPoller:
@@ -67,9 +82,12 @@ class ProxyPoller:
             parts.conn, parts.source, proxy_id=parts.proxy_id, clock=parts.clock
         )
         self._force = force
-        self._progress, self._locks = shared or Shared(
-            RefreshProgress({parts.proxy_id: ()}), PollLocks()
+        self._progress, self._locks, self._pace = shared or Shared(
+            RefreshProgress({parts.proxy_id: ()}), PollLocks(), Pace(CALLS_PER_MINUTE)
         )
+        self._rest = parts.rest
+        self._refresh_ms = parts.account_poller.interval_ms
+        self._stale_ms = 0
         self._locked: int | None = None
         self._paused_until: dict[int, int] = {}
         self._failed_tries: dict[int, int] = {}
@@ -86,6 +104,7 @@ class ProxyPoller:
             return done
         if self._accounts.list_if_due():
             self._progress.set_accounts(self._proxy_id, self._accounts)
+            self._fit_interval()
         self._accounts.load_poll_states()
         self._reply_to_requests()
         done += self._poll_next()
@@ -126,6 +145,8 @@ class ProxyPoller:
             credentials = accounts.enabled_credentials(account_id)
         if not credentials:
             return NO_CREDENTIAL
+        if is_told_to_wait(state, self._clock()):
+            return TOLD_TO_WAIT
         return TOO_SOON if is_too_soon(state, accounts.poll_context(account_id)) else None
 
     def _answer_requests(self) -> None:
@@ -139,17 +160,51 @@ class ProxyPoller:
     def _poll_next(self) -> int:
         """Poll the next account that is due; returns 1, or 0 when there is none."""
         due = [self._accounts.poll_state(a) for a in self._accounts if self._is_due(a)]
-        # An account that fails repeatedly, perhaps slowly, waits until the others were polled.
-        due.sort(key=lambda state: (state.consecutive_failures, state.next_attempt_at or 0))
+        due.sort(key=self._turn)
         accounts = (state.account_id for state in due)
         self._locked = next((a for a in accounts if self._locks.acquire(a)), None)
         if self._locked is None:
             return 0
         # Another proxy's poller may have polled it just before it was locked.
         self._accounts.load_poll_states()
-        done = self._poll(self._locked) if self._is_due(self._locked) else 0
+        done = self._poll_in_pace(self._locked) if self._is_due(self._locked) else 0
         self._release_lock()
         return done
+
+    def _turn(self, state: PollState) -> tuple[int, bool, int]:
+        """Return a sort key: failing accounts and those that traffic keeps fresh come last."""
+        interval = self._account_poller.interval_ms
+        fresh = not self._progress.is_requested(state.account_id) and is_fresh(
+            state, self._clock(), interval
+        )
+        # An account that fails repeatedly, perhaps slowly, waits until the others were polled.
+        return state.consecutive_failures, fresh, state.next_attempt_at or 0
+
+    def _poll_in_pace(self, account_id: int) -> int:
+        """Poll an account when the pool's pace has room; returns 1 also after a wait for it."""
+        accounts = self._accounts
+        state, context = accounts.poll_state(account_id), accounts.poll_context(account_id)
+        calls = self._account_poller.max_calls(state, context)
+        if not self._pace.reserve(self._clock(), calls):
+            if self._rest is None:
+                return 0
+            self._rest(min(self._pace.wait_ms(self._clock()) / 1000, 1.0))
+            return 1
+        self._account_poller.last_calls = 0
+        try:
+            return self._poll(account_id)
+        finally:
+            self._pace.release(calls - self._account_poller.last_calls)
+
+    def _fit_interval(self) -> None:
+        """Let the interval and the age of stale values follow from the size of the pool."""
+        (accounts,) = self._conn.execute(POLLED_ACCOUNTS).fetchone()
+        interval = max(self._refresh_ms, self._pace.round_ms(accounts))
+        self._account_poller.interval_ms = interval
+        stale_ms = max(STALE_MS, MISSED_POLLS * interval)
+        if stale_ms != self._stale_ms:
+            store_staleness(self._conn, stale_ms)
+            self._stale_ms = stale_ms
 
     def _poll(self, account_id: int) -> int:
         """Poll an account with one of its credentials; returns 1, or 0 when the worker stops."""
@@ -180,9 +235,11 @@ class ProxyPoller:
         accounts, at = self._accounts, self._clock()
         state = accounts.poll_state(account_id)
         is_paused = at < self._paused_until.get(account_id, 0)
-        if is_paused or not accounts.enabled_credentials(account_id):
+        if is_paused or not accounts.usable_credentials(account_id):
             return False
         requested = self._progress.is_requested(account_id)
+        if not requested and self._is_left_to_traffic(state):
+            return False
         if not is_due(state, accounts.poll_context(account_id), requested=requested):
             return False
         if accounts.valid_credentials(account_id):
@@ -193,6 +250,11 @@ class ProxyPoller:
             store_expired(self._conn, state)
             self._progress.record_poll(account_id, worked=False)
         return False
+
+    def _is_left_to_traffic(self, state: PollState) -> bool:
+        """Return whether a large pool leaves an account to what its traffic tells."""
+        interval = self._account_poller.interval_ms
+        return interval > self._refresh_ms and is_fresh(state, self._clock(), interval)
 
     def _prune(self) -> None:
         if self._clock() >= self._prune_due:

@@ -652,6 +652,8 @@ create table quota_accounts (
   credits_overage_reached integer check (credits_overage_reached in (0, 1)),
   credits_balance         text,
   reset_credits           integer check (reset_credits >= 0),
+  -- The end of the last Retry-After; nobody asks before.
+  retry_after_at          integer,
   check ((plan_raw is null) = (plan_source is null))
 ) strict;
 

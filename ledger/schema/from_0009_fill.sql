@@ -84,7 +84,8 @@ select
   credits_unlimited,
   credits_overage_reached,
   credits_balance,
-  reset_credits
+  reset_credits,
+  null
 from quota_accounts_before;
 
 drop table quota_accounts_before;

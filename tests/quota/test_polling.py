@@ -212,11 +212,11 @@ def test_a_file_that_is_not_a_credential_is_ignored(rig_of):
     assert len(rig.proxy.providers.calls) == 1
 
 
-def test_a_disabled_account_is_not_polled(rig_of):
+def test_a_disabled_account_is_polled_once_in_hours(rig_of):
     rig = rig_of(ALICE, BOB)
     write_files(rig.auth, [ALICE], disabled=True)
     rig.live(HOUR, step=MINUTE)
-    assert rig.proxy.providers.count(ALICE) == 0
+    assert rig.proxy.providers.count(ALICE) == 1
     set_clock(rig.conn, rig.at)
     sql = "select usable, reason from account_verdicts where account = 'alice@example.com'"
     assert rows(rig.conn, sql) == [{"usable": 0, "reason": "disabled"}]

@@ -15,6 +15,7 @@ from ledger import Unavailable
 from ledger.data_folder import prepare
 from ledger.keys import load_salt
 from quota.account_list import listed_accounts
+from quota.pace import Pace
 from quota.poll import AccountPoller, PollLocks
 from quota.refresh_requests import RefreshProgress
 from quota.sources.management import ManagementApi
@@ -39,7 +40,9 @@ class Two:
         self.conn = prepare(self.data, timezone="UTC")
         self.ids = {name: find(self.conn, name) for name in proxies}
         self.shared = Shared(
-            RefreshProgress(listed_accounts(self.conn, self.ids.values())), PollLocks()
+            RefreshProgress(listed_accounts(self.conn, self.ids.values())),
+            PollLocks(),
+            Pace(100_000),
         )
         self.pollers = {name: self.poller(name) for name in proxies}
 

@@ -28,6 +28,7 @@ def quota_home(home, proxy):
         proxy,
         LEDGER_PROVIDER_URLS=json.dumps(urls(proxy)),
         LEDGER_QUOTA_SOURCE="files",
+        LEDGER_QUOTA_CALLS_PER_MINUTE="600",
     )
     write_files(home.data.parent / "auth", POOL)
     home.run("ledger", "init")

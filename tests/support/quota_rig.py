@@ -10,12 +10,14 @@ from demo.fake_proxy import FakeProxy
 from demo.http import reply
 from ledger.data_folder import prepare
 from ledger.keys import load_salt
-from quota.poll import AccountPoller
+from quota.pace import Pace
+from quota.poll import AccountPoller, PollLocks
 from quota.providers import PROVIDERS
+from quota.refresh_requests import RefreshProgress
 from quota.sources import Source
 from quota.sources.files import CredentialFiles
 from quota.sources.management import ManagementApi
-from quota.worker import PollerParts, ProxyPoller
+from quota.worker import PollerParts, ProxyPoller, Shared
 from runtime.heartbeat import now
 from runtime.proxies import find
 from runtime.refusals import Refusals
@@ -57,6 +59,7 @@ class Rig:
         *,
         mode: str = "files",
         refresh_ms: int = 5 * MINUTE,
+        calls_per_minute: int = 100_000,
         seconds: float = TIMEOUT_SECONDS,
     ) -> None:
         self.proxy = proxy
@@ -65,6 +68,7 @@ class Rig:
         self.accounts = tuple(accounts)
         self.mode = mode
         self.refresh_ms = refresh_ms
+        self.calls_per_minute = calls_per_minute
         self.seconds = seconds
         self.at = now()
         write_files(self.auth, self.accounts)
@@ -83,7 +87,9 @@ class Rig:
             uniform=lambda low, high: (low + high) / 2,
         )
         parts = PollerParts(self.conn, self.proxy_id, source, account_poller, clock=lambda: self.at)
-        return ProxyPoller(parts, force=force)
+        progress = RefreshProgress({self.proxy_id: ()})
+        shared = Shared(progress, PollLocks(), Pace(self.calls_per_minute))
+        return ProxyPoller(parts, force=force, shared=shared)
 
     def source(self) -> Source:
         """Return the source for the rig's mode."""
