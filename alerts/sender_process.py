@@ -36,7 +36,7 @@ class ThreadLog(logging.Handler):
         self.by_thread: dict[int | None, list[str]] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep a line."""
+        """Store a line."""
         self.by_thread.setdefault(record.thread, []).append(record.getMessage())
 
 

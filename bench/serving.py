@@ -147,7 +147,7 @@ class Watch:
             turn += 1
 
     def read_memory(self) -> None:
-        """Keep the memory of all processes when their sum is the largest so far."""
+        """Read the memory of all processes; store it when the sum is the largest so far."""
         memory = {name: resident_bytes(pid) for name, pid in self._process_ids.items()}
         if sum(memory.values()) > sum(self.memory.values()):
             self.memory = memory

@@ -87,7 +87,7 @@ class FakeProxy(ProxyState):
 
     @from_any_thread
     async def refresh(self) -> None:
-        """Tell subscribers that credentials or configuration were read again."""
+        """Send subscribers the message that credentials or configuration were read again."""
         self.publish_refresh()
 
     @from_any_thread
@@ -228,7 +228,7 @@ class Listener:
 
 
 async def _settle() -> None:
-    """Let the loop finish pending work, by turns: time would depend on the machine's speed."""
+    """Let the loop finish pending work. Turns are counted, since time depends on the machine."""
     for _ in range(SETTLE_TURNS):
         await asyncio.sleep(0)
 

@@ -139,7 +139,7 @@ def transaction(conn: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
 
 @contextmanager
 def only_writer() -> Iterator[None]:
-    """Keep this process's other threads from writing; waits as long as SQLite does for others."""
+    """Exclude the other threads of this process from writing, after a wait as long as SQLite's."""
     if not WRITER.acquire(timeout=WRITER_SECONDS):
         raise Unwritable(LOCKED)
     try:

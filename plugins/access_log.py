@@ -1,4 +1,4 @@
-"""Keep page views out of the log, which a dashboard that refreshes itself would fill."""
+"""Remove page views from the log: a dashboard refreshes itself, and would fill it."""
 
 import logging
 from collections.abc import Callable

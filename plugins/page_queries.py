@@ -260,7 +260,7 @@ def read(conn: sqlite3.Connection, part: Part) -> Section | None:
 
 
 def shorten(sections: Sections, closed: frozenset[str]) -> None:
-    """Keep the first rows of the closed lists, and the quotas of the accounts kept."""
+    """Shorten the closed lists to their first rows, and the quotas to the accounts that remain."""
     for name in closed - {"usable"}:
         if section := sections[name]:
             section.rows = section.rows[:ROWS_SHOWN]

@@ -66,7 +66,7 @@ def browser() -> Iterator["Browser"]:
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Let a skipped test fail the run where everything must be there."""
+    """Fail the run for a skipped test, where everything must be installed."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if os.environ.get("CI") and reporter and reporter.stats.get("skipped"):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED

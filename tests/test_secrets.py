@@ -18,7 +18,7 @@ CLIENT, UPSTREAM, COOKIE, TOKEN, GOOGLE, PROMPT, SHA, ADDRESS = PLANTED
 
 
 def events() -> list[bytes]:
-    """Give events that carry secrets wherever a proxy puts them."""
+    """Return events with secrets in every field in which a proxy sends them."""
     event = json.loads((EVENTS / "written-from-source.jsonl").read_bytes().splitlines()[0])
     event |= {
         "api_key": CLIENT,

@@ -62,7 +62,7 @@ def log_out_again(watch: Watch, *numbers: int) -> None:
 
 
 def stop_collector(watch: Watch, beat_at: int) -> None:
-    """Make a collector stopped since an instant; that is severe."""
+    """Store a heartbeat of a collector that stopped at an instant, a severe condition."""
     watch.conn.execute(
         "insert or replace into heartbeats (worker, role, pid, started_at, beat_at, state) "
         "values ('ingest', 'ingest', 1, ?, ?, 'stopped')",

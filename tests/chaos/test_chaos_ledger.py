@@ -19,7 +19,7 @@ LOCKED_SECONDS = 60 if LARGE else 8
 
 
 def mounts() -> bool:
-    """Tell whether this user may mount a small disk, as in a container of one's own."""
+    """Return whether this user may mount a small disk, for example in a container."""
     return os.geteuid() == 0 and shutil.which("mount") is not None
 
 
@@ -40,13 +40,13 @@ def disk(home):
 
 
 def waiting(home) -> str:
-    """Give what the collector says it waits for."""
+    """Return the detail of the collector's heartbeat: what it waits for."""
     rows = home.query("select detail from heartbeats where worker = 'ingest' and state = 'waiting'")
     return rows[0][0] if rows else ""
 
 
 def has_asked(home) -> bool:
-    """Tell whether the collector is done with what it does at a start: all it does now is pop."""
+    """Return whether the collector has finished its start and only pops."""
     asked = "select 1 from proxies where last_pop_at and asked_at"
     return bool(home.count("proxies") and home.query(asked))
 

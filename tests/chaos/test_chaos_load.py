@@ -22,7 +22,7 @@ SLOW = """
 
 
 def reading(file, stop: threading.Event) -> None:
-    """Hold a snapshot for as long as the dashboard lets a query run, again and again."""
+    """Hold a snapshot as long as the dashboard lets a query run, repeatedly."""
     while not stop.is_set():
         with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as conn:
             ends = time.monotonic() + 2.5
@@ -70,7 +70,7 @@ def test_eight_slow_readers_beside_a_fast_writer(home, proxy):
 
 
 def log_size(file) -> int:
-    """Give the size of the write-ahead log."""
+    """Return the size of the write-ahead log."""
     try:
         return file.with_name("ledger.db-wal").stat().st_size
     except FileNotFoundError:
@@ -110,14 +110,14 @@ def test_a_long_run_keeps_memory_and_handles(home, proxy):
 
 
 def events_of(number: int, part: int) -> list[bytes]:
-    """Make one part's events, distinct from all others, without making those before."""
+    """Return the events of one part, distinct from those of all other parts."""
     made = events(part)
     mark = f'"request_id": "{number:08x}", '.encode()
     return [b"{" + mark + event[1:] for event in made]
 
 
 def slope(points: list[tuple[float, float]]) -> float:
-    """Give the slope of the straight line through points, by least squares."""
+    """Return the slope of the straight line through points, by least squares."""
     xs, ys = [x for x, _ in points], [y for _, y in points]
     middle_x, middle_y = sum(xs) / len(xs), sum(ys) / len(ys)
     spread = sum((x - middle_x) ** 2 for x in xs) or 1.0

@@ -17,7 +17,7 @@ NOW = 1_795_500_000_000
 
 
 def event(at: str) -> bytes:
-    """Give an event of an instant."""
+    """Return an event of an instant."""
     base = json.loads(recorded("written-from-source")[0])
     return json.dumps({**base, "timestamp": at}).encode()
 

@@ -61,14 +61,14 @@ def test_a_reply_of_three_events_cut_at_every_byte(home, proxy, tmp_path):
 
 
 def reply_of(batch: list[bytes]) -> bytes:
-    """Give a batch as the fake proxy answers a pop."""
+    """Return a batch as the fake proxy answers a pop."""
     from demo import resp
 
     return resp.array(batch)
 
 
 def again(job) -> None:
-    """Take steps until one succeeds, as the loop would after its rest."""
+    """Repeat a step until it succeeds, as the loop does after its rest."""
     for _ in range(5):
         try:
             job.step()
@@ -188,7 +188,7 @@ def test_replies_of_the_wrong_kind(home):
 
 
 def strange() -> dict[str, bytes]:
-    """Make records that no proxy should send, by what is wrong with them."""
+    """Return invalid records by their fault."""
     event = json.loads(recorded("written-from-source")[0])
 
     def altered(**more: object) -> bytes:

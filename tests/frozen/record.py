@@ -53,7 +53,7 @@ class Recorder:
         await self._site.invoke_startup()
 
     async def answer(self, question: Question) -> Answer:
-        """Answer one question."""
+        """Return the answer to one question."""
         asked = self._renames.question(question)
         if asked is None:
             return {"dropped": True}
@@ -157,7 +157,7 @@ def digest(values: list[Any]) -> str:
 
 
 def set_clock(conn: sqlite3.Connection, now: int) -> None:
-    """Let the views go by a constant instant."""
+    """Set the clock of the views to a constant instant."""
     conn.execute("drop view clock")
     conn.execute(f"create view clock as select {now} as now")
 
@@ -179,7 +179,7 @@ def opened(source: Path, folder: Path, renames: Renames) -> Path:
 
 
 def point_at(folder: Path) -> None:
-    """Let the program read no settings but those of the recording."""
+    """Make the program read only the settings of the recording."""
     for name in list(os.environ):
         if name.startswith(("LEDGER_", "CLIPROXY_")):
             del os.environ[name]
@@ -198,7 +198,7 @@ async def recorded(file: Path, asked: list[Question], renames: Renames) -> list[
 
 
 def thinned(asked: list[Question], every: int) -> list[Question]:
-    """Keep some questions of each query and kind: the first one, and then each of so many."""
+    """Return a sample of the questions of each query and kind: the first, then every n-th."""
     seen: dict[tuple[str, str], int] = {}
     kept = []
     for question in asked:

@@ -28,13 +28,13 @@ NOW = 1_795_500_000_000
 
 @st.composite
 def attempts(draw: st.DrawFn) -> list[bytes]:
-    """Make attempts that fall into a few milliseconds; each has a latency of its own."""
+    """Return attempts within a few milliseconds, each with a different latency."""
     count = draw(st.integers(1, 8))
     return [attempt(draw, number) for number in range(count)]
 
 
 def attempt(draw: st.DrawFn, number: int) -> bytes:
-    """Make one attempt of an old proxy, without a breakdown of its tokens."""
+    """Return one attempt of an old proxy, without a breakdown of its tokens."""
     provider = draw(st.sampled_from(sorted(FAMILIES)))
     failed = draw(st.booleans())
     # More from the cache than was read at all contradicts itself, except with Claude.
@@ -68,7 +68,7 @@ def attempt(draw: st.DrawFn, number: int) -> bytes:
 
 @st.composite
 def histories(draw: st.DrawFn) -> tuple[list[bytes], list[tuple[str, list[int]]]]:
-    """Make attempts, and the records of them in the order in which they arrive."""
+    """Return attempts, and their records in the order of arrival."""
     raws = draw(attempts())
     seen = st.lists(st.sampled_from(range(len(raws))), unique=True)
     ways = st.sampled_from(["live", *WRITERS])

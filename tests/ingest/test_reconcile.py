@@ -26,7 +26,7 @@ numbers = count()
 
 
 def events(account: Account, number: int, *, failed: bool = False) -> list[bytes]:
-    """Make distinct attempts of an account."""
+    """Return distinct attempts of an account."""
     fields = {
         "source": account.source("sk-demo-client-alpha"),
         "auth_index": account.auth_index,

@@ -64,7 +64,7 @@ def span(month: str, zone: str) -> tuple[int, int]:
 
 
 def events(start: int, end: int):
-    """Make events in a month and on both sides of it, most of them near its ends."""
+    """Return events in, before and after a month, most of them near its ends."""
     near = st.sampled_from([start, end]).flatmap(
         lambda at: (
             st.integers(-3 * HOUR, 3 * HOUR)
@@ -185,7 +185,7 @@ def sharing(tmp_path_factory):
 
 
 def made(count: int) -> list[dict]:
-    """Make events of the last 100 days."""
+    """Return events of the last 100 days."""
     chance = random.Random(11)
     return [
         {

@@ -46,7 +46,7 @@ EVENTS = st.lists(
 
 
 def told(done: int, whole: int) -> None:
-    """Take no notice of progress."""
+    """Ignore the progress."""
 
 
 @given(events=EVENTS, sizes=st.lists(st.integers(1, 20), max_size=5))
@@ -92,7 +92,7 @@ def test_a_repriced_ledger_equals_one_that_had_those_prices_from_the_start(event
 
 
 def event(at: int, **more: object) -> dict:
-    """Give one ordinary event."""
+    """Return one ordinary event."""
     return {
         "at": at,
         "account": "ann",

@@ -58,11 +58,11 @@ class Installed:
         return self.manager.run(PYTHON, "-m", "cli", "service", command, **config, **more)
 
     def systemctl(self, *words: str) -> str:
-        """Ask systemd."""
+        """Run a command of systemd."""
         return self.manager.run("systemctl", "--user", *words)[1].strip()
 
     def show(self, service: str, name: str) -> str:
-        """Ask for a property of a service."""
+        """Return a property of a service."""
         return self.systemctl("show", f"cliproxy-ledger-{service}", "--value", "-p", name)
 
     def processes(self) -> dict[str, str]:
@@ -75,7 +75,7 @@ class Installed:
         return self.manager.run("nsenter", "-t", process, "-m", "--", *command)
 
     def query(self, sql: str) -> list[tuple[object, ...]]:
-        """Ask the ledger; nothing while there is none."""
+        """Query the ledger; return no rows while there is none."""
         file = self.home / DATA / "ledger.db"
         if not file.exists():
             return []

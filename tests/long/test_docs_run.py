@@ -61,7 +61,7 @@ OFTEN_NOTHING = {"Was anything lost last night?"}
 
 
 def where_it_is_noon() -> str:
-    """Give a time zone in which today has had some hours."""
+    """Return a time zone in which it is about noon."""
     ahead = 12 - datetime.now(UTC).hour
     # The names of these zones count westwards.
     return f"Etc/GMT{-ahead:+d}" if ahead else "UTC"
@@ -86,24 +86,24 @@ def site(filled):
 
 
 def code() -> list[tuple[str, str]]:
-    """Give every block of code with the name of its page."""
+    """Return every block of code with the name of its page."""
     return [(page.name, block) for page in documents.pages() for block in page.blocks]
 
 
 def is_shown(block: str) -> bool:
-    """Tell whether a block is there to be read, not run."""
+    """Return whether a block is an example that is not run."""
     return any(re.match(beginning, block) for beginning in SHOWN)
 
 
 def commands() -> list[str]:
-    """Give every command that stands in a block."""
+    """Return every command in a block of code."""
     blocks = [block for _, block in code() if COMMAND.match(block)]
     found = {one for block in blocks for one in documents.commands(block)}
     return sorted(one for one in found if not one.startswith("# "))
 
 
 def run_here() -> list[str]:
-    """Give the commands that can be run here."""
+    """Return the commands that can run in a test."""
     return [one for one in commands() if not any(re.match(why, one) for why in NOT_RUN)]
 
 
@@ -171,7 +171,7 @@ def test_every_query_in_a_block_of_its_own_runs(filled):
 
 
 def helped(program: str, home: Home) -> str:
-    """Give the help of a command, which must have one."""
+    """Return the help text of a command, which must have one."""
     done = subprocess.run(
         [*program.replace(".venv/bin/", f"{BIN}/").split(), "--help"],
         cwd=ROOT,
@@ -200,7 +200,7 @@ def test_every_flag_in_the_documents_is_one_of_its_command(filled):
 
 
 def addresses() -> list[str]:
-    """Give every address of the dashboard in the documents, whole or only its path."""
+    """Return every address of the dashboard in the documents, as a URL or a path."""
     text = "\n".join(page.text for page in documents.pages())
     paths = set(documents.ADDRESS.findall(text))
     paths |= set(re.findall(r"`(/(?:ledger|export|api)/[^`\s]*[^`\s/*])`", text))
@@ -215,7 +215,7 @@ def test_every_address_in_the_documents_answers(site):
 
 
 def sql_of(command: str) -> str:
-    """Give the SQL in a command of `sqlite-utils`."""
+    """Return the SQL in a command of `sqlite-utils`."""
     return documents.dedented(command.split('"')[1], 2).rstrip()
 
 

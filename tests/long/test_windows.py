@@ -40,7 +40,7 @@ MOMENTS = [
 
 
 def events(anchor: int):
-    """Make events around an instant, most of them near, some on a boundary, some after it."""
+    """Return events around an instant: most near it, some on a boundary, some after it."""
     near = st.integers(-3 * HOUR, 2 * HOUR)
     far = st.integers(-100 * DAY, 2 * DAY)
     edge = st.sampled_from([-x for x in LENGTHS.values()]).flatmap(

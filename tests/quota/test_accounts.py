@@ -40,7 +40,7 @@ class Site:
         self._events = 0
 
     def take_list(self, entries: list[dict[str, Any]], *, proxy_id: int = 1) -> None:
-        """Take a proxy's account list."""
+        """Link the accounts of a proxy's list."""
         credentials = [ListedCredential(c, "print") for c in map(from_listing, entries) if c]
         accounts = link_credentials(self.conn, proxy_id, credentials)
         store_listing(self.conn, accounts, "management")
@@ -175,7 +175,7 @@ def test_an_address_at_two_providers_keeps_its_name(two):
 
 
 def step(site: Site, number: int, *, proxy_id: int = 1, event_first: bool = False) -> None:
-    """Take the account list and one event of a step of the case."""
+    """Link the account list and store the event of one step of the case."""
     case = RENAMED[f"step{number}"]
     event = claude(case["event_auth_index"])
     if event_first:

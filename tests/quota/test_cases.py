@@ -82,7 +82,7 @@ class Case:
         }
 
     def judge(self, at: int) -> None:
-        """Let the worker decide at an instant, and set the clock of the views to it."""
+        """Decide at an instant, and set the clock of the views to it."""
         decide_due(self.conn, at)
         set_clock(self.conn, at)
 

@@ -122,7 +122,7 @@ class Watch:
             pass
 
     def pass_by(self, duration: int, *, step: int = 5 * MINUTE) -> None:
-        """Let time pass, with a check every few minutes."""
+        """Move the clock forward, with a check every few minutes."""
         until = self.now + duration
         while self.now < until:
             self.work(min(self.now + step, until))

@@ -88,12 +88,12 @@ def random_uses(count: int, *, models: int = 3, seed: int = 5, days: int = 60) -
 
 
 def local(at: int, zone: str) -> datetime:
-    """Give an instant (ms) as local time."""
+    """Return an instant (ms) as local time."""
     return (EPOCH + timedelta(milliseconds=at)).astimezone(ZoneInfo(zone))
 
 
 def midnight(day: date, zone: str) -> int:
-    """Give the first instant (ms) of a local day, found by looking."""
+    """Return the first instant (ms) of a local day, found by a search."""
     at = int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp() * 1000) - 16 * HOUR
     while local(at, zone).date() < day:
         at += 15 * MINUTE
@@ -101,7 +101,7 @@ def midnight(day: date, zone: str) -> int:
 
 
 def span(now: int, zone: str, window: str) -> tuple[int, int]:
-    """Give (start, end) of a named window at an instant."""
+    """Return (start, end) of a named window at an instant."""
     if window == "today":
         return midnight(local(now, zone).date(), zone), now
     start = now - LENGTHS[window]
@@ -109,7 +109,7 @@ def span(now: int, zone: str, window: str) -> tuple[int, int]:
 
 
 def payload(event: Event) -> bytes:
-    """Give an event as the proxy would send it."""
+    """Return an event as the proxy sends it."""
     at = EPOCH + timedelta(milliseconds=event["at"])
     raw = {
         "timestamp": at.isoformat(timespec="milliseconds"),
@@ -133,7 +133,7 @@ def payload(event: Event) -> bytes:
 
 
 def row(event: Event) -> tuple[int, ...]:
-    """Give what one event adds to each measure."""
+    """Return the value that one event adds to each measure."""
     total = event["input"] + event["output"]
     # A success without tokens has no cost that could be known.
     unpriced = not event["model"].startswith("own-") if total else not event["failed"]
@@ -143,7 +143,7 @@ def row(event: Event) -> tuple[int, ...]:
 
 
 def cost(event: Event) -> int:
-    """Give an event's cost in micro-dollars."""
+    """Return an event's cost in micro-dollars."""
     if not event["model"].startswith("own-"):
         return 0
     cached = event["input"] // 3
@@ -165,7 +165,7 @@ def summed(events: Iterable[Event], key: Callable[[Event], object]) -> Sums:
 
 
 def asked(rows: list[dict], *key: str) -> Sums:
-    """Give a query's rows in the same form; rows of one key together."""
+    """Return a query's rows in the same form, rows of one key together."""
     sums: dict[object, list[int]] = defaultdict(lambda: list(NOTHING))
     for row in rows:
         at = tuple(row[name] for name in key) if len(key) > 1 else row[key[0]]
@@ -196,7 +196,7 @@ class Ledger:
         self.number = 0
 
     def at(self, proxy: str) -> Store:
-        """Give the store of a proxy's events."""
+        """Return the store of a proxy's events."""
         if proxy not in self.stores:
             proxy_id = find(self.conn, proxy)
             self.stores[proxy] = Store(self.conn, proxy_id, self.salt, Prices(self.prices))
@@ -211,12 +211,12 @@ class Ledger:
             self.at(proxy).write(batch, map(parse, records))
 
     def set_clock(self, now: int) -> None:
-        """Let it be that instant (ms)."""
+        """Set the clock to an instant (ms)."""
         self.conn.execute("drop view if exists clock")
         self.conn.execute(f"create view clock as select {now} as now")
 
     def ask(self, name: str, **given: str) -> list[dict]:
-        """Ask a canned query."""
+        """Return the rows of a canned query."""
         return ask(sqlite_utils.Database(self.conn), name, **given)
 
     def close(self) -> None:
@@ -244,7 +244,7 @@ def old_events(count: int, seed: int = 3) -> list[dict]:
 
 
 def dump(conn: sqlite3.Connection, table: str) -> list[tuple]:
-    """Give a table's rows, sorted."""
+    """Return a table's rows, sorted."""
     with closing(conn.execute(f"select * from {table}")) as cursor:
         return sorted(cursor.fetchall())
 

@@ -84,7 +84,7 @@ def record(fault: str, held: str, counts: object) -> None:
 
 
 def in_words(found: Account) -> str:
-    """Word an account for the table."""
+    """Return an account as text for the table."""
     return (
         f"{found.pushed:,} events, {found.batches:,} batches delivered, {found.stored:,} stored, "
         f"{found.torn} stored in part, {found.absent} missing, {found.at_risk} recorded as at risk"
@@ -98,13 +98,13 @@ def stopped(process: subprocess.Popen[str]) -> str:
 
 
 def events(count: int, *, part: int = 0) -> list[bytes]:
-    """Make distinct events, other ones for each part."""
+    """Return distinct events; each part has different ones."""
     return burst((part + 1) * count)[part * count :]
 
 
 @contextmanager
 def pushing(proxy: FakeProxy, made: list[bytes], *, rate: int) -> Iterator[Callable[[], int]]:
-    """Let events happen at a rate while the block runs; what is given tells how many did."""
+    """Push events at a rate inside the block; yield a function that returns their number."""
     stop, done = threading.Event(), [0]
     step = max(rate // 20, 1)
 

@@ -62,18 +62,18 @@ def moved_in(fenced: re.Match[str]) -> str:
 
 
 def dedented(raw: str, by: int = 4) -> str:
-    """Take so many spaces away from each line; nothing where there is no code."""
+    """Return the text without the first spaces of each line; empty without code."""
     return "\n".join(line[by:] for line in raw.strip("\n").splitlines()).strip("\n")
 
 
 def slug(title: str) -> str:
-    """Give the anchor of a heading, as GitHub makes it."""
+    """Return the anchor of a heading, as GitHub makes it."""
     plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", title).replace("`", "")
     return PUNCTUATION.sub("", plain.lower()).replace(" ", "-")
 
 
 def commands(block: str) -> Iterator[str]:
-    """Give the commands of a block: a line each, or several up to a closing quote."""
+    """Return the commands of a block: one a line, or several lines up to a closing quote."""
     pending = ""
     for line in block.splitlines():
         pending = f"{pending}\n{line}" if pending else line
@@ -85,7 +85,7 @@ def commands(block: str) -> Iterator[str]:
 
 
 def said() -> str:
-    """Give every text that the program can say, with … for what changes in it."""
+    """Return every text that the program can print, with … for its variable parts."""
     rooms = ("ledger", "runtime", "ingest", "quota", "alerts", "plugins", "deploy")
     files = [file for room in rooms for file in (ROOT / room).rglob("*.py")]
     texts = [text for file in files for text in of_python(file.read_text("utf-8"))]
@@ -100,7 +100,7 @@ def said() -> str:
 
 
 def of_python(source: str) -> Iterator[str]:
-    """Give the texts of a Python file, each whole, however many lines it is written on."""
+    """Return the texts of a Python file; a text may be written on several lines."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.JoinedStr):
             yield "".join(
@@ -111,7 +111,7 @@ def of_python(source: str) -> Iterator[str]:
 
 
 def of_json(file: Path) -> Iterator[str]:
-    """Give the texts of a file of the page's words."""
+    """Return the texts of a file of the page's texts."""
     waiting = [json.loads(file.read_text("utf-8"))]
     while waiting:
         found = waiting.pop()

@@ -44,7 +44,7 @@ def frozen_ledger(file: Path) -> Path:
 
 
 def old_ledger(data: Path) -> Path:
-    """Make a ledger of schema version 9 in a new folder: 600 events of 40 days, without sums."""
+    """Create a ledger of schema version 9 in a new folder: 600 events of 40 days, without sums."""
     data.mkdir(mode=0o700)
     file = data / "ledger.db"
     with closing(sqlite3.connect(file, isolation_level=None)) as conn:
