@@ -54,9 +54,9 @@ def split(name: str, credential: str) -> None:
 @click.argument("name", metavar="ACCOUNT")
 @click.argument("new_name", metavar="NAME")
 def rename(name: str, new_name: str) -> None:
-    """Give an account a name.
+    """Set the name of an account.
 
-    An empty NAME takes it back.
+    An empty NAME restores its own name.
     """
     from ledger import account_commands
 

@@ -200,7 +200,7 @@ def split(conn: sqlite3.Connection, account: Found, credential: str, *, now: int
 
 
 def rename(conn: sqlite3.Connection, account: Found, name: str, *, now: int) -> int:
-    """Give an account a name, or its own again for an empty one."""
+    """Set the name of an account; an empty name restores its own."""
     with transaction(conn):
         sql = "select given_name from known_accounts where id = ?"
         (before,) = conn.execute(sql, (account.id,)).fetchone()

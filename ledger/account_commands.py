@@ -43,7 +43,7 @@ def split(name: str, credential: str) -> None:
 
 
 def rename(name: str, new_name: str) -> None:
-    """Give an account a name."""
+    """Set the name of an account."""
     with _ledger() as conn:
         found = changes.find_account(conn, name)
         if new_name and not is_name(new_name):

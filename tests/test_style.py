@@ -93,6 +93,14 @@ def test_every_module_says_what_it_is_and_every_function_is_typed() -> None:
             assert function.returns is not None, f"{file.name}:{function.name}"
 
 
+def test_docstrings_begin_with_plain_verbs() -> None:
+    for file in modules(*ROOMS, "tests"):
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                first_word = (ast.get_docstring(node) or "-").split()[0]
+                assert first_word not in {"Give", "Tell", "Say", "Hear"}, f"{file}:{node.lineno}"
+
+
 def test_no_test_measures_time() -> None:
     """A busy machine would fail it: speed is for the benchmark, patience for `eventually`."""
     clocks = {"monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "process_time"}
