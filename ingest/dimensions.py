@@ -138,7 +138,8 @@ class Dimensions:
         self._salt = salt
         self._texts: dict[tuple[str, ...], TextIds] = {}
         self._ids: dict[object, int] = {}
-        self._prices: dict[tuple[str, ...], PriceIds] = {}
+        # The rates are kept beside their ids, so that no other object takes their place in memory.
+        self._prices: dict[int, tuple[Rates, PriceIds]] = {}
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -170,11 +171,10 @@ class Dimensions:
 
     def price_ids(self, rates: Rates) -> PriceIds:
         """Return the ids of the price that a cost was computed with."""
-        key = (rates.source, rates.version, rates.model, rates.rule, rates.tier)
-        cached = self._prices.get(key)
+        cached = self._prices.get(id(rates))
         if cached is None:
-            cached = self._prices[key] = price_ids(self._conn, rates)
-        return cached
+            cached = self._prices[id(rates)] = rates, price_ids(self._conn, rates)
+        return cached[1]
 
     def client_label(self, payload: Payload) -> str:
         """Return the label of an event's client key; empty without a key."""

@@ -13,10 +13,20 @@ from ingest.spool import Batch
 from ingest.tokens import Tokens
 from ledger import retention, rollups, zones
 from ledger.keys import Salt
-from ledger.prices.calculator import NO_PRICE_IDS, Attempt, PriceIds, Prices
-from ledger.prices.rates import Counts
+from ledger.prices.calculator import (
+    NO_PRICE_IDS,
+    NOTHING,
+    WITHOUT_USAGE,
+    Attempt,
+    Plan,
+    PriceIds,
+    Prices,
+    is_free,
+)
 
 HOUR_MS = 3_600_000
+# Combinations of names whose price is remembered.
+MAX_PLANS = 50_000
 TOO_OLD = "timestamp: older than the events that keep_events_days keeps"
 # The columns of `usage_events` in the order of `EventWriter._row`.
 EVENT_COLUMNS = (
@@ -118,6 +128,8 @@ class EventWriter:
         self._prices = prices
         self._origin = origin
         self._import_id = import_id
+        self._plans: dict[tuple[str | int | None, ...], Plan] = {}
+        self._lists = prices.listed
         start_matching(conn)
 
     def write(self, usages: list[Usage]) -> EventCounts:
@@ -127,6 +139,9 @@ class EventWriter:
         """
         if not usages:
             return EventCounts(0, 0, 0)
+        if self._prices.listed is not self._lists or len(self._plans) > MAX_PLANS:
+            self._lists = self._prices.listed
+            self._plans.clear()
         received, times = len(usages), [usage.occurred_at for usage in usages]
         zones.extend(self._conn, min(times), max(times))
         replaced: list[Stored] = []
@@ -201,21 +216,34 @@ class EventWriter:
             *usage.tokens,
             usage.tokens.total,
             payload.request_id or None,
-            *self._cost(usage),
+            *self._cost(usage, ids),
             self._import_id,
         )
 
-    def _cost(self, usage: Usage) -> tuple[int | None, ...]:
+    def _cost(self, usage: Usage, ids: Ids) -> tuple[int | None, ...]:
         """Return the cost, what the cache saved, the reason of a missing cost, and the price."""
-        tokens = usage.tokens
-        counts = Counts(
-            tokens.input, tokens.cached, tokens.cache_write, tokens.output, tokens.reasoning
+        # By ids, since the texts of each event are new objects whose hashes take time.
+        credential, client, model, alias, endpoint, _, _, asked, answered = ids
+        key = (
+            usage.payload.provider,
+            usage.payload.auth_type,
+            model,
+            alias,
+            endpoint,
+            asked,
+            answered,
+            client if self._prices.needs_client else None,
+            credential if self._prices.needs_account else None,
         )
-        cost = self._prices.cost(
-            self._attempt(usage), counts, total=tokens.total, unclassified=tokens.unclassified
-        )
-        ids = self._dimensions.price_ids(cost.rates) if cost.rates else NO_PRICE_IDS
-        return cost.microdollars, cost.saved, cost.reason, *ids
+        plan = self._plans.get(key)
+        if plan is None:
+            plan = self._plans[key] = self._prices.plan(self._attempt(usage))
+        cost = plan.cost(usage.occurred_at, usage.tokens)
+        if cost is WITHOUT_USAGE and is_free(self._attempt(usage)):
+            cost = NOTHING
+        rates = cost.rates
+        price_id, rule_id = self._dimensions.price_ids(rates) if rates else NO_PRICE_IDS
+        return cost.microdollars, cost.saved, cost.reason, price_id, rule_id
 
     def _attempt(self, usage: Usage) -> Attempt:
         """Return the properties of an event, besides its tokens, that its cost depends on."""

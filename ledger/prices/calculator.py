@@ -5,15 +5,19 @@ event's time. Tiers, cache lifetimes and hours are those of docs/costs.md.
 """
 
 import sqlite3
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
+
+import msgspec
 
 from ledger.keys import Key, tail
 from ledger.prices import overrides
 from ledger.prices.corrections import is_correction
 from ledger.prices.lookup import COMPATIBLE, Lookup, Match
 from ledger.prices.overrides import Price
+from ledger.prices.periods import periods
 from ledger.prices.rates import Counts, Rates, has_token_prices, own_steps, package_steps, scaled
 from ledger.prices.snapshot import Lists, lists
 from ledger.settings import Settings
@@ -33,10 +37,6 @@ ADD_PRICE = """
 FIND_PRICE = "select id from known_prices where source = ? and version = ? and model = ?"
 ADD_RULE = "insert into price_rules (rule, tier) values (?, ?) on conflict do nothing"
 FIND_RULE = "select id from price_rules where rule = ? and tier = ?"
-# Quarter hours: no price of the package begins or ends inside one.
-QUARTER_MS = 900_000
-MINUTE_MS = 60_000
-MAX_INSTANTS = 10_000
 # Asking for none of these words is asking for the standard tier.
 PAID_TIERS = ("priority", "fast", "flex", "batch")
 
@@ -62,7 +62,8 @@ class Attempt(NamedTuple):
     is_warm_up: bool = False
 
 
-class Cost(NamedTuple):
+# One for every event: a struct is made in a fraction of a named tuple's time.
+class Cost(msgspec.Struct, frozen=True, gc=False):
     """A cost in micro-dollars, what the cache saved, the rates used, and why it is incomplete.
 
     `microdollars` is None when nothing is known; with the reason "partly unclassified" it covers
@@ -103,9 +104,11 @@ class Prices:
 
     def use(self, listed: Lists) -> None:
         """Price by other lists from now on; another thread may be pricing meanwhile."""
-        self._listed = listed
+        self.listed = listed
         self._lookup = Lookup(listed.providers)
         self._plans: dict[tuple[str, ...], Plan] = {}
+        # Names that come to the same share a plan.
+        self._same: dict[tuple[object, ...], Plan] = {}
 
     @classmethod
     def configured(cls, settings: Settings) -> "Prices":
@@ -120,22 +123,14 @@ class Prices:
             listed=lists(settings.data_folder),
         )
 
-    def cost(self, attempt: Attempt, counts: Counts, *, total: int, unclassified: int) -> Cost:
-        """Return what an attempt costs; `total` counts all its tokens, `unclassified` among them.
+    def cost(self, attempt: Attempt, counts: Counts) -> Cost:
+        """Return what an attempt costs.
 
         A failure without tokens costs nothing; a success without tokens is one whose usage was
         not told.
         """
-        if not total:
-            return NOTHING if is_free(attempt) else Cost(None, 0, None, NO_USAGE)
-        if total == unclassified:
-            return Cost(None, 0, None, UNCLASSIFIED)
-        plan = self.plan(attempt)
-        rates = plan.rates_at(attempt.occurred_at)
-        if rates is None:
-            return Cost(None, 0, None, plan.reason)
-        cost, saved = rates.cost(counts, is_hour=plan.is_hour)
-        return Cost(cost, saved, rates, PARTLY_UNCLASSIFIED if unclassified else None)
+        cost = self.plan(attempt).cost(attempt.occurred_at, counts)
+        return NOTHING if cost is WITHOUT_USAGE and is_free(attempt) else cost
 
     def plan(self, attempt: Attempt) -> "Plan":
         """Return how an attempt is priced, apart from the time and the length of its input."""
@@ -165,13 +160,13 @@ class Prices:
             and is_one_of(price.client, clients)
             and is_one_of(price.account, accounts)
         ]
-        return Plan(
-            match,
-            own,
-            tier=tier(attempt),
-            is_hour=self._is_hour(attempt),
-            version=self._listed.version,
-        )
+        paid, is_hour = tier(attempt), self._is_hour(attempt)
+        key = (match and (match.name, match.rule), paid, is_hour, *(id(price) for _, price in own))
+        if key not in self._same:
+            self._same[key] = Plan(
+                match, own, tier=paid, is_hour=is_hour, version=self.listed.version
+            )
+        return self._same[key]
 
     def _client_texts(self, attempt: Attempt) -> list[str]:
         """Return the label of the client key and the user's own name for it."""
@@ -193,6 +188,22 @@ class Prices:
 
 
 NOTHING = Cost(0, 0, None, None)
+WITHOUT_USAGE = Cost(None, 0, None, NO_USAGE)
+ONLY_A_TOTAL = Cost(None, 0, None, UNCLASSIFIED)
+# Input, output and their parts, as in `Counts`.
+SixCounts = tuple[int, int, int, int, int, int]
+
+
+class Applied(NamedTuple):
+    """Rates as a plan applies them: micro-dollars for a token of each kind, by length of input.
+
+    The kinds are uncached input, cache reads, cache writes of the plan's lifetime, visible output
+    and reasoning; the last is the price of the request.
+    """
+
+    starts: list[int]
+    steps: list[tuple[float, float, float, float, float, float]]
+    rates: Rates
 
 
 class Plan:
@@ -213,32 +224,70 @@ class Plan:
         self.tier = tier
         self._own = own
         self._context = context(tier) if match and match.has_variants else {}
-        self._instants: dict[int, Rates | None] = {}
-        self._step_ms = self._granularity()
+        self._periods = periods(match and match.model, (price for _, price in own))
+        # What is known already, by the number of a period.
+        self._by_period: dict[int, Applied | None] = {}
         self.reason = NO_PRICE
+
+    def cost(self, occurred_at: int, counts: SixCounts) -> Cost:
+        """Return what an attempt at an instant (ms UTC) costs, rounded half to even.
+
+        `WITHOUT_USAGE` is returned for one without tokens.
+        """
+        # Unpacked, and without calls, since this runs for every event.
+        total, cached, written, output, reasoning, unclassified = counts
+        if not total and not output:
+            return ONLY_A_TOTAL if unclassified else WITHOUT_USAGE
+        try:
+            applied = self._by_period[self._periods.key(occurred_at) if self._periods else 0]
+        except KeyError:
+            applied = self._applied_at(occurred_at)
+        if applied is None:
+            return Cost(None, 0, None, self.reason)
+        starts, steps, rates = applied
+        fresh, read, write, visible, thought, request = steps[
+            bisect_left(starts, total) if starts else 0
+        ]
+        cost = (
+            (total - cached - written) * fresh
+            + cached * read
+            + written * write
+            + (output - reasoning) * visible
+            + reasoning * thought
+            + request
+        )
+        saved = cached * (fresh - read) + written * (fresh - write) if cached or written else 0
+        return Cost(round(cost), round(saved), rates, PARTLY_UNCLASSIFIED if unclassified else None)
 
     def rates_at(self, occurred_at: int) -> Rates | None:
         """Return the rates at an instant (ms UTC), or None; `reason` says then why."""
-        instant = occurred_at // self._step_ms if self._step_ms else 0
-        try:
-            return self._instants[instant]
-        except KeyError:
-            if len(self._instants) >= MAX_INSTANTS:
-                self._instants.clear()
-            rates = self._instants[instant] = self._rates(occurred_at)
-            return rates
+        applied = self._applied_at(occurred_at)
+        return applied.rates if applied else None
 
-    def _granularity(self) -> int:
-        """Return the length of the stretches in which no price changes (ms); 0 is for ever."""
-        if any(price.depends_on_time for _, price in self._own):
-            return MINUTE_MS
-        model = self.match and self.match.model
-        if model is None:
-            return 0
-        prices = model.prices if isinstance(model.prices, list) else []
-        conditions = [price.constraint for price in prices]
-        conditions += [variant.constraint for variant in model.price_variants or ()]
-        return QUARTER_MS if any(conditions) else 0
+    def _applied_at(self, occurred_at: int) -> Applied | None:
+        """Return the rates at an instant as they are applied, each worked out once."""
+        period = self._periods.key(occurred_at) if self._periods else 0
+        if period not in self._by_period:
+            rates = self._rates(occurred_at)
+            # Periods of one price share it, so that it is written into the ledger once.
+            equal = (one for one in self._by_period.values() if one and one.rates == rates)
+            self._by_period[period] = rates and (next(equal, None) or self._applied(rates))
+        return self._by_period[period]
+
+    def _applied(self, rates: Rates) -> Applied:
+        """Return rates with the price of cache writes of the plan's lifetime."""
+        steps = [
+            (
+                step.input,
+                step.cache_read,
+                step.cache_write_1h if self.is_hour else step.cache_write,
+                step.output,
+                step.reasoning,
+                step.request,
+            )
+            for step in rates.steps
+        ]
+        return Applied(rates.starts, steps, rates)
 
     def _rates(self, occurred_at: int) -> Rates | None:
         """Return the rates of the user's own price that holds, else the list's."""

@@ -4,7 +4,6 @@ One dollar for a million tokens is one micro-dollar for a token. A provider's lo
 applies to the whole request once its input is longer than the step's start.
 """
 
-from bisect import bisect_left
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -18,13 +17,17 @@ TOKEN_KEYS = ("input_mtok", "output_mtok", "output_image_mtok", "output_reasonin
 
 
 class Counts(NamedTuple):
-    """The tokens of an attempt: input holds cached and cache_write, output holds reasoning."""
+    """The tokens of an attempt: input holds cached and cache_write, output holds reasoning.
+
+    `unclassified` ones are beside them.
+    """
 
     input: int
     cached: int
     cache_write: int
     output: int
     reasoning: int
+    unclassified: int = 0
 
 
 class Step(NamedTuple):
@@ -57,31 +60,6 @@ class Rates(NamedTuple):
     model: str
     rule: str
     tier: str
-
-    def cost(self, counts: Counts, *, is_hour: bool) -> tuple[int, int]:
-        """Return the cost and what the cache saved, in micro-dollars, rounded half to even.
-
-        `is_hour` prices cache writes that live for an hour instead of five minutes.
-        """
-        total, cached, written, output, reasoning = counts
-        starts = self.starts
-        # Unpacked, since this runs for every event.
-        fresh, read, write, write_1h, visible, thought, request = self.steps[
-            bisect_left(starts, total) if starts else 0
-        ]
-        if is_hour:
-            write = write_1h
-        cost = (
-            (total - cached - written) * fresh
-            + cached * read
-            + written * write
-            + (output - reasoning) * visible
-            + reasoning * thought
-            + request
-        )
-        if not cached and not written:
-            return round(cost), 0
-        return round(cost), round(cached * (fresh - read) + written * (fresh - write))
 
 
 def own_steps(price: Price) -> tuple[list[int], list[Step]]:

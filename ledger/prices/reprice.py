@@ -6,23 +6,31 @@ from typing import Any, NamedTuple
 
 from ledger import retention, rollups
 from ledger.database import transaction
-from ledger.prices.calculator import NO_PRICE_IDS, Attempt, PriceIds, Prices, price_ids
-from ledger.prices.rates import Counts, Rates
+from ledger.prices.calculator import (
+    NO_PRICE_IDS,
+    NOTHING,
+    WITHOUT_USAGE,
+    Attempt,
+    Plan,
+    PriceIds,
+    Prices,
+    is_free,
+    price_ids,
+)
+from ledger.prices.rates import Rates
 
 EVENTS_PER_TRANSACTION = 20_000
 READ = """
   select
-    usage_events.id,
-    credentials.provider,
-    models.name,
+    id,
+    credential_id,
+    model_id,
+    alias_id,
+    endpoint_id,
+    tier_id,
+    answered_tier_id,
+    client_id,
     occurred_at,
-    coalesce(aliases.name, ''),
-    credentials.auth_type,
-    coalesce(known_endpoints.name, ''),
-    coalesce(requested.name, ''),
-    coalesce(answered.name, ''),
-    coalesce(known_clients.label, ''),
-    known_accounts.label,
     failed,
     warm_up,
     input_tokens,
@@ -30,19 +38,14 @@ READ = """
     cache_write_tokens,
     output_tokens,
     reasoning_tokens,
-    total_tokens,
     unclassified_tokens
   from usage_events
-  join credentials on credentials.id = usage_events.credential_id
+  where id > :after and id <= :until and occurred_at >= :start and occurred_at < :end
+"""
+CREDENTIALS = """
+  select credentials.id, credentials.provider, credentials.auth_type, known_accounts.label
+  from credentials
   join known_accounts on known_accounts.id = credentials.account_id
-  join known_models as models on models.id = usage_events.model_id
-  left join known_models as aliases on aliases.id = usage_events.alias_id
-  left join known_endpoints on known_endpoints.id = usage_events.endpoint_id
-  left join known_tiers as requested on requested.id = usage_events.tier_id
-  left join known_tiers as answered on answered.id = usage_events.answered_tier_id
-  left join known_clients on known_clients.id = usage_events.client_id
-  where usage_events.id > :after and usage_events.id <= :until
-    and occurred_at >= :start and occurred_at < :end
 """
 CREATE_REPRICED = """
   create temp table if not exists repriced (
@@ -110,6 +113,13 @@ UPDATE = """
     price_rule_id = repriced.price_rule_id
   from temp.repriced
   where repriced.id = usage_events.id
+    and (
+      usage_events.cost_microdollars is not repriced.cost_microdollars
+      or usage_events.saved_microdollars <> repriced.saved_microdollars
+      or usage_events.cost_reason is not repriced.cost_reason
+      or usage_events.price_id is not repriced.price_id
+      or usage_events.price_rule_id is not repriced.price_rule_id
+    )
 """
 
 Progress = Callable[[int, int], None]
@@ -180,22 +190,55 @@ def costs(
     conn: sqlite3.Connection, prices: Prices, events: list[tuple[Any, ...]]
 ) -> Iterator[tuple[int | None, ...]]:
     """Yield the values of `temp.repriced` for each event."""
+    names = Names(conn)
+    plans: dict[tuple[int | None, ...], tuple[Plan, Attempt]] = {}
     # The rates are kept beside their ids, so that no other object takes their place in memory.
     ids: dict[int, tuple[Rates, PriceIds]] = {}
-    for event_id, *values in events:
-        *names, fresh, cached, written, output, reasoning, total, unclassified = values
-        cost = prices.cost(
-            Attempt(*names),
-            Counts(fresh, cached, written, output, reasoning),
-            total=total,
-            unclassified=unclassified,
-        )
+    for event_id, credential, model, alias, endpoint, asked, answered, client, at, *more in events:
+        key = (credential, model, alias, endpoint, asked, answered, client)
+        if key not in plans:
+            attempt = names.attempt(*key)
+            plans[key] = prices.plan(attempt), attempt
+        plan, attempt = plans[key]
+        failed, warm_up, *counts = more
+        cost = plan.cost(at, tuple(counts))
+        if cost is WITHOUT_USAGE and is_free(attempt._replace(failed=failed, is_warm_up=warm_up)):
+            cost = NOTHING
         found = NO_PRICE_IDS
         if rates := cost.rates:
             if id(rates) not in ids:
                 ids[id(rates)] = rates, price_ids(conn, rates)
             found = ids[id(rates)][1]
         yield event_id, cost.microdollars, cost.saved, cost.reason, *found
+
+
+class Names:
+    """The texts of the ids that events have."""
+
+    def __init__(self, conn: sqlite3.Connection) -> None:
+        self._models, self._endpoints, self._tiers = (
+            dict(conn.execute(f"select id, name from known_{name}"))
+            for name in ("models", "endpoints", "tiers")
+        )
+        self._clients = dict(conn.execute("select id, label from known_clients"))
+        self._credentials = {row[0]: row[1:] for row in conn.execute(CREDENTIALS)}
+
+    def attempt(self, credential: int, model: int, *others: int | None) -> Attempt:
+        """Return what decides a price besides the time: the ids are those of `READ`."""
+        alias, endpoint, asked, answered, client = others
+        provider, auth_type, account = self._credentials[credential]
+        return Attempt(
+            provider,
+            self._models[model],
+            0,
+            alias=self._models.get(alias, ""),
+            auth_type=auth_type,
+            endpoint=self._endpoints.get(endpoint, ""),
+            requested_tier=self._tiers.get(asked, ""),
+            answered_tier=self._tiers.get(answered, ""),
+            client=self._clients.get(client, ""),
+            account=account,
+        )
 
 
 def summary(changes: Changes) -> Iterator[str]:

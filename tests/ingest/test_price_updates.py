@@ -60,7 +60,7 @@ def cost_of_gpt_9(prices: Prices) -> int | None:
     """Return the cost of a million tokens of input, in micro-dollars."""
     attempt = Attempt("codex", "gpt-9", NOW)
     counts = Counts(1_000_000, 0, 0, 0, 0)
-    return prices.cost(attempt, counts, total=1_000_000, unclassified=0).microdollars
+    return prices.cost(attempt, counts).microdollars
 
 
 def test_a_fetched_list_is_used_kept_private_and_used_again_without_the_server(tmp_path):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from genai_prices import Usage
 from genai_prices.data_snapshot import get_snapshot
+from genai_prices.types import ModelInfo, TieredPrices
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,12 +19,15 @@ from ledger.prices.calculator import (
     UNIT,
     Attempt,
     Cost,
+    Plan,
     Prices,
     context,
     tier,
 )
+from ledger.prices.lookup import Match
 from ledger.prices.overrides import Price, Step, problems
-from ledger.prices.rates import Counts, Rates, has_token_prices, package_steps
+from ledger.prices.periods import periods
+from ledger.prices.rates import Counts, has_token_prices, package_steps
 from ledger.prices.snapshot import lists
 from tests.support.brute import Ledger
 
@@ -33,6 +37,8 @@ DAY = 86_400_000
 REGISTRY = [
     line.split("\t") for line in (DATA / "registry.tsv").read_text("utf-8").splitlines()[1:]
 ]
+# A micro-dollar is rounded; the rest is the error of floats.
+HALF = Decimal("0.501")
 # They have no published price by the token.
 WITHOUT_PRICE = {"codex-auto-review", "gpt-5.3-codex-spark", "grok-composer-2.5-fast"}
 
@@ -44,8 +50,7 @@ def instant(text: str) -> int:
 
 def price(attempt: Attempt, counts: Counts, own: dict | None = None) -> Cost:
     """Return the cost of an attempt all of whose tokens are classified."""
-    total = counts.input + counts.output
-    return Prices(own or {}).cost(attempt, counts, total=total, unclassified=0)
+    return Prices(own or {}).cost(attempt, counts)
 
 
 def test_the_proxys_own_models_have_a_price():
@@ -69,37 +74,74 @@ def test_every_model_of_openrouters_list_is_priced_by_it():
 
 
 MODELS = [(provider, model) for provider in get_snapshot().providers for model in provider.models]
-LENGTHS = st.sampled_from([0, 1, 127_999, 128_001, 199_999, 200_000, 200_001, 272_001, 1_000_000])
-TIERS = st.sampled_from(["", "priority", "flex", "batch", "fast"])
+LENGTHS = (0, 1, 32_001, 127_999, 128_001, 199_999, 200_000, 200_001, 272_001, 512_001, 1_000_000)
+TIERS = ("", "priority", "flex", "batch", "fast")
 
 
-@given(st.sampled_from(MODELS), LENGTHS, TIERS, st.data())
+class Listed:
+    """What the package itself says about one of its models, as of a tier."""
+
+    def __init__(self, model: ModelInfo, tier: str, at: int = NOW, *, is_hour: bool) -> None:
+        self.price = model.get_prices(datetime.fromtimestamp(at / 1000, UTC), context(tier))
+        match = Match("list", model, "rule", has_variants=True)
+        self.plan = Plan(match, [], tier=tier, is_hour=is_hour, version="")
+        self.is_hour = is_hour and self.price.cache_write_1h_mtok is not None
+
+    def microdollars(self, counts: Counts) -> Decimal:
+        """Return the package's own calculation."""
+        usage = Usage(
+            input_tokens=counts.input,
+            cache_read_tokens=counts.cached,
+            cache_write_tokens=counts.cache_write,
+            output_tokens=counts.output,
+        )
+        if self.is_hour:
+            usage.cache_write_1h_tokens = counts.cache_write
+        if self.price.output_image_mtok is not None:
+            usage.output_image_tokens = counts.output - counts.reasoning
+        if self.price.output_reasoning_mtok:
+            usage.output_reasoning_tokens = counts.reasoning
+        return self.price.calc_price(usage)["total_price"] * 1_000_000
+
+    def lengths(self) -> set[int]:
+        """Return lengths of input on both sides of each of its steps."""
+        kinds = [kind for kind in vars(self.price).values() if isinstance(kind, TieredPrices)]
+        starts = {tier.start for kind in kinds for tier in kind.tiers}
+        return {1000, *(start + more for start in starts for more in (0, 1))}
+
+
+@pytest.mark.parametrize("tier", TIERS)
+def test_every_model_costs_what_the_package_says_at_each_of_its_steps(tier):
+    for _, model in MODELS:
+        listed = Listed(model, tier, is_hour=False)
+        for length in listed.lengths() if has_token_prices(listed.price) else ():
+            counts = Counts(length, length // 2, length // 4, 1000, 300)
+            cost = listed.plan.cost(NOW, counts)
+            assert abs(cost.microdollars - listed.microdollars(counts)) <= HALF, (model.id, length)
+
+
+@given(
+    st.sampled_from(MODELS),
+    st.sampled_from(TIERS),
+    st.integers(-600, 200),
+    st.booleans(),
+    st.data(),
+)
 @settings(max_examples=500, deadline=None)
-def test_every_model_tier_and_length_costs_what_the_package_says(chosen, length, tier, data):
-    _, model = chosen
-    cached = data.draw(st.integers(0, length // 2))
-    written = data.draw(st.integers(0, length // 2))
+def test_any_counts_cost_and_save_what_the_package_says(chosen, tier, day, is_hour, data):
+    at = NOW + day * DAY
+    listed = Listed(chosen[1], tier, at, is_hour=is_hour)
+    length = data.draw(st.sampled_from(LENGTHS))
+    cached, written = (data.draw(st.integers(0, length // 2)) for _ in range(2))
     output = data.draw(st.integers(0, 100_000))
-    reasoning = data.draw(st.integers(0, output))
-    is_hour = data.draw(st.booleans())
-    listed = model.get_prices(datetime.fromtimestamp(NOW / 1000, UTC), context(tier))
-    has_images = listed.output_image_mtok is not None
-    hours = listed.cache_write_1h_mtok is not None and is_hour
-    usage = Usage(
-        input_tokens=length,
-        cache_read_tokens=cached,
-        cache_write_tokens=written,
-        output_tokens=output,
-        **({"cache_write_1h_tokens": written} if hours else {}),
-        **({"output_image_tokens": output - reasoning} if has_images else {}),
-        **({"output_reasoning_tokens": reasoning} if listed.output_reasoning_mtok else {}),
-    )
-    expected = listed.calc_price(usage)["total_price"] * 1_000_000
-    starts, steps = package_steps(listed)
-    rates = Rates(starts, steps, "genai-prices", "", model.id, "", tier)
-    counts = Counts(length, cached, written, output, reasoning)
-    if has_token_prices(listed):
-        assert abs(rates.cost(counts, is_hour=is_hour)[0] - expected) <= Decimal("0.501")
+    counts = Counts(length, cached, written, output, data.draw(st.integers(0, output)))
+    if not has_token_prices(listed.price) or not (length or output):
+        return
+    cost, paid = listed.plan.cost(at, counts), listed.microdollars(counts)
+    assert abs(cost.microdollars - paid) <= HALF
+    # What the same tokens cost when none is read from the cache or written into it.
+    full = listed.microdollars(counts._replace(cached=0, cache_write=0))
+    assert abs(cost.saved - (full - paid)) <= HALF
 
 
 TIER_CASES = [
@@ -153,20 +195,23 @@ def test_a_model_is_priced_by_the_entry(provider, model, alias, expected):
 
 COUNTS = Counts(1000, 400, 100, 50, 0)
 CODEX = Attempt("codex", "gpt-5.5", NOW)
+EMPTY = Counts(0, 0, 0, 0, 0)
 REASON_CASES = [
-    pytest.param(Attempt("codex", "who-knows", NOW), 1050, 0, None, NO_PRICE, id="no-price"),
-    pytest.param(CODEX, 0, 0, None, NO_USAGE, id="no-usage"),
-    pytest.param(CODEX._replace(failed=True), 0, 0, 0, None, id="failure"),
-    pytest.param(CODEX._replace(is_warm_up=True), 0, 0, 0, None, id="warm-up"),
-    pytest.param(CODEX, 700, 700, None, UNCLASSIFIED, id="only-a-total"),
-    pytest.param(CODEX, 6050, 5000, 4700, PARTLY_UNCLASSIFIED, id="remainder"),
-    pytest.param(Attempt("openai", "whisper-1", NOW), 1050, 0, None, UNIT, id="by-the-hour"),
+    pytest.param(Attempt("codex", "who-knows", NOW), COUNTS, None, NO_PRICE, id="no-price"),
+    pytest.param(CODEX, EMPTY, None, NO_USAGE, id="no-usage"),
+    pytest.param(CODEX._replace(failed=True), EMPTY, 0, None, id="failure"),
+    pytest.param(CODEX._replace(is_warm_up=True), EMPTY, 0, None, id="warm-up"),
+    pytest.param(CODEX, EMPTY._replace(unclassified=700), None, UNCLASSIFIED, id="only-a-total"),
+    pytest.param(
+        CODEX, COUNTS._replace(unclassified=5000), 4700, PARTLY_UNCLASSIFIED, id="remainder"
+    ),
+    pytest.param(Attempt("openai", "whisper-1", NOW), COUNTS, None, UNIT, id="by-the-hour"),
 ]
 
 
-@pytest.mark.parametrize(("attempt", "total", "unclassified", "cost", "reason"), REASON_CASES)
-def test_a_missing_cost_has_a_reason(attempt, total, unclassified, cost, reason):
-    result = Prices({}).cost(attempt, COUNTS, total=total, unclassified=unclassified)
+@pytest.mark.parametrize(("attempt", "counts", "cost", "reason"), REASON_CASES)
+def test_a_missing_cost_has_a_reason(attempt, counts, cost, reason):
+    result = Prices({}).cost(attempt, counts)
     assert (result.microdollars, result.reason) == (cost, reason)
 
 
@@ -245,7 +290,7 @@ def test_hours_and_weekdays_of_an_own_price_are_utc():
     }
     for text, cost in at.items():
         attempt = CODEX._replace(occurred_at=instant(text))
-        result = prices.cost(attempt, COUNTS, total=1050, unclassified=0)
+        result = prices.cost(attempt, COUNTS)
         assert result.microdollars == cost, text
 
 
@@ -259,7 +304,7 @@ def test_the_lifetime_of_claudes_cache_follows_from_the_login_unless_a_setting_s
         ({"laptop": "1h", "*": "5m"}, (6000, 6000)),
     ):
         prices = Prices({}, cache_lifetimes=lifetimes)
-        results = [prices.cost(a, counts, total=1000, unclassified=0) for a in (oauth, key)]
+        results = [prices.cost(a, counts) for a in (oauth, key)]
         assert tuple(result.microdollars for result in results) == costs
 
 
@@ -304,3 +349,24 @@ def test_unpriced_models_are_listed_and_counted(tmp_path):
     [whole] = ledger.ask("summary", window="24h")
     assert (whole["unpriced"], whole["cost_dollars"]) == (1, 610 / 1e6)
     ledger.close()
+
+
+TIMED = [
+    model
+    for provider in lists().providers.values()
+    for model in provider.models
+    if periods(model, ())
+]
+
+
+@given(st.lists(st.tuples(st.integers(-800, 200), st.integers(0, DAY)), max_size=12))
+@settings(max_examples=8, deadline=None)
+def test_a_price_of_its_time_is_remembered_for_no_other_time(instants):
+    for model in TIMED:
+        plan = Plan(Match("list", model, "", True), [], tier="", is_hour=False, version="")
+        for day, ms in instants:
+            at = NOW + day * DAY + ms
+            price = model.get_prices(datetime.fromtimestamp(at / 1000, UTC))
+            rates = plan.rates_at(at)
+            if has_token_prices(price):
+                assert (rates.starts, rates.steps) == package_steps(price), (model.id, at)
