@@ -15,11 +15,11 @@ from bench.report import Part
 def main() -> None:
     """Run the benchmark."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("The benchmark was ended."))
-    run, begun, conditions = options(), time.monotonic(), report.machine()
+    run, started_at, conditions = options(), time.monotonic(), report.machine()
     others_before = report.other_cpu_seconds()
     part = measure(run)
     parameters = (f"{name} {value:,}" for name, value in asdict(run.plan).items())
-    seconds = time.monotonic() - begun
+    seconds = time.monotonic() - started_at
     others = (report.other_cpu_seconds() - others_before) / seconds
     conditions |= {
         "parameters": ", ".join(parameters),

@@ -1,7 +1,7 @@
-"""`python -m bench.fake_proxy`: the fake proxy in a process of its own, controlled by lines.
+"""`python -m bench.fake_proxy`: the fake proxy in its own process, with commands on stdin.
 
-Lines in: `fill KIND COUNT`, `rate EVENTS_A_SECOND`, `count`. The first line out is the port; then
-each line in is answered by the number of events pushed so far and the number queued.
+Commands: `fill KIND COUNT`, `rate EVENTS_A_SECOND`, `count`. The first line of output is the port;
+the answer to each command is the number of events pushed so far and the number queued.
 """
 
 import signal
@@ -30,7 +30,7 @@ class Pusher:
         self.pushed = 0
 
     def fill(self, kind: Kind, count: int) -> None:
-        """Queue events as a full queue has them, the oldest near the end of its retention."""
+        """Queue events as in a full queue, the oldest near the end of its retention."""
         now = time.time()
         for moments in batches(even(count, now - RETENTION * 0.9, now), CHUNK):
             self._push(self._workload.payloads(moments, kind))
@@ -41,7 +41,7 @@ class Pusher:
             self._rate, self._pushed_until = rate, time.monotonic()
 
     def stream(self) -> None:
-        """Push the events of each passing moment, for ever."""
+        """Push events at the current rate, without end."""
         while True:
             time.sleep(TICK_SECONDS)
             with self._lock:

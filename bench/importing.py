@@ -1,4 +1,4 @@
-"""How fast another program's history is imported, and with how much memory."""
+"""The speed and the memory of an import of another program's history."""
 
 import os
 import shutil
@@ -92,7 +92,7 @@ def payloads(count: int) -> Iterator[bytes]:
 def run_import(file: Path, folder: Path) -> Run:
     """Run the command."""
     place = Place(folder / "data", proxy_port=8317, web_port=8320)
-    begun = time.perf_counter()
+    started_at = time.perf_counter()
     process = subprocess.Popen(
         [sys.executable, "-m", "ledger", "import", str(file)],
         cwd=ROOT,
@@ -104,7 +104,7 @@ def run_import(file: Path, folder: Path) -> Run:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit("The import failed.")
-    return Run(time.perf_counter() - begun, resources.ru_maxrss * RSS_UNIT)
+    return Run(time.perf_counter() - started_at, resources.ru_maxrss * RSS_UNIT)
 
 
 def write_keeper_database(file: Path, raws: Iterable[bytes]) -> None:

@@ -46,7 +46,7 @@ SOURCES = ("ledger/**/*.sql", "bench/workload.py")
 
 
 class Built(msgspec.Struct):
-    """The source of a ledger, written when the ledger is complete."""
+    """The parameters of a ledger that was built, written when the ledger is complete."""
 
     events: int
     ends_at: float
@@ -93,8 +93,8 @@ class Feed:
 
 def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
     """Yield lists of `size` items."""
-    left = iter(items)
-    while batch := list(islice(left, size)):
+    remaining = iter(items)
+    while batch := list(islice(remaining, size)):
         yield batch
 
 
@@ -116,9 +116,9 @@ def ensure_ledger(folder: Path, events: int, *, reuse: bool) -> Path:
     if reuse and is_fresh(home):
         return home
     shutil.rmtree(home, ignore_errors=True)
-    begun = time.time()
+    started_at = time.time()
     build(home, events)
-    built = Built(events, begun, digest(), time.time() - begun)
+    built = Built(events, started_at, digest(), time.time() - started_at)
     file = home / BUILT
     file.touch(mode=0o600)
     file.write_bytes(msgspec.json.encode(built))
@@ -143,7 +143,7 @@ def is_fresh(home: Path) -> bool:
 
 
 def digest() -> str:
-    """Return a hash of the sources that decide a ledger's content."""
+    """Return a hash of the source files that a ledger's content depends on."""
     files = sorted(file for pattern in SOURCES for file in ROOT.glob(pattern))
     content = b"".join(file.read_bytes() for file in files)
     return hashlib.sha256(content + ZONE.encode() + str(BATCH).encode()).hexdigest()
@@ -151,7 +151,7 @@ def digest() -> str:
 
 @contextmanager
 def copied(home: Path, *, proxy: str | None = None) -> Iterator[Path]:
-    """Copy a ledger for the block; `proxy` is the new address of its proxy."""
+    """Copy a ledger until the end of the block; `proxy` is the new address of its proxy."""
     copy = home.with_name(f"{home.name}-copy-{os.getpid()}")
     shutil.copytree(home, copy)
     try:

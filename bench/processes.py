@@ -21,7 +21,7 @@ KEY = "bench-management-key"
 COLLECTOR = "ingest"
 TIMEOUT_SECONDS = 20.0
 LAST_LINES = 12
-# Between two looks at the ledger.
+# Between two queries of the ledger.
 POLL_SECONDS = 0.01
 STUCK_SECONDS = 30.0
 # Ids are assigned in order and no event is deleted.
@@ -247,11 +247,11 @@ class Client:
 
     def get(self, path: str) -> tuple[float, int]:
         """Return the milliseconds that an answer took, and its status."""
-        begun = time.perf_counter()
+        started_at = time.perf_counter()
         self._connection.request("GET", path)
         response = self._connection.getresponse()
         response.read()
-        return (time.perf_counter() - begun) * 1000, response.status
+        return (time.perf_counter() - started_at) * 1000, response.status
 
     def close(self) -> None:
         """Close the connection."""

@@ -1,4 +1,4 @@
-"""What rollups save: each window summed from raw events, and by the canned query."""
+"""The speed of rollups: each window summed from raw events, and by the canned query."""
 
 import sqlite3
 import time
@@ -78,9 +78,9 @@ def sum_rollups(conn: sqlite3.Connection, name: str, window: str) -> Sums:
 
 def timed(work: Callable[[], Sums]) -> tuple[float, Sums]:
     """Return the milliseconds of a run, and its sums."""
-    begun = time.perf_counter()
+    started_at = time.perf_counter()
     answer = work()
-    return (time.perf_counter() - begun) * 1000, answer
+    return (time.perf_counter() - started_at) * 1000, answer
 
 
 def fastest(work: Callable[[], Sums]) -> tuple[float, Sums]:

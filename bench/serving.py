@@ -1,4 +1,4 @@
-"""Everything at work: queries, scrapes and status lines while events arrive, and an outage."""
+"""Queries, scrapes and status lines while events arrive, and an outage of the collector."""
 
 import subprocess
 import sys
@@ -36,19 +36,19 @@ WATCH_SECONDS = 0.25
 MEMORY_EVERY = 8
 GAPS = "select count(*), coalesce(sum(retention_exceeded), 0) from gaps where ended_at is not null"
 # Events younger than this are still on their way: the collector polls.
-ON_THEIR_WAY_SECONDS = 2.0
+IN_FLIGHT_SECONDS = 2.0
 TIMEOUT_SECONDS = 10.0
 
 
 def measure(home: Path, plan: Plan) -> tuple[list[Times], Part]:
     """Time all requests while events arrive, then stop the collector for a while."""
     with live(home, plan.rate) as system:
-        pushed, begun = system.proxy.progress().pushed, time.monotonic()
+        pushed, started_at = system.proxy.progress().pushed, time.monotonic()
         with Watch(system.place.folder, system.process_ids) as watch:
             times = timed(system.client, served(), samples=plan.samples)
             watch.read_memory()
         scrapes = measure_scrapes(system, plan)
-        rate = (system.proxy.progress().pushed - pushed) / (time.monotonic() - begun)
+        rate = (system.proxy.progress().pushed - pushed) / (time.monotonic() - started_at)
         outage = measure_outage(system, plan)
         lost = none_lost("Events lost during all these measurements", system.lost())
     title = f"Queries while {rate:.0f} events/s arrive"
@@ -101,7 +101,7 @@ def time_status_lines(system: Live, count: int) -> list[float]:
     """Return the milliseconds of each status line."""
     milliseconds = []
     for _ in range(count):
-        begun = time.perf_counter()
+        started_at = time.perf_counter()
         subprocess.run(
             [sys.executable, "-m", "ledger", "status"],
             cwd=ROOT,
@@ -109,7 +109,7 @@ def time_status_lines(system: Live, count: int) -> list[float]:
             stdout=subprocess.DEVNULL,
             check=True,
         )
-        milliseconds.append((time.perf_counter() - begun) * 1000)
+        milliseconds.append((time.perf_counter() - started_at) * 1000)
     return milliseconds
 
 
@@ -166,7 +166,7 @@ def resident_bytes(pid: int) -> int:
 def memory(watch: Watch) -> Part:
     """Return the largest memory of the processes and the largest size of the log."""
     total = sum(watch.memory.values()) / 1e6
-    rows = [[name, number(each / 1e6)] for name, each in watch.memory.items()]
+    rows = [[name, number(size / 1e6)] for name, size in watch.memory.items()]
     sentences = [
         "Proportional set size: a memory page that n processes share counts as 1/n for each. "
         "Most of it is "
@@ -192,11 +192,11 @@ def measure_outage(system: Live, plan: Plan) -> Part:
         for _ in range(plan.pause):
             time.sleep(1)
             bar.update()
-    waiting, begun = system.proxy.progress().queued, time.monotonic()
+    waiting, started_at = system.proxy.progress().queued, time.monotonic()
     system.start_collector()
-    on_their_way = plan.rate * ON_THEIR_WAY_SECONDS
-    commits = system.follow(lambda stored: system.proxy.progress().pushed - stored < on_their_way)
-    seconds, rate = commits[-1].at - begun, per_second(commits)
+    in_flight = plan.rate * IN_FLIGHT_SECONDS
+    commits = system.follow(lambda stored: system.proxy.progress().pushed - stored < in_flight)
+    seconds, rate = commits[-1].at - started_at, per_second(commits)
     caught_up = Figure(
         f"Catch-up after {plan.pause} s without collector, {waiting:,} events waiting",
         f"{number(seconds)} s from its start, {number(rate)} events/s",

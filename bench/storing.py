@@ -1,4 +1,4 @@
-"""How fast events are stored: the store path alone, and from the queue; and their disk use."""
+"""The speed of storing events, alone and from the queue, and their size on the disk."""
 
 import sqlite3
 import time
@@ -13,7 +13,7 @@ from bench.plan import Plan
 from bench.processes import Commits, Place, ProxyProcess, end, free_port, per_second, proxy_process
 from bench.processes import running as running_process
 from bench.report import Part, Section, at_least, at_most, none_lost, number, progress
-from bench.workload import DAY, DAYS_OF_LATE, LATE_SHARE, Kind, Workload, even
+from bench.workload import DAY, RECENT_DAYS, RECENT_SHARE, Kind, Workload, even
 from ingest.parse import parse
 from ingest.proxies import ProxyRow
 from ingest.spool import Batch
@@ -54,21 +54,21 @@ class TimedConnection:
         return self._timed(self._conn.executemany, sql, *values)
 
     def _timed(self, run: Callable[..., sqlite3.Cursor], sql: str, *values: Any) -> sqlite3.Cursor:
-        begun = time.perf_counter()
+        started_at = time.perf_counter()
         cursor = run(sql, *values)
-        self.seconds[self._step(sql)] += time.perf_counter() - begun
+        self.seconds[self._step(sql)] += time.perf_counter() - started_at
         return cursor
 
     def _step(self, sql: str) -> str:
-        if "rollup" in sql or "fresh" in sql:
+        if "rollup" in sql:
             return "rollups"
         return {"commit": "commit", ADD_EVENT: "insert"}.get(sql, "everything else")
 
 
 def measure_store_path(home: Path, plan: Plan) -> Part:
-    """Store events as dense as the reference workload's on a copy of the full ledger."""
+    """Store events at the density of the reference workload, on a copy of the full ledger."""
     with copied(home) as folder, Feed(folder, unsafe=False) as feed:
-        density = plan.events * LATE_SHARE / (DAYS_OF_LATE * DAY)
+        density = plan.events * RECENT_SHARE / (RECENT_DAYS * DAY)
         spread = store_rate(feed, plan, seconds=plan.stored / density)
         burst = store_rate(feed, plan, seconds=plan.stored / plan.rate)
         seconds = store_steps(feed, plan, seconds=plan.stored / density)
@@ -92,11 +92,11 @@ def store_rate(feed: Feed, plan: Plan, *, seconds: float) -> float:
     """Store the events of the last `seconds`; return the events stored a second."""
     records = generate(plan, seconds, seed=int(seconds))
     with progress("store path", plan.stored) as bar:
-        begun = time.perf_counter()
+        started_at = time.perf_counter()
         for batch in records:
             feed.store(batch)
             bar.update(len(batch))
-        return plan.stored / (time.perf_counter() - begun)
+        return plan.stored / (time.perf_counter() - started_at)
 
 
 def store_steps(feed: Feed, plan: Plan, *, seconds: float) -> dict[str, float]:
@@ -105,13 +105,13 @@ def store_steps(feed: Feed, plan: Plan, *, seconds: float) -> dict[str, float]:
     store = Store(conn, feed.proxy_id, feed.salt, Prices({}))  # type: ignore[arg-type]
     last = ProxyRow(feed.conn, feed.proxy_id).last_batch()
     by_step, records = dict.fromkeys(STEPS, 0.0), generate(plan, seconds, seed=1)
-    begun = time.perf_counter()
+    started_at = time.perf_counter()
     for batch_number, batch in enumerate(records, start=last + 1):
         before = time.perf_counter()
         parsed = [parse(record) for record in batch]
         by_step["parse"] += time.perf_counter() - before
         store.write(Batch(batch_number, "resp", now(), batch), parsed)
-    total = time.perf_counter() - begun
+    total = time.perf_counter() - started_at
     by_step |= conn.seconds
     by_step["rows, cost, quota headers"] = total - sum(by_step.values())
     return {step: of_step / plan.stored for step, of_step in by_step.items()}
@@ -171,10 +171,10 @@ def measure_disk(home: Path, plan: Plan) -> Part:
     """Measure the file after a checkpoint, and each table and index in it."""
     size = (home / FILE_NAME).stat().st_size
     sizes = table_sizes(home)
-    rows = [[name, number(each / plan.events)] for name, each in sizes[:TABLES_SHOWN]]
+    rows = [[name, number(count / plan.events)] for name, count in sizes[:TABLES_SHOWN]]
     if sizes:
-        rest = sum(each for _, each in sizes[TABLES_SHOWN:])
-        rows.append([f"{len(sizes) - TABLES_SHOWN} smaller ones", number(rest / plan.events)])
+        others = sum(count for _, count in sizes[TABLES_SHOWN:])
+        rows.append([f"{len(sizes) - TABLES_SHOWN} smaller ones", number(others / plan.events)])
     sentences = [f"The file has {number(size / 1e6)} MB for {plan.events:,} events."]
     return Part(
         [at_most("Disk, everything included", size / plan.events, DISK_LIMIT, "bytes/event")],

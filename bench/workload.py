@@ -10,8 +10,8 @@ from typing import Literal, NamedTuple
 Kind = Literal["thin", "fat", "mixed"]
 
 DAY = 86_400
-DAYS, DAYS_OF_LATE, LATE_SHARE = 90, 30, 0.375
-FAILED = 0.01
+DAYS, RECENT_DAYS, RECENT_SHARE = 90, 30, 0.375
+FAILURE_SHARE = 0.01
 # An event is published when it ends, so neighbouring events may arrive in the wrong order.
 DISORDER_SECONDS = 10.0
 FIVE_HOURS, WEEK = 5 * 3600, 7 * DAY
@@ -172,7 +172,7 @@ class Workload:
         rng = self._rng
         is_fat = kind == "fat" or (kind == "mixed" and rng.random() < 0.5)
         bits = rng.getrandbits(32)
-        failed = rng.random() < FAILED
+        failed = rng.random() < FAILURE_SHARE
         fields: Fields = {**account.fields, b"at": timestamp(at), b"model": model, b"key": client}
         fields |= {b"request": bits, b"failed": b"true" if failed else b"false"}
         fields |= numbers(usage, account.provider, failed=failed, jitter=1 + bits % 200 / 1000)
@@ -251,12 +251,12 @@ def timestamp(at: float) -> bytes:
 def history(count: int, ends_at: float, seed: int = 0) -> Iterator[float]:
     """Yield the moments of `count` events over 90 days, 37.5 % of them in the last 30."""
     rng = random.Random(seed)
-    late = int(count * LATE_SHARE)
-    marks = [ends_at - DAYS * DAY, ends_at - DAYS_OF_LATE * DAY, ends_at]
-    for (begun, ended), size in zip(pairwise(marks), (count - late, late), strict=True):
-        step = (ended - begun) / max(size, 1)
+    recent = int(count * RECENT_SHARE)
+    bounds = [ends_at - DAYS * DAY, ends_at - RECENT_DAYS * DAY, ends_at]
+    for (start, end), size in zip(pairwise(bounds), (count - recent, recent), strict=True):
+        step = (end - start) / max(size, 1)
         for number in range(size):
-            yield begun + number * step - rng.random() * DISORDER_SECONDS
+            yield start + number * step - rng.random() * DISORDER_SECONDS
 
 
 def even(count: int, begins_at: float, ends_at: float) -> Iterator[float]:

@@ -21,7 +21,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 WIDTH, HEIGHT = 1280, 1480
 TIMEOUT_SECONDS = 120.0
 POLL_SECONDS = 0.25
-# The quota worker asks for the first quotas one by one.
+# The quota worker polls one account after the other.
 QUOTA_SECONDS = 5.0
 
 

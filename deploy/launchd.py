@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from deploy.manager import HERE, SERVICES, Place, Service, run, run_or_exit
+from deploy.manager import DEPLOY_FOLDER, SERVICES, Place, Service, run, run_or_exit
 
-TEMPLATE = HERE / "launchd" / "cliproxy-ledger.plist"
+TEMPLATE = DEPLOY_FOLDER / "launchd" / "cliproxy-ledger.plist"
 LABEL = "cliproxy-ledger"
 PROCESS_ID = re.compile(r"^\s*pid = (\d+)$", re.MULTILINE)
 END_SECONDS, POLL_SECONDS = 40.0, 0.2

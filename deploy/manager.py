@@ -9,16 +9,16 @@ from typing import NamedTuple, Protocol
 
 from ledger.settings import ROOT, Settings, config_path
 
-HERE = Path(__file__).parent
+DEPLOY_FOLDER = Path(__file__).parent
 COMMAND_TIMEOUT_SECONDS = 120
 
 
 class Service(NamedTuple):
-    """A service; `at_end` describes its reaction to SIGTERM, `measured_mb` is its memory in use."""
+    """A service; `on_stop` is its reaction to SIGTERM, `measured_mb` its memory in use."""
 
     title: str
     module: str
-    at_end: str
+    on_stop: str
     stop_seconds: int
     measured_mb: int
     memory_mb: int
@@ -31,7 +31,7 @@ SERVICES = {
     "ingest": Service(
         title="the collector",
         module="ingest",
-        at_end="the popped batch is stored first",
+        on_stop="the popped batch is stored first",
         stop_seconds=30,
         # Measured by the benchmark.
         measured_mb=61,
@@ -41,7 +41,7 @@ SERVICES = {
     "quota": Service(
         title="the quota worker",
         module="quota",
-        at_end="the answer that it is waiting for is stored first",
+        on_stop="the answer that it is waiting for is stored first",
         stop_seconds=30,
         measured_mb=34,
         memory_mb=256,
@@ -51,7 +51,7 @@ SERVICES = {
     "alerts": Service(
         title="the alerts worker",
         module="alerts",
-        at_end="a message that is being sent is sent first",
+        on_stop="a message that is being sent is sent first",
         stop_seconds=30,
         measured_mb=35,
         memory_mb=256,
@@ -60,7 +60,7 @@ SERVICES = {
     "web": Service(
         title="the dashboard",
         module="runtime.serve",
-        at_end="it only reads, so an export that is still running may be cut off",
+        on_stop="it only reads, so an export that is still running may be cut off",
         stop_seconds=10,
         # Measured by the benchmark.
         measured_mb=95,

@@ -135,9 +135,9 @@ def report(manager: Manager, settings: Settings) -> None:
 
 def wait_until_healthy(manager: Manager, settings: Settings) -> list[str]:
     """Wait for the services; return those that still have a problem after the time allowed."""
-    begun, is_noted = time.monotonic(), False
+    started_at, is_noted = time.monotonic(), False
     while waiting := [name for name in SERVICES if problem(manager, settings, name)]:
-        passed = time.monotonic() - begun
+        passed = time.monotonic() - started_at
         is_down = len(process_ids(manager)) < len(SERVICES)
         if passed > (START_SECONDS if is_down else STOP_TIMEOUT_SECONDS):
             break

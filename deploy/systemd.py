@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from deploy.manager import HERE, SERVICES, Place, Service, run, run_or_exit
+from deploy.manager import DEPLOY_FOLDER, SERVICES, Place, Service, run, run_or_exit
 
-TEMPLATES = HERE / "systemd"
+TEMPLATES = DEPLOY_FOLDER / "systemd"
 TARGET = "cliproxy-ledger.target"
 FIRST_WORDS = "# Filled in by `make install-service`"
 # systemd gives each service its own empty folders in their place.

@@ -1,7 +1,7 @@
 """Query the management API of a proxy: its status, and the attempts that it has counted.
 
 Wire format: `internal/api/server_management.go` of CLIProxyAPI. Each method sends each request
-once. `api-key-usage` names keys in clear: only their `auth_index` leaves this module.
+once. `api-key-usage` contains keys in clear: this module returns only their `auth_index`.
 """
 
 import hashlib

@@ -11,7 +11,7 @@ from datasette import Response, hookimpl
 from plugins.security import require_permission
 
 PATH = "/-/refresh-quota"
-MARK = ("x-requested-with", "cliproxy-ledger")
+REQUIRED_HEADER = ("x-requested-with", "cliproxy-ledger")
 # A second request within a minute shares the open one.
 OPEN_REQUEST = """
   select id from quota_requests
@@ -36,8 +36,8 @@ def request_refresh(conn: sqlite3.Connection) -> int:
 async def refresh_and_wait(database: Any) -> None:
     """Request a refresh and wait up to five seconds for its answer."""
     request_id = await database.execute_write_fn(request_refresh)
-    until = time.monotonic() + MAX_WAIT_SECONDS
-    while time.monotonic() < until:
+    deadline = time.monotonic() + MAX_WAIT_SECONDS
+    while time.monotonic() < deadline:
         if await database.execute_fn(lambda conn: is_answered(conn, request_id)):
             return
         await asyncio.sleep(POLL_SECONDS)
@@ -50,7 +50,7 @@ def is_answered(conn: sqlite3.Connection, request_id: int) -> bool:
 
 async def refresh_quota(request: Any, datasette: Any) -> Response:
     """Accept a refresh request of our own page; another site's page cannot send the header."""
-    if request.method != "POST" or request.headers.get(MARK[0]) != MARK[1]:
+    if request.method != "POST" or request.headers.get(REQUIRED_HEADER[0]) != REQUIRED_HEADER[1]:
         return Response.json({"error": "POST with x-requested-with: cliproxy-ledger"}, status=405)
     await require_permission(request, datasette)
     request_id = await datasette.get_database("ledger").execute_write_fn(request_refresh)

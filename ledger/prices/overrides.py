@@ -1,6 +1,6 @@
 """The user's own prices, as the setting `prices` has them.
 
-Apart from the calculator, since the package of list prices is large and settings need only this.
+Separate from the calculator, since settings need only this and the price package loads slowly.
 """
 
 import re
@@ -19,7 +19,7 @@ HOURS = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)")
 
 
 class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Prices of a request whose input is longer than `above` tokens; what is absent stays."""
+    """Prices of a request whose input is longer than `above` tokens; absent ones do not change."""
 
     above: Annotated[int, Meta(ge=1)]
     input: Dollars | None = None
@@ -30,9 +30,9 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"since": "from"}):
-    """A price of the user's own: dollars for a million tokens, and for whom and when it holds.
+    """A user's own price: dollars for a million tokens, with the attempts and times it applies to.
 
-    `multiplier` without `input` and `output` scales the price that would hold otherwise.
+    `multiplier` without `input` and `output` scales the price that would apply otherwise.
     `provider`, `account` and `client` are patterns; `hours` and `weekdays` are UTC.
     """
 
@@ -105,8 +105,8 @@ def entries(prices: Prices) -> Iterator[tuple[str, Price]]:
     """
     for pattern in sorted(prices, key=is_pattern):
         value = prices[pattern]
-        several = value if isinstance(value, list) else [value]
-        for price in sorted(several, key=lambda price: price.since, reverse=True):
+        prices_of_pattern = value if isinstance(value, list) else [value]
+        for price in sorted(prices_of_pattern, key=lambda price: price.since, reverse=True):
             yield pattern, price
 
 
@@ -116,7 +116,7 @@ def is_pattern(name: str) -> bool:
 
 
 def matches(pattern: str, name: str) -> bool:
-    """Return whether a name is the one meant, in any case; `*` and `?` are wildcards."""
+    """Return whether a name matches a pattern, in any case; `*` and `?` are wildcards."""
     return fnmatchcase(name.lower(), pattern.lower().replace("[", "[[]"))
 
 
