@@ -12,7 +12,7 @@ from genai_prices.types import ModelPrice, TieredPrices
 from ledger.prices.overrides import Price
 from ledger.prices.overrides import Step as OwnStep
 
-# The kinds of tokens that usage events tell apart.
+# The kinds of tokens that usage events distinguish.
 TOKEN_KEYS = ("input_mtok", "output_mtok", "output_image_mtok", "output_reasoning_mtok")
 
 
@@ -74,7 +74,7 @@ def own_steps(price: Price) -> tuple[list[int], list[Step]]:
 
 
 def _with_step(price: Price, step: OwnStep) -> Price:
-    """Return a price with what a step changes."""
+    """Return a price with the changes of a step."""
     import msgspec
 
     names = ("input", "output", "cache_read", "cache_write", "cache_write_1h")
@@ -83,11 +83,11 @@ def _with_step(price: Price, step: OwnStep) -> Price:
 
 
 def _own_step(price: Price) -> Step:
-    fresh, output = price.input or 0.0, price.output or 0.0
-    write = fresh if price.cache_write is None else price.cache_write
+    input_price, output = price.input or 0.0, price.output or 0.0
+    write = input_price if price.cache_write is None else price.cache_write
     return Step(
-        input=fresh,
-        cache_read=fresh if price.cache_read is None else price.cache_read,
+        input=input_price,
+        cache_read=input_price if price.cache_read is None else price.cache_read,
         cache_write=write,
         cache_write_1h=write if price.cache_write_1h is None else price.cache_write_1h,
         output=output if price.output_image is None else price.output_image,
@@ -106,10 +106,10 @@ def package_steps(price: ModelPrice) -> tuple[list[int], list[Step]]:
 
 
 def has_token_prices(price: ModelPrice) -> bool:
-    """Return whether tokens are what a model is billed by; a free model counts as such.
+    """Return whether a model is billed by tokens; a free model counts as such.
 
-    Transcription by the hour, speech by the character, pages and images are not: the event does
-    not tell how many there were.
+    Transcription by the hour, speech by the character, pages and images are not: the event
+    does not count them.
     """
     keys = {key for key, value in price.__dict__.items() if value is not None}
     return not keys or not keys.isdisjoint(TOKEN_KEYS)
@@ -117,15 +117,15 @@ def has_token_prices(price: ModelPrice) -> bool:
 
 def _package_step(price: ModelPrice, length: int) -> Step:
     """Return what each kind of token costs when the input is so long; cache falls back to input."""
-    fresh = _at_length(price.input_mtok, length) or 0.0
+    input_price = _at_length(price.input_mtok, length) or 0.0
     output = _at_length(price.output_mtok, length) or 0.0
-    write = _first(_at_length(price.cache_write_mtok, length), fresh)
+    write = _first(_at_length(price.cache_write_mtok, length), input_price)
     return Step(
-        input=fresh,
-        cache_read=_first(_at_length(price.cache_read_mtok, length), fresh),
+        input=input_price,
+        cache_read=_first(_at_length(price.cache_read_mtok, length), input_price),
         cache_write=_first(_at_length(price.cache_write_5m_mtok, length), write),
         cache_write_1h=_first(_at_length(price.cache_write_1h_mtok, length), write),
-        # A model that draws: output that is not reasoning is images.
+        # Of a model that creates images, output that is not reasoning is images.
         output=_first(_at_length(price.output_image_mtok, length), output),
         reasoning=_first(_at_length(price.output_reasoning_mtok, length), output),
         # Dollars for a thousand requests.

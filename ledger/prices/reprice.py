@@ -1,4 +1,4 @@
-"""Work out the cost of stored events anew, and correct the rollups by the difference."""
+"""Compute the cost of stored events again, and correct the rollups by the difference."""
 
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -148,7 +148,7 @@ def reprice(
 ) -> Changes:
     """Recompute the events of [start, end) (ms UTC), some thousands in a transaction.
 
-    Costs of a time whose raw events are gone stay as they are. `progress` is called with the
+    Costs of a time whose raw events are deleted stay unchanged. `progress` is called with the
     number of event ids done and of all. Returns what changed by provider and model.
     """
     (newest,) = conn.execute("select coalesce(max(id), 0) from usage_events").fetchone()
@@ -162,8 +162,8 @@ def reprice(
             "end": end,
         }
         with transaction(conn):
-            found = reprice_some(conn, prices, bounds)
-        for key, change in found.items():
+            batch_changes = reprice_some(conn, prices, bounds)
+        for key, change in batch_changes.items():
             changes[key] = changes.get(key, NO_CHANGE).plus(change)
         progress(min(after + EVENTS_PER_TRANSACTION, newest), newest)
     return changes
