@@ -144,24 +144,23 @@ def retain() -> None:
 
 def print_report(window: str, *, by: str | None, style: str) -> None:
     """Print the use of a window."""
-    import sqlite_utils  # Slow to load, as what a report imports, and only reports need them.
-
+    # Slow to load, and only reports need them.
     from ledger import report
+    from ledger.queries import database_of
 
     with closing(connect_read_only(existing_file(read()))) as conn:
-        report.print_report(sqlite_utils.Database(conn), window, by=by, style=style)
+        report.print_report(database_of(conn), window, by=by, style=style)
 
 
 def print_bill(month: str, *, price: float | None, share: str, style: str) -> None:
     """Print the bill of a month; the price is that of the settings by default."""
-    import sqlite_utils
-
     from ledger import report
+    from ledger.queries import database_of
 
     settings = read()
     dollars = settings.subscription_price if price is None else price
     with closing(connect_read_only(existing_file(settings))) as conn:
-        database = sqlite_utils.Database(conn)
+        database = database_of(conn)
         report.print_bill(database, month, dollars=dollars, share=share, style=style)
 
 

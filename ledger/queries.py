@@ -47,6 +47,15 @@ def queries() -> dict[str, Query]:
     return {name: Query(query["title"], query["sql"]) for name, query in entries.items()}
 
 
+def database_of(conn: sqlite3.Connection) -> sqlite_utils.Database:
+    """Return an open connection as a database of sqlite-utils, with its statements kept.
+
+    By default sqlite-utils sets a pragma, which expires every prepared statement of the
+    connection; the usage queries take longer to prepare than to run.
+    """
+    return sqlite_utils.Database(conn, recursive_triggers=False)
+
+
 def ask(database: sqlite_utils.Database, name: str, **parameters: str) -> list[dict[str, Any]]:
     """Run a canned query; missing parameters are empty, as in Datasette."""
     query = queries()[name]

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import sqlite_utils
 from datasette import Response, hookimpl
 
-from ledger.queries import ask, window_names
+from ledger.queries import ask, database_of, window_names
 from ledger.report import original_summary, pick_columns
 from plugins.refresh_quota import refresh_and_wait
 from plugins.security import require_permission
@@ -69,13 +68,13 @@ def health(conn: sqlite3.Connection, parameters: Parameters) -> Json:
 
 def summary(conn: sqlite3.Connection, parameters: Parameters) -> Json:
     """Return the sums of a window; an unknown one is today."""
-    window, database = parameters.get("range", ""), sqlite_utils.Database(conn)
+    window, database = parameters.get("range", ""), database_of(conn)
     return original_summary(database, window if window in window_names(database) else "today")
 
 
 def quota(conn: sqlite3.Connection, parameters: Parameters) -> Json:
     """Return each account's quota; null is unknown."""
-    return {"quotas": [dict(row) for row in sqlite_utils.Database(conn).query(QUOTAS)]}
+    return {"quotas": [dict(row) for row in database_of(conn).query(QUOTAS)]}
 
 
 def requests(conn: sqlite3.Connection, parameters: Parameters) -> Json:
@@ -83,7 +82,7 @@ def requests(conn: sqlite3.Connection, parameters: Parameters) -> Json:
     text = parameters.get("limit", "")
     limit = int(text[:9]) if text.isdecimal() else DEFAULT_REQUESTS
     bounded = str(max(1, min(limit, MAX_REQUESTS)))
-    rows = ask(sqlite_utils.Database(conn), "requests", limit=bounded)
+    rows = ask(database_of(conn), "requests", limit=bounded)
     return {
         "requests": pick_columns(
             [{**row, "source": row["account"]} for row in rows], REQUEST_FIELDS

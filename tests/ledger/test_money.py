@@ -3,10 +3,10 @@
 from contextlib import closing
 
 import pytest
-import sqlite_utils
 
 from ledger import report
 from ledger.money import Currency
+from ledger.queries import database_of
 from ledger.settings import Settings, requirements
 from ledger.status import query_status, status_line, status_words
 from tests.support.brute import NOW, Ledger, random_uses
@@ -67,21 +67,21 @@ def test_the_status_shows_the_currency_and_what_is_missing(ledger):
 
 @pytest.mark.parametrize("style", ["table", "markdown"])
 def test_a_report_for_people_marks_sums_that_lack_attempts(ledger, style, capsys):
-    report.print_report(sqlite_utils.Database(ledger.conn), "24h", by="model", style=style)
+    report.print_report(database_of(ledger.conn), "24h", by="model", style=style)
     output = capsys.readouterr().out
     assert "≥ $0.00" in output
     assert "≥ $4.17, 1 attempt without a price: `/ledger/unpriced` has the reasons" in output
 
 
 def test_a_report_for_programs_has_numbers(ledger, capsys):
-    report.print_report(sqlite_utils.Database(ledger.conn), "24h", by="model", style="csv")
+    report.print_report(database_of(ledger.conn), "24h", by="model", style="csv")
     output = capsys.readouterr().out
-    assert "cost_dollars,unpriced" in output.splitlines()[0]
+    assert {"cost_dollars", "unpriced"} <= set(output.splitlines()[0].split(","))
     assert "≥" not in output
 
 
 def test_the_bill_of_a_month_marks_sums_that_lack_attempts(ledger, capsys):
-    database = sqlite_utils.Database(ledger.conn)
+    database = database_of(ledger.conn)
     report.print_bill(database, "2026-11", dollars=20, share="cost", style="table")
     output = capsys.readouterr().out
     assert "$20.00 shared by cost" in output

@@ -8,12 +8,13 @@ from contextlib import closing
 import httpx
 import pytest
 
+from demo.fake_proxy import FakeProxy, serving
 from ledger.aliases import table_rows, update
 from ledger.settings import Aliases
 from quota.report import print_quotas
 from tests.support.browsing import opened, picture
 from tests.support.brute import Ledger
-from tests.support.home import EVENTS, KEY, eventually
+from tests.support.home import EVENTS, KEY, Home, eventually
 from tests.support.quota_ledger import add_account, add_windows, gating_window
 from tests.support.quota_ledger import ledger as quota_ledger
 from tests.support.sites import Site
@@ -60,15 +61,30 @@ def write(home, settings: dict) -> None:
     home.data.parent.joinpath("config.json").write_text(json.dumps(settings))
 
 
-@pytest.fixture
-def named(home, proxy):
-    """A home whose ledger holds those events, and whose settings name accounts and clients."""
+def collect(home, proxy) -> None:
+    """Fill a home's ledger with those events, and its settings with names."""
     write(home, NAMES)
     proxy.push(events())
     home.use(proxy)
     home.output = home.run("ingest", "--once")
     home.stop_clock()
+
+
+@pytest.fixture
+def named(home, proxy):
+    """A home whose ledger holds those events, and whose settings name accounts and clients."""
+    collect(home, proxy)
     return home
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """A dashboard on such a home, for tests that only read."""
+    home = Home(tmp_path_factory.mktemp("named"))
+    with serving(FakeProxy(key=KEY, retention=3600)) as proxy:
+        collect(home, proxy)
+    yield Site(home)
+    home.end()
 
 
 def values_of(home, column: str, view: str = "recent_requests") -> set[str]:
@@ -80,7 +96,8 @@ ACCOUNTS = {"Ann Example", "bob@example.com", "Bob, private", "eve@example.com"}
 CLIENTS = {"phone", "on the road", "(none)"}
 
 
-def test_the_names_stand_in_every_view_in_place_of_the_labels(named):
+def test_the_names_stand_in_every_view_in_place_of_the_labels(site):
+    named = site.home
     for view in ("recent_requests", "named_credentials", "accounts_by_window"):
         assert values_of(named, "account", view) == ACCOUNTS
     for view in ("recent_requests", "named_clients", "clients_by_window"):
@@ -90,7 +107,8 @@ def test_the_names_stand_in_every_view_in_place_of_the_labels(named):
     assert values_of(named, "label", "known_clients") == {"…51c9", "…77aa", "…90fe"}
 
 
-def test_no_view_shows_a_label_that_has_a_name(named):
+def test_no_view_shows_a_label_that_has_a_name(site):
+    named = site.home
     views = named.query("select name from sqlite_schema where type = 'view'")
     for (view,) in views:
         columns = {name for (name,) in named.query("select name from pragma_table_info(?)", view)}
@@ -100,8 +118,8 @@ def test_no_view_shows_a_label_that_has_a_name(named):
             assert not {value for (value,) in rows} & {"ann@example.com", "…51c9", "…77aa"}, view
 
 
-def test_keys_of_one_name_count_together_and_accounts_stay_apart(named):
-    site = Site(named)
+def test_keys_of_one_name_count_together_and_accounts_stay_apart(site):
+    named = site.home
     parameters = {"window": "24h", "_shape": "array"}
     clients = site.json("/ledger/clients.json", **parameters)
     assert {row["client"]: row["requests"] for row in clients} == {
@@ -131,8 +149,7 @@ def test_keys_of_one_name_count_together_and_accounts_stay_apart(named):
         pytest.param({"account": "Ann Example", "client": "on the road"}, 2, id="both"),
     ],
 )
-def test_a_filter_takes_all_that_has_the_name(named, filters, expected):
-    site = Site(named)
+def test_a_filter_takes_all_that_has_the_name(site, filters, expected):
     parameters = {**filters, "window": "24h", "_shape": "array"}
     for query in ("summary", "hours", "days", "models", "series"):
         rows = site.json(f"/ledger/{query}.json", **parameters)
@@ -144,8 +161,8 @@ def test_a_filter_takes_all_that_has_the_name(named, filters, expected):
     assert len(lines.splitlines()) == expected
 
 
-def test_the_page_the_api_and_the_reports_show_the_names(named):
-    site = Site(named)
+def test_the_page_the_api_and_the_reports_show_the_names(site):
+    named = site.home
     sections = site.json("/-/page.json")["sections"]
     names = {(row[0], row[1]) for row in sections["filter_options"]["rows"]}
     assert {name for kind, name in names if kind == "account"} == ACCOUNTS

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ledger.queries import queries
+from ledger.queries import database_of, queries
 from tests.support.brute import Ledger
 from tests.support.home import ROOT
 
@@ -133,12 +133,11 @@ def test_characters_are_not_escaped(site):
 
 
 def test_an_empty_ledger_sums_up_to_zero(tmp_path: Path):
-    import sqlite_utils
 
     from ledger.report import original_summary
 
     with closing(Ledger(tmp_path, "UTC")) as ledger:
-        answer = original_summary(sqlite_utils.Database(ledger.conn), "today")
+        answer = original_summary(database_of(ledger.conn), "today")
     assert answer["summary"] == dict.fromkeys(answer["summary"], 0)
     assert answer["accounts"] == answer["models"] == answer["hours"] == []
 

@@ -58,12 +58,12 @@ def requests_by_step(rows: list[dict], measure: str = "requests") -> Counter:
     return sums
 
 
-@pytest.fixture(params=MOMENTS)
-def ledger(request, tmp_path):
+@pytest.fixture(scope="module", params=MOMENTS)
+def ledger(request, tmp_path_factory):
     """A ledger of random events, its zone and clock."""
     zone, now = request.param
-    events = random_events(now, Random(zone))
-    with closing(Ledger(tmp_path, zone, recent_from=(now - 48 * HOUR) // HOUR * HOUR)) as ledger:
+    events, folder = random_events(now, Random(zone)), tmp_path_factory.mktemp("series")
+    with closing(Ledger(folder, zone, recent_from=(now - 48 * HOUR) // HOUR * HOUR)) as ledger:
         ledger.keep(events)
         ledger.set_clock(now)
         yield ledger, events, zone, now

@@ -10,7 +10,6 @@ from pathlib import Path
 from random import Random
 from zoneinfo import ZoneInfo
 
-import sqlite_utils
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
@@ -23,7 +22,7 @@ from ledger.integrity import check_all
 from ledger.keys import load_salt
 from ledger.prices.calculator import Prices
 from ledger.prices.overrides import Price
-from ledger.queries import ask
+from ledger.queries import ask, database_of
 from runtime.proxies import find
 
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
@@ -217,7 +216,7 @@ class Ledger:
 
     def ask(self, name: str, **given: str) -> list[dict]:
         """Return the rows of a canned query."""
-        return ask(sqlite_utils.Database(self.conn), name, **given)
+        return ask(database_of(self.conn), name, **given)
 
     def close(self) -> None:
         """Close the file."""
