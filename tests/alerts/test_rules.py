@@ -185,7 +185,7 @@ def test_collector_stopped_and_silent(world, home):
     watch.work(back + 13 * MINUTE)
     since = watch.clock(back + 10 * MINUTE)
     assert world.sent() == [
-        f"The collector of {world.name} has given no sign of life since {since}: "
+        f"The collector of {world.name} has not reported since {since}: "
         "nothing is collected. Start it again."
     ]
 
@@ -203,7 +203,7 @@ def test_quota_worker_silent(world, home):
     ((beat,),) = watch.rows("select beat_at from heartbeats where role = 'quota'")
     watch.work(beat + 301_000)
     since = watch.clock(beat)
-    text = f"The quota worker has given no sign of life since {since}: "
+    text = f"The quota worker has not reported since {since}: "
     text += "verdicts and forecasts are no longer decided. Start it again."
     assert world.sent() == [text]
     home.run("quota", "--once")
