@@ -102,11 +102,11 @@ def _state_of_phrase(answer: Answer) -> str:
 
 def _codes(answer: Answer, body: object) -> Iterator[str]:
     error, detail = field(body, "error"), field(body, "detail")
-    spots = [field(error, "code"), field(error, "type"), field(error, "status"), error]
-    spots += [field(detail, "code"), detail, field(body, "code")]
-    spots += [answer.headers.get("x-openai-authorization-error"), _header_code(answer)]
-    for spot in spots:
-        code = spot.strip().lower() if isinstance(spot, str) else ""
+    candidates = [field(error, "code"), field(error, "type"), field(error, "status"), error]
+    candidates += [field(detail, "code"), detail, field(body, "code")]
+    candidates += [answer.headers.get("x-openai-authorization-error"), _header_code(answer)]
+    for candidate in candidates:
+        code = candidate.strip().lower() if isinstance(candidate, str) else ""
         if CODE.fullmatch(code) and error_line(code) == code:
             yield code
 
@@ -124,9 +124,9 @@ def _error_text(answer: Answer, body: object) -> str | None:
     if _is_html(answer):
         return error_line(_body_text(answer))
     error, detail = field(body, "error"), field(body, "detail")
-    spots = [field(error, "message"), field(field(error, "message"), "message"), error]
-    spots += [field(detail, "message"), detail, field(body, "message")]
-    return next((error_line(str(spot)) for spot in spots if text(spot)), None)
+    candidates = [field(error, "message"), field(field(error, "message"), "message"), error]
+    candidates += [field(detail, "message"), detail, field(body, "message")]
+    return next((error_line(str(candidate)) for candidate in candidates if text(candidate)), None)
 
 
 def _is_html(answer: Answer) -> bool:

@@ -80,16 +80,16 @@ def fetch(call: Call, *, should_stop: ShouldStop, seconds: float = TOTAL_SECONDS
     except httpx.ProxyError as error:
         raise NoAnswer("the credential's proxy refused", code="proxy_refused") from error
     except (httpx.HTTPError, UnicodeError) as error:
-        raise NoAnswer("the connection broke off", code="connection_broken") from error
+        raise NoAnswer("the connection was interrupted", code="connection_broken") from error
 
 
 async def _fetch_within(call: Call, should_stop: ShouldStop, seconds: float) -> Answer:
-    """Return the whole answer if it arrives within so many seconds, at any speed."""
+    """Return the complete answer; raise `NoAnswer` unless it arrives within `seconds`."""
     loop = asyncio.get_running_loop()
-    until = loop.time() + seconds
+    deadline = loop.time() + seconds
     sending = loop.create_task(_send(call, seconds))
-    while not sending.done() and not should_stop() and (left := until - loop.time()) > 0:
-        await asyncio.wait({sending}, timeout=min(left, CHECK_SECONDS))
+    while not sending.done() and not should_stop() and (remaining := deadline - loop.time()) > 0:
+        await asyncio.wait({sending}, timeout=min(remaining, CHECK_SECONDS))
     if sending.done():
         return sending.result()
     sending.cancel()
@@ -108,8 +108,8 @@ async def _send(call: Call, seconds: float) -> Answer:
         client.stream(call.method, call.url, headers=headers, content=content) as response,
     ):
         body = bytearray()
-        async for piece in response.aiter_raw():
-            body += piece
+        async for chunk in response.aiter_raw():
+            body += chunk
             if len(body) > call.max_bytes:
                 raise NoAnswer("the answer is too long", code="too_long", state="bad_response")
     values = {name: response.headers.get_list(name) for name in response.headers}

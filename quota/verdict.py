@@ -1,7 +1,7 @@
 """The verdict of an account: usable now, yes, no or unknown, with the reason and what is left.
 
 Refusals count first, then the provider's own flags, then every gating window. A blocked window
-blocks until it resets, whatever the others have left. Without a recent value the verdict is never
+blocks until it resets, whatever the others have left. Without a recent value the verdict is not
 yes.
 """
 
@@ -16,7 +16,7 @@ STALE_MS = 3_600_000
 # A provider may need a moment after a reset before it answers again.
 GRACE_MS = 120_000
 CLOSED = ("needs_login", "deactivated")
-# The account may well work, but its stored values are no ground for a yes.
+# The account may work, but its stored values do not prove it.
 DOUBTFUL = ("wrong_workspace", "auth_error")
 
 
@@ -32,7 +32,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What the verdict of an account rests on, and the moment to judge it for."""
+    """The stored values that a verdict is decided from, and the instant of the verdict."""
 
     account: Account
     windows: Sequence[Window]
@@ -72,7 +72,7 @@ def decide(evidence: Evidence) -> dict[str, Verdict]:
 
 
 def account_states(evidence: Evidence) -> dict[str, "AccountState"]:
-    """Return the state of each group of models that its verdict rests on."""
+    """Return the state of each group of models, from which its verdict is decided."""
     gating = [w for w in evidence.windows if w.gating]
     groups = {w.scope_key for w in gating if w.scope == "group"}
     groups |= {r.scope_key for r in evidence.refusals if r.scope == "group"}
@@ -110,7 +110,7 @@ def rank(verdict: Verdict) -> tuple[int, float, float]:
 
 
 def is_rolled_over(window: Window, now: int) -> bool:
-    """Return whether a window has reset since: its percentage no longer applies."""
+    """Return whether a window has reset since its observation, so that its percentage is void."""
     return window.resets_at is not None and window.resets_at <= now
 
 
@@ -224,35 +224,35 @@ class AccountState:
         ]
 
     def is_stale(self, observed_at: int | None) -> bool:
-        """Return whether an observation is too old for a yes."""
+        """Return whether an observation is too old for a verdict of yes."""
         return observed_at is None or self.now - observed_at > self.stale_ms
 
 
 def _closed(state: AccountState) -> str | None:
-    """Refuse an account that its owner disabled, or that only its owner can open again."""
+    """Return the reason of an account that is disabled, or that needs an action of its owner."""
     if state.account.disabled:
         return "disabled"
     return state.account.state if state.account.state in CLOSED else None
 
 
 def _refused(state: AccountState) -> str | None:
-    """Refuse while a refusal stands, by the newest one."""
+    """Return the reason of the newest refusal that still applies."""
     standing = [r for r in state.standing() if not is_unconfirmed(r, state.now)]
     return max(standing, key=lambda r: r.refused_at).reason if standing else None
 
 
 def _forbidden(state: AccountState) -> str | None:
-    """Refuse by the provider's flags, where a window explains them or they are fresh."""
+    """Return the reason of the provider's flags, if a window explains them or they are recent."""
     if state.blocking():
         return _provider_reason(state)
-    # Without a window that explains them, flags count only while they are fresh.
+    # Without a window that explains them, flags count only while they are recent.
     lifted = any(is_spent(w, state.windows) for w in state.windows)
     is_stale = state.is_stale(state.account.observed_at)
     return None if lifted or is_stale else _provider_reason(state)
 
 
 def _spent(state: AccountState) -> str | None:
-    """Refuse by spent windows that no overage covers."""
+    """Return the reason of spent windows that no overage covers."""
     unexcused = state.unexcused()
     if any(w.scope == "spend" for w in unexcused):
         return "spend_reached"
@@ -261,7 +261,7 @@ def _spent(state: AccountState) -> str | None:
 
 
 def _doubtful(state: AccountState) -> str | None:
-    """Doubt a state, a refusal or flags that no longer say whether the account works."""
+    """Return the reason why a state, a refusal or flags are no longer conclusive."""
     if state.account.state in DOUBTFUL:
         return state.account.state
     if state.standing():
@@ -272,7 +272,7 @@ def _doubtful(state: AccountState) -> str | None:
 
 
 def _unknown(state: AccountState) -> str | None:
-    """Doubt an account without a window, or without a percentage that applies."""
+    """Return the reason of an account without a window, or without a valid percentage."""
     if not state.windows:
         return None if _pays_without_windows(state) else _without_windows(state)
     current = state.current()
@@ -294,7 +294,7 @@ def _without_windows(state: AccountState) -> str:
 
 
 def _stale(state: AccountState) -> str | None:
-    """Doubt values that are too old."""
+    """Return the reason of values that are too old."""
     if not state.windows:
         return "stale" if state.is_stale(state.account.observed_at) else None
     observed = [w.observed_at for w in state.current() if w.used_percent is not None]
@@ -313,7 +313,7 @@ def _verdict(state: AccountState) -> Verdict:
     least = min((value for value in remaining if value is not None), default=None)
     for rule in REFUSALS:
         if reason := rule(state):
-            # A disabled account says when it would be back; other closed ones need a person.
+            # A disabled account shows its next reset; others need an action of their owner.
             is_closed = rule is _closed and reason != "disabled"
             until = None if is_closed else _next_usable_at(state)
             return Verdict(False, reason, least, until)

@@ -36,11 +36,11 @@ def window_name(length: int) -> tuple[str, str]:
 
 def format_duration(length: int) -> str:
     """Return a length in seconds as text in its two largest units, `1 d 6 h`."""
-    parts, rest = [], length
+    parts, remainder = [], length
     for unit, size in (("d", DAY), ("h", HOUR), ("min", 60), ("s", 1)):
-        whole, rest = divmod(rest, size)
-        if whole:
-            parts.append(f"{whole} {unit}")
+        count, remainder = divmod(remainder, size)
+        if count:
+            parts.append(f"{count} {unit}")
     return " ".join(parts[:2]) or "0 s"
 
 
@@ -74,8 +74,8 @@ def _started(window: Window) -> bool | None:
         return True
     if not (window.window_seconds and window.resets_at):
         return None
-    whole = window.observed_at + window.window_seconds * 1000
-    return abs(window.resets_at - whole) > NOT_STARTED_TOLERANCE_MS
+    full_length_end = window.observed_at + window.window_seconds * 1000
+    return abs(window.resets_at - full_length_end) > NOT_STARTED_TOLERANCE_MS
 
 
 def _precedence(window: Window) -> tuple[bool, float]:

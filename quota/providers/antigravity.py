@@ -76,7 +76,7 @@ def parse(answer: Answer, expected_account_id: str | None = None) -> Reading:
     answer, body = opened
     groups = _groups(body)
     # An error may come as 200, with a code and without groups.
-    if not groups and any(_error_code(spot) for spot in (body, *_spots(body))):
+    if not groups and any(_error_code(content) for content in (body, *_nested_objects(body))):
         groups = None
     windows = [window for group in groups or [] for window in _group_windows(group)]
     return Reading(
@@ -172,21 +172,21 @@ def _delay_ms(value: object) -> int | None:
     parts = DELAY.fullmatch(value) if isinstance(value, str) else None
     if not value or not parts:
         return None
-    hours, minutes, whole = (float(part or 0) for part in parts.groups())
-    return round(((hours * 60 + minutes) * 60 + whole) * 1000)
+    hours, minutes, seconds_part = (float(part or 0) for part in parts.groups())
+    return round(((hours * 60 + minutes) * 60 + seconds_part) * 1000)
 
 
-def _error_code(spot: object) -> object:
-    return field(spot, "code") or field(field(spot, "error"), "code")
+def _error_code(content: object) -> object:
+    return field(content, "code") or field(field(content, "error"), "code")
 
 
-def _spots(body: object) -> list[object]:
-    spots = (field(body, wrapper) for wrapper in WRAPPERS)
-    return [decode_json(spot) if isinstance(spot, str) else spot for spot in spots]
+def _nested_objects(body: object) -> list[object]:
+    objects = (field(body, wrapper) for wrapper in WRAPPERS)
+    return [decode_json(content) if isinstance(content, str) else content for content in objects]
 
 
 def _groups(body: object) -> list[object] | None:
-    lists = (field(spot, "groups") for spot in (body, *_spots(body)))
+    lists = (field(content, "groups") for content in (body, *_nested_objects(body)))
     return next((items(groups) for groups in lists if isinstance(groups, list)), None)
 
 
@@ -222,8 +222,8 @@ def _window(bucket: object, group: str, *, title: str) -> Window:
 
 
 def _length(bucket: object) -> int | None:
-    for spot in ("window", "bucket_id", "display_name"):
-        words = word(field(bucket, spot)) or ""
+    for name in ("window", "bucket_id", "display_name"):
+        words = word(field(bucket, name)) or ""
         for pattern, length in LENGTHS:
             if pattern.search(words):
                 return length

@@ -214,12 +214,12 @@ def _named(body: Mapping[str, object]) -> Iterator[Window]:
         if "utilization" not in mapping(value) or key == "extra_usage":
             continue
         used, resets_at = percent(field(value, "utilization")), instant(field(value, "resets_at"))
-        rest = key.removeprefix("seven_day_")
+        suffix = key.removeprefix("seven_day_")
         if key in LENGTHS:
             yield _window("account", "", length=LENGTHS[key], used=used, resets_at=resets_at)
-        elif rest != key:
-            scope = "model" if rest.startswith(MODELS) else "feature"
-            title = rest.replace("_", " ")
+        elif suffix != key:
+            scope = "model" if suffix.startswith(MODELS) else "feature"
+            title = suffix.replace("_", " ")
             yield _window(scope, title, length=WEEK, used=used, resets_at=resets_at)
         else:
             title = key.replace("_", " ")
@@ -253,16 +253,24 @@ def _extra_usage(body: object) -> Iterator[Window]:
     counts while it is enabled, and is not served where a reason for that is stated. It only
     lifts a block. An absent limit is no cap.
     """
-    old, new = field(body, "extra_usage"), field(body, "spend")
-    spent = field(new, "used")
-    if flag(field(old, "is_enabled")):
-        ratio, digits, unit = field(old, "utilization"), CENT_DIGITS, field(old, "currency")
-        used, limit = field(old, "used_credits"), field(old, "monthly_limit")
-        disabled_reason = text(field(old, "disabled_reason"))
-    elif flag(field(new, "enabled")):
-        ratio, digits, unit = field(new, "percent"), _minor_digits(spent), field(spent, "currency")
-        used, limit = field(spent, "amount_minor"), field(field(new, "limit"), "amount_minor")
-        disabled_reason = text(field(new, "disabled_reason"))
+    extra_usage, spend = field(body, "extra_usage"), field(body, "spend")
+    spent = field(spend, "used")
+    if flag(field(extra_usage, "is_enabled")):
+        ratio, digits, unit = (
+            field(extra_usage, "utilization"),
+            CENT_DIGITS,
+            field(extra_usage, "currency"),
+        )
+        used, limit = field(extra_usage, "used_credits"), field(extra_usage, "monthly_limit")
+        disabled_reason = text(field(extra_usage, "disabled_reason"))
+    elif flag(field(spend, "enabled")):
+        ratio, digits, unit = (
+            field(spend, "percent"),
+            _minor_digits(spent),
+            field(spent, "currency"),
+        )
+        used, limit = field(spent, "amount_minor"), field(field(spend, "limit"), "amount_minor")
+        disabled_reason = text(field(spend, "disabled_reason"))
     else:
         return
     used_percent = percent(ratio)
@@ -295,19 +303,19 @@ def _minor_digits(money: object) -> int:
 
 
 def _claim_window(headers: Mapping[str, str], claim: re.Match[str]) -> Window:
-    own = f"{PREFIX}{claim[1]}-"
+    claim_prefix = f"{PREFIX}{claim[1]}-"
     length = int(claim[2]) * UNITS[claim[3]]
     key, span = window_name(length)
     model = claim[4] or ""
-    status = word(headers.get(f"{own}status"))
+    status = word(headers.get(f"{claim_prefix}status"))
     return Window(
         scope="model" if model else "account",
         scope_key=model,
         window_key=key,
         label=f"{CLAIM_TITLES.get(model, model)} {span}".strip(),
         window_seconds=length,
-        used_percent=percent_of_fraction(headers.get(f"{own}utilization")),
-        resets_at=instant(headers.get(f"{own}reset")),
+        used_percent=percent_of_fraction(headers.get(f"{claim_prefix}utilization")),
+        resets_at=instant(headers.get(f"{claim_prefix}reset")),
         limit_reached=None if status is None else status == "rejected",
         gating=not model,
         source="header",
@@ -326,7 +334,7 @@ def _refuses_account(headers: Mapping[str, str], windows: tuple[Window, ...]) ->
 def _account_refusal(
     signal: HeaderSignal, windows: tuple[Window, ...], *, rejected: bool
 ) -> Refusal | None:
-    """Return the refusal of the whole account by its own windows, or for want of overage."""
+    """Return the refusal of the whole account by its own windows, or because overage is missing."""
     headers, refused_at = signal.headers, signal.observed_at
     if not signal.failed:
         return None

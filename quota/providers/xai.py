@@ -114,8 +114,10 @@ def _period_windows(config: object) -> Iterator[Window]:
         title, used = text(field(product, "product")), percent(field(product, "usage_percent"))
         if title and used is not None:
             label = f"{title} {window.label}"
-            own = replace(window, scope="feature", scope_key=slug(title) or "", gating=False)
-            yield replace(own, label=label, used_percent=used)
+            product_window = replace(
+                window, scope="feature", scope_key=slug(title) or "", gating=False
+            )
+            yield replace(product_window, label=label, used_percent=used)
 
 
 def _empty_period_window(period: object) -> Window:

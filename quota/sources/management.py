@@ -55,10 +55,10 @@ class ManagementApi:
             raise CredentialChanged
         body = json.dumps(wrap(request, base=base, auth_index=index))
         outer = self._call("POST", "api-call", body=body, max_bytes=ENVELOPE_BYTES)
-        inner = unwrap(outer)
-        if inner is None:
+        provider_answer = unwrap(outer)
+        if provider_answer is None:
             raise NoAnswer("the proxy returned no provider's answer", code="proxy_no_answer")
-        return inner
+        return provider_answer
 
     @property
     def _proxy(self) -> str:
@@ -119,13 +119,13 @@ def wrap(request: Request, *, base: str, auth_index: str) -> dict[str, Any]:
 
 def unwrap(outer: Answer) -> Answer | None:
     """Return the provider's answer inside the proxy's, or None when there is none inside."""
-    inner = mapping(decode_json(outer.body)) if outer.status == 200 else {}
-    status, body = count(inner.get("status_code")), inner.get("body")
+    envelope = mapping(decode_json(outer.body)) if outer.status == 200 else {}
+    status, body = count(envelope.get("status_code")), envelope.get("body")
     if status is None:
         return None
     return Answer(
         status=status,
-        headers=first_values(mapping(inner.get("header"))),
+        headers=first_values(mapping(envelope.get("header"))),
         body=body if isinstance(body, str) else "",
         observed_at=outer.observed_at,
     )
