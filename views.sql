@@ -591,7 +591,8 @@ select
   requests                                            as requests,
   failed                                              as failed,
   input_tokens + output_tokens + unclassified_tokens  as total_tokens,
-  cost_microdollars                                   as cost_microdollars
+  cost_microdollars                                   as cost_microdollars,
+  unpriced                                            as unpriced
 from range_segments as part
 cross join (select resolution, bucket_at as present_at, proxy_id from total_rollup) as present
   on present.resolution = part.resolution and present_at >= from_at and present_at < until_at
@@ -612,7 +613,8 @@ select
   requests                                            as requests,
   failed                                              as failed,
   input_tokens + output_tokens + unclassified_tokens  as total_tokens,
-  cost_microdollars                                   as cost_microdollars
+  cost_microdollars                                   as cost_microdollars,
+  unpriced                                            as unpriced
 from range_segments as part
 cross join (select resolution, bucket_at as present_at, proxy_id from total_rollup) as present
   on present.resolution = part.resolution and present_at >= from_at and present_at < until_at
@@ -635,7 +637,8 @@ select
   weight                                                        as requests,
   weight * failed                                               as failed,
   weight * (input_tokens + output_tokens + unclassified_tokens) as total_tokens,
-  weight * cost_microdollars                                    as cost_microdollars
+  weight * cost_microdollars                                    as cost_microdollars,
+  weight * unpriced                                             as unpriced
 from range_segments as part
 cross join event_measures on occurred_at >= from_at and occurred_at < until_at
 where part.resolution = 0;
@@ -1064,6 +1067,7 @@ select
   unclassified_tokens                                                 as unclassified_tokens,
   total_tokens                                                        as total_tokens,
   cost_microdollars / 1e6                                             as cost_dollars,
+  cost_reason is not null                                             as unpriced,
   known_efforts.name                                                  as reasoning_effort,
   known_tiers.name                                                    as service_tier,
   answered.name                                                       as answered_tier,
@@ -2369,7 +2373,7 @@ used as (
     1,
     usage_events.total_tokens,
     usage_events.cost_microdollars,
-    usage_events.cost_microdollars is null
+    usage_events.cost_reason is not null
   from raw
   cross join credentials on credentials.account_id = raw.account_id
   cross join usage_events
@@ -2382,7 +2386,12 @@ sums as (
     window_id                                       as window_id,
     sum(requests)                                   as requests,
     sum(total_tokens)                               as total_tokens,
-    iif(sum(requests) > sum(unpriced), sum(cost_microdollars), null) as cost_microdollars
+    iif(
+      sum(requests) > sum(unpriced) or sum(cost_microdollars) > 0,
+      sum(cost_microdollars),
+      null
+    )                                               as cost_microdollars,
+    sum(unpriced)                                   as unpriced
   from used
   group by window_id
 )
@@ -2394,7 +2403,8 @@ select
   bounds.moved_percent                              as moved_percent,
   coalesce(sums.requests, 0)                        as requests,
   coalesce(sums.total_tokens, 0)                    as total_tokens,
-  sums.cost_microdollars                            as cost_microdollars
+  sums.cost_microdollars                            as cost_microdollars,
+  coalesce(sums.unpriced, 0)                        as unpriced
 from bounds
 left join sums using (window_id);
 
@@ -2433,6 +2443,7 @@ select
   events.requests                                     as requests,
   events.total_tokens                                 as total_tokens,
   events.cost_microdollars                            as cost_microdollars,
+  events.unpriced                                     as unpriced,
   case
     when events.moved_percent >= 2 and events.requests > 0
       then events.total_tokens / events.moved_percent
@@ -2477,6 +2488,7 @@ select
                                                       as resets_local,
   round(usage.tokens_per_percent)                     as tokens_per_percent,
   round(usage.dollars_per_percent, 4)                 as dollars_per_percent,
+  usage.unpriced                                      as unpriced,
   round(usage.outside_share_percent, 1)               as outside_share_percent,
   forecasts.outcome                                   as outcome,
   forecasts.reason                                    as reason,
@@ -3588,24 +3600,54 @@ where rules.rule = 'failures'
 union all
 select
   'model_unpriced',
-  known_models.name,
-  'model ' || model_id,
-  min(bucket_at),
+  found.name,
+  'model ' || found.model_id,
+  found.first_at,
   null,
   null,
-  sum(unpriced),
-  rules.threshold,
-  json_object('model', known_models.name, 'requests', sum(unpriced)),
+  found.requests,
+  found.threshold,
+  json_object(
+    'model', found.name,
+    'requests', found.requests,
+    'reason', found.reason,
+    'remedy', 'remedy: ' || found.reason
+  ),
   null,
   1
-from enabled_alert_rules as rules
-cross join clock
-cross join model_rollup
-  on resolution = 4 and bucket_at >= clock.now - clock.now % 86400000 - 604800000
-join known_models on known_models.id = model_id
-where rules.rule = 'unpriced' and unpriced > 0
-group by model_id
-having sum(unpriced) >= rules.threshold;
+from (
+  select
+    known_models.name      as name,
+    model_rollup.model_id  as model_id,
+    min(bucket_at)         as first_at,
+    sum(unpriced)          as requests,
+    rules.threshold        as threshold,
+    -- A reason that asks for a price comes before those about which nothing can be done.
+    coalesce(
+      (
+        select cost_reasons.reason
+        from cost_reasons
+        where exists (
+          select 1
+          from usage_events indexed by events_without_cost
+          where cost_reason = cost_reasons.id
+            and cost_reason is not null
+            and usage_events.model_id = model_rollup.model_id
+        )
+        order by cost_reasons.id in (1, 5) desc, cost_reasons.id
+        limit 1
+      ),
+      'no price'
+    )                      as reason
+  from enabled_alert_rules as rules
+  cross join clock
+  cross join model_rollup
+    on resolution = 4 and bucket_at >= clock.now - clock.now % 86400000 - 604800000
+  join known_models on known_models.id = model_rollup.model_id
+  where rules.rule = 'unpriced' and unpriced > 0
+  group by model_rollup.model_id
+  having sum(unpriced) >= rules.threshold
+) as found;
 
 -- A provider is down when many of its accounts fail at once: at least three, and a share of those
 -- in use. What counts are attempts that all failed with an error of the server, and polls.
@@ -3723,6 +3765,7 @@ select
     'tokens_allowed', case when unit = 'tokens' then cast(amount as integer) end,
     'dollars', case when unit = 'dollars' then spent end,
     'dollars_allowed', case when unit = 'dollars' then amount end,
+    'unpriced', case when unit = 'dollars' and unpriced > 0 then unpriced end,
     'percent', cast(percent as integer),
     'per', per
   )                                                   as parameters,

@@ -42,6 +42,7 @@ COLUMNS = (
     "total_tokens",
     "cost_dollars",
     "unpriced",
+    "saved_dollars",
 )
 BILL_COLUMNS = (
     "client",
@@ -54,6 +55,7 @@ BILL_COLUMNS = (
     "total_tokens",
     "cost_dollars",
     "unpriced",
+    "saved_dollars",
     "share_percent",
     "share_dollars",
 )

@@ -47,6 +47,7 @@ REQUEST_FIELDS = (
     "message",
     "ttft_ms",
     "cost_dollars",
+    "unpriced",
 )
 
 Parameters = dict[str, str]

@@ -142,7 +142,8 @@ def test_unpriced(world):
     use(3)
     text = (
         "The model house-coder-32b has no known price: 3 attempts of the last 7 days are missing "
-        "in every cost. Add it to prices in config.json."
+        "in every cost. Add it to prices in config.json, then run: "
+        ".venv/bin/python -m ledger reprice."
     )
     assert world.sent() == [text]
     use(2)

@@ -6,12 +6,16 @@ import pytest
 
 from ledger import report
 from ledger.money import Currency
-from ledger.queries import database_of
+from ledger.prices.calculator import REASONS
+from ledger.queries import PARAMETER, database_of, queries
 from ledger.settings import Settings, requirements
 from ledger.status import query_status, status_line, status_words
+from ledger.text import LANGUAGES, register, sentence, texts
+from plugins.api import REQUEST_FIELDS
 from tests.support.brute import NOW, Ledger, random_uses
 
 EURO = Currency("EUR", 0.5)
+COSTS = {"cost_dollars", "cost_microdollars", "dollars_per_percent"}
 
 
 @pytest.mark.parametrize(
@@ -86,3 +90,38 @@ def test_the_bill_of_a_month_marks_sums_that_lack_attempts(ledger, capsys):
     output = capsys.readouterr().out
     assert "$20.00 shared by cost" in output
     assert "≥ $4.17, 1 attempt without a price" in output
+
+
+def test_every_query_and_view_with_a_cost_counts_what_it_lacks(ledger):
+    register(ledger.conn, lambda: "en")
+    views = ledger.conn.execute("select name from sqlite_schema where type = 'view'").fetchall()
+    asked = {name: f'select * from "{name}" limit 0' for (name,) in views}
+    asked |= {name: query.sql for name, query in queries().items()}
+    for name, sql in asked.items():
+        parameters = dict.fromkeys(PARAMETER.findall(sql), "")
+        columns = [column[0] for column in ledger.conn.execute(sql, parameters).description]
+        assert COSTS.isdisjoint(columns) or "unpriced" in columns, name
+
+
+def test_the_api_of_requests_says_which_cost_is_missing():
+    assert {"cost_dollars", "unpriced"} <= set(REQUEST_FIELDS)
+
+
+@pytest.mark.parametrize(
+    ("unpriced", "text"),
+    [
+        (None, "Budget all: $3.00 of $2.00 at list price are used"),
+        (1, "Budget all: at least $3.00 of $2.00 at list price (1 attempt without a price) are"),
+        (2, "Budget all: at least $3.00 of $2.00 at list price (2 attempts without a price) are"),
+    ],
+)
+def test_a_budget_says_what_it_lacks(unpriced, text):
+    parameters = {"budget": "all", "dollars": 3.0, "dollars_allowed": 2.0, "unpriced": unpriced}
+    sentence_of = sentence("budget_spent", {**parameters, "percent": 150, "per": "day"}, "en")
+    assert sentence_of.startswith(text)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_reason_of_a_missing_cost_has_words_and_a_remedy(language):
+    words = texts(language)["words"]
+    assert all(reason in words and f"remedy: {reason}" in words for reason in REASONS.values())
