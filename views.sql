@@ -1884,9 +1884,10 @@ with windows as (
     quota_windows.observed_at                         as observed_at,
     clock.now                                         as now,
     coalesce(quota_windows.resets_at <= clock.now, 0) as rolled_over
-  from quota_windows
-  join account_poll_states using (account_id)
+  -- A cross join keeps the accounts outermost: each has several windows.
+  from account_poll_states
   cross join clock
+  cross join quota_windows on quota_windows.account_id = account_poll_states.account_id
   where quota_windows.retired_at is null
 ),
 evaluated as (
@@ -1896,25 +1897,26 @@ evaluated as (
       when used_percent is null or rolled_over then null
       else min(max(100 - used_percent, 0.0), 100.0)
     end as left_percent,
-    coalesce(used_percent >= 100, 0)
-      or (
-        -- Each window of a limit has the limit's flag, which accuses a window only where it is
-        -- alone. No window function: conditions of the reader must reach the table.
-        gating = 1
-        and coalesce(limit_reached, 0) = 1
-        and 1 = (
-          select count(*)
-          from quota_windows as others
-          where others.account_id = windows.account_id
-            and others.scope = windows.scope
-            and others.scope_key = windows.scope_key
-            and others.retired_at is null
-            and others.gating = 1
-            and others.limit_reached = 1
-        )
-      )
+    -- As cases: `or` and `and` compute both sides, and so every subquery.
+    case
+      when used_percent >= 100 then 1
+      when coalesce(limit_reached, 0) = 0 then 0
       -- A model that is unavailable has no percentage.
-      or (scope = 'model' and used_percent is null and coalesce(limit_reached, 0) = 1) as spent
+      when scope = 'model' and used_percent is null then 1
+      when gating = 0 then 0
+      -- Each window of a limit has the limit's flag, which accuses a window only where it is alone.
+      -- No window function: conditions of the reader must reach the table.
+      else 1 = (
+        select count(*)
+        from quota_windows as others
+        where others.account_id = windows.account_id
+          and others.scope = windows.scope
+          and others.scope_key = windows.scope_key
+          and others.retired_at is null
+          and others.gating = 1
+          and others.limit_reached = 1
+      )
+    end as spent
   from windows
 )
 select
@@ -1957,9 +1959,7 @@ select
   states.window_id                                    as window_id,
   states.account                                      as account,
   states.provider                                     as provider,
-  (
-    select proxy from account_proxies where account_proxies.account_id = states.account_id
-  )                                                   as proxy,
+  account_proxies.proxy                               as proxy,
   coalesce(states.plan, 'unknown')                    as plan,
   states.label                                        as limit_name,
   states.window_seconds                               as window_seconds,
@@ -1997,6 +1997,7 @@ select
   states.left_per_hour                                as left_per_hour
 from quota_window_states as states
 cross join clock
+left join account_proxies on account_proxies.account_id = states.account_id
 left join zone_offsets
   on zone_offsets.starts_at <= resets_at and resets_at < zone_offsets.ends_at;
 
@@ -2469,9 +2470,7 @@ select
   forecasts.window_id                                 as window_id,
   forecasts.account                                   as account,
   forecasts.provider                                  as provider,
-  (
-    select proxy from account_proxies where account_proxies.account_id = forecasts.account_id
-  )                                                   as proxy,
+  account_proxies.proxy                               as proxy,
   forecasts.label                                     as limit_name,
   forecasts.used_percent                              as used_percent,
   case forecasts.outcome
@@ -2498,7 +2497,10 @@ select
   end                                                 as urgency,
   forecasts.left_over_percent                         as left_over_exact
 from quota_window_forecasts as forecasts
-left join quota_cycle_usage as usage using (window_id)
+left join account_proxies on account_proxies.account_id = forecasts.account_id
+-- The sums of an earlier cycle do not count.
+left join quota_cycle_sums as usage
+  on usage.window_id = forecasts.window_id and usage.first_at = forecasts.first_at
 left join zone;
 
 -- Every kept observation; the newest one of a window may not be among them.

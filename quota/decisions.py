@@ -11,6 +11,7 @@ from dataclasses import fields, replace
 from typing import Any, NamedTuple
 
 from ledger import transaction
+from quota.cycle_usage import renew_cycle_usage
 from quota.forecast import STALE_MS as FORECAST_STALE_MS
 from quota.forecast import TOO_EARLY_SHARE, Cycle, Forecast, forecast, recent_ms
 from quota.history import Point, is_early
@@ -160,6 +161,7 @@ def decide_due(conn: sqlite3.Connection, now: int) -> int:
     due = [account_id for (account_id,) in conn.execute(DUE, {"now": now})]
     if not due:
         return 0
+    renew_cycle_usage(conn, now)
     with transaction(conn):
         stale_ms = staleness(conn)
         for account_id in due:

@@ -775,6 +775,21 @@ create table quota_forecasts (
   valid_until       integer not null
 ) strict;
 
+-- The usage of the running cycles by the ledger's own events, as the quota worker last summed it.
+create table quota_cycle_sums (
+  window_id             integer primary key references quota_windows (id) on delete cascade,
+  first_at              integer not null,
+  last_at               integer not null,
+  moved_percent         real not null,
+  requests              integer not null,
+  total_tokens          integer not null,
+  cost_microdollars     integer,
+  tokens_per_percent    real,
+  dollars_per_percent   real,
+  outside_percent       real not null,
+  outside_share_percent real
+) strict;
+
 -- Accounts whose verdict has to be decided again.
 create table quota_undecided (
   account_id integer primary key references known_accounts (id) on delete cascade

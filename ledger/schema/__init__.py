@@ -23,7 +23,14 @@ CONVERTIBLE_VERSION = 9
 NEW_TABLES = (
     *("slice_resolutions", "failure_rollup", "last_failures"),
     *("quota_refusals", "quota_verdicts", "quota_verdict_changes", "quota_forecasts"),
-    *("quota_undecided", "quota_accounts", "price_rules", "account_pins", "account_changes"),
+    *(
+        "quota_undecided",
+        "quota_accounts",
+        "price_rules",
+        "account_pins",
+        "account_changes",
+        "quota_cycle_sums",
+    ),
 )
 
 

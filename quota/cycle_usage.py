@@ -1,0 +1,33 @@
+"""What the ledger's own events used in the running cycles of windows, stored for quick reading.
+
+The view `quota_cycle_usage` looks at every event of those cycles. Its answer is stored at
+intervals: usage changes slowly, and events arrive all the time.
+"""
+
+import sqlite3
+
+from ledger import transaction
+
+RENEW_MS = 15 * 60_000
+COLUMNS = (
+    *("window_id", "first_at", "last_at", "moved_percent", "requests", "total_tokens"),
+    *("cost_microdollars", "tokens_per_percent", "dollars_per_percent"),
+    *("outside_percent", "outside_share_percent"),
+)
+RENEWED_AT = "select cast(value as integer) from settings where name = 'quota_usage_at'"
+SET_RENEWED = "insert or replace into settings (name, value) values ('quota_usage_at', ?)"
+COMPUTE = f"select {', '.join(COLUMNS)} from quota_cycle_usage"
+WRITE = f"insert into quota_cycle_sums values ({', '.join('?' * len(COLUMNS))})"
+
+
+def renew_cycle_usage(conn: sqlite3.Connection, now: int) -> None:
+    """Store the usage of all running cycles anew, unless that was done lately."""
+    row = conn.execute(RENEWED_AT).fetchone()
+    if row and 0 <= now - row[0] < RENEW_MS:
+        return
+    # Computed before the transaction, which makes other writers wait.
+    rows = conn.execute(COMPUTE).fetchall()
+    with transaction(conn):
+        conn.execute("delete from quota_cycle_sums")
+        conn.executemany(WRITE, rows)
+        conn.execute(SET_RENEWED, (str(now),))
