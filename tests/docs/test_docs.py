@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from ledger import settings_reference as reference
-from ledger.queries import metadata
+from ledger.queries import metadata, windows
 from ledger.settings import Settings
 from tests.support import documents
 from tests.support.home import ROOT
@@ -50,6 +50,13 @@ def test_the_settings_in_a_readme_are_as_the_class_has_them(readme):
     rows = set(ROW.findall(readme))
     assert rows <= known
     assert len(rows) > 5
+
+
+@pytest.mark.parametrize("readme", [README, CHINESE], ids=["english", "chinese"])
+def test_every_list_of_windows_in_a_readme_is_the_view_windows(readme):
+    lists = re.findall(r"\btoday(?:(?:, |、| or | 或 )\w+)+", readme)
+    assert len(lists) > 1
+    assert {tuple(re.findall(r"today|\d+[a-z]", one)) for one in lists} == {tuple(windows())}
 
 
 @pytest.mark.parametrize("readme", [README, CHINESE], ids=["english", "chinese"])
