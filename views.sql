@@ -18,56 +18,48 @@ create view clock as
 select cast((julianday('now') - 2440587.5) * 86400000 as integer) as now;
 
 -- The named windows, today first. Each ends now; its start is floored to the minute, from 7d on to
--- the hour. With what lay before each, equally long: before today, yesterday until the same time.
--- step is the default step of a series, chart_step that of the page's charts.
+-- the hour; today has no length. With what lay before each, equally long: before today, yesterday
+-- until the same time. step is the default step of a series, chart_step that of the page's charts.
 create view windows as
 with named (window, length_ms, floor_ms, before_floor_ms, step, chart_step, is_default) as (
   values
+    ('today', null, null, null, 'hour', 'hour', 0),
     ('1h', 3600000, 60000, 1, 'hour', 'minute', 0),
     ('5h', 18000000, 60000, 1, 'hour', 'quarter hour', 0),
     ('24h', 86400000, 60000, 1, 'hour', 'hour', 1),
     ('7d', 604800000, 3600000, 3600000, 'day', 'hour', 0),
     ('30d', 2592000000, 3600000, 3600000, 'day', 'day', 0),
     ('90d', 7776000000, 3600000, 3600000, 'day', 'day', 0)
-)
-select
-  'today'                                                   as window,
-  starts_at                                                 as starts_at,
-  (select now from clock)                                   as ends_at,
-  before_at                                                 as before_starts_at,
-  before_at + (select now from clock) - starts_at           as before_ends_at,
-  'hour'                                                    as step,
-  'hour'                                                    as chart_step,
-  0                                                         as is_default
-from (
+),
+-- Materialized, or SQLite compiles each subquery again wherever its column is used.
+placed as materialized (
   select
-    starts_at                                               as starts_at,
-    (
-      select max(days.starts_at)
-      from local_days as days
-      where days.starts_at < local_days.starts_at
-    )                                                       as before_at
-  from local_days
-  where starts_at = (
-    select max(starts_at) from local_days where starts_at <= (select now from clock)
-  )
+    *,
+    coalesce(
+      (now - length_ms) / floor_ms * floor_ms,
+      (select max(starts_at) from local_days where starts_at <= now)
+    )                                                       as starts_at
+  from named
+  cross join clock
 )
-union all
 select
   window                                                    as window,
   starts_at                                                 as starts_at,
   now                                                       as ends_at,
-  (2 * starts_at - now) / before_floor_ms * before_floor_ms as before_starts_at,
-  starts_at                                                 as before_ends_at,
+  coalesce(
+    (2 * starts_at - now) / before_floor_ms * before_floor_ms,
+    (select max(starts_at) from local_days where starts_at < placed.starts_at)
+  )                                                         as before_starts_at,
+  iif(
+    length_ms is null,
+    (select max(starts_at) from local_days where starts_at < placed.starts_at) + now - starts_at,
+    starts_at
+  )                                                         as before_ends_at,
   step                                                      as step,
   chart_step                                                as chart_step,
   is_default                                                as is_default
-from (
-  select
-    *,
-    (now - length_ms) / floor_ms * floor_ms                 as starts_at
-  from (select *, (select now from clock) as now from named)
-);
+from placed
+where starts_at is not null;
 
 -- Months: calendar months of the configured time zone, as far as its days are known.
 create view months as
@@ -578,51 +570,25 @@ cross join event_measures as events
   and events.client_id = coalesce(clients.client_id, events.client_id)
 where part.resolution = 0 and of_account;
 
--- Buckets of single models, to be joined with a short list of their ids: only the rows of those are
--- read. One select, which SQLite joins from outside; the events of segments belong to it.
-create view model_buckets as
+-- What a range used in all, by the buckets of another slice; to be joined with the rollup of that for
+-- a few models or credentials, of which only the rows are read. Events are in segment_events.
+create view range_buckets as
 select
   range_key                                           as range_key,
+  slice                                               as slice,
   fine                                                as fine,
+  part.resolution                                     as resolution,
   bucket_at                                           as bucket_at,
   bucket_at + offset_ms                               as local_at,
-  sums.proxy_id                                       as proxy_id,
-  model_id                                            as model_id,
+  proxy_id                                            as proxy_id,
   requests                                            as requests,
   failed                                              as failed,
   input_tokens + output_tokens + unclassified_tokens  as total_tokens,
   cost_microdollars                                   as cost_microdollars,
   unpriced                                            as unpriced
 from range_segments as part
-cross join (select resolution, bucket_at as present_at, proxy_id from total_rollup) as present
-  on present.resolution = part.resolution and present_at >= from_at and present_at < until_at
-cross join model_rollup as sums
-  on sums.resolution = part.resolution
-  and bucket_at = present_at
-  and sums.proxy_id = present.proxy_id
-where part.slice = 'model';
-
--- The same of single credentials.
-create view credential_buckets as
-select
-  range_key                                           as range_key,
-  fine                                                as fine,
-  bucket_at                                           as bucket_at,
-  bucket_at + offset_ms                               as local_at,
-  credential_id                                       as credential_id,
-  requests                                            as requests,
-  failed                                              as failed,
-  input_tokens + output_tokens + unclassified_tokens  as total_tokens,
-  cost_microdollars                                   as cost_microdollars,
-  unpriced                                            as unpriced
-from range_segments as part
-cross join (select resolution, bucket_at as present_at, proxy_id from total_rollup) as present
-  on present.resolution = part.resolution and present_at >= from_at and present_at < until_at
-cross join credential_rollup as sums
-  on sums.resolution = part.resolution and bucket_at = present_at
-cross join credentials
-  on credentials.id = credential_id and credentials.proxy_id = present.proxy_id
-where part.slice = 'credential';
+cross join total_rollup as total
+  on total.resolution = part.resolution and bucket_at >= from_at and bucket_at < until_at;
 
 -- The events that a slice is answered with where no bucket is kept, and those beyond its range.
 create view segment_events as
@@ -642,6 +608,37 @@ select
 from range_segments as part
 cross join event_measures on occurred_at >= from_at and occurred_at < until_at
 where part.resolution = 0;
+
+-- What a range used in all, in buckets to be added up: fewer numbers than `usage_buckets` has, for
+-- series that also show parts of it.
+create view total_buckets as
+select
+  range_key                                                               as range_key,
+  fine                                                                    as fine,
+  proxy_id                                                                as proxy_id,
+  bucket_at                                                               as bucket_at,
+  local_at                                                                as local_at,
+  requests                                                                as requests,
+  failed                                                                  as failed,
+  total_tokens                                                            as total_tokens,
+  cost_microdollars                                                       as cost_microdollars,
+  unpriced                                                                as unpriced
+from range_buckets
+where slice = 'total'
+union all
+select
+  range_key                                                               as range_key,
+  fine                                                                    as fine,
+  (select proxy_id from credentials where credentials.id = credential_id) as proxy_id,
+  bucket_at                                                               as bucket_at,
+  local_at                                                                as local_at,
+  requests                                                                as requests,
+  failed                                                                  as failed,
+  total_tokens                                                            as total_tokens,
+  cost_microdollars                                                       as cost_microdollars,
+  unpriced                                                                as unpriced
+from segment_events
+where slice = 'total';
 
 -- How many successful attempts of a range took about so long: kind 1 latency, 2 time to first
 -- token; slice latency for all, latency of models by model.
