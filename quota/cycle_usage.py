@@ -11,7 +11,7 @@ from ledger import transaction
 RENEW_MS = 15 * 60_000
 COLUMNS = (
     *("window_id", "first_at", "last_at", "moved_percent", "requests", "total_tokens"),
-    *("cost_microdollars", "tokens_per_percent", "dollars_per_percent"),
+    *("cost_microdollars", "unpriced", "tokens_per_percent", "dollars_per_percent"),
     *("outside_percent", "outside_share_percent"),
 )
 RENEWED_AT = "select cast(value as integer) from settings where name = 'quota_usage_at'"

@@ -784,6 +784,7 @@ create table quota_cycle_sums (
   requests              integer not null,
   total_tokens          integer not null,
   cost_microdollars     integer,
+  unpriced              integer,
   tokens_per_percent    real,
   dollars_per_percent   real,
   outside_percent       real not null,
