@@ -1,4 +1,4 @@
-"""`python -m ledger account COMMAND`: what belongs together, where the program cannot know."""
+"""`python -m ledger account COMMAND`: merge, split, rename and forget accounts."""
 
 import click
 
@@ -25,23 +25,23 @@ def list_accounts() -> None:
 
 
 @account.command()
-@click.argument("one", metavar="ACCOUNT")
+@click.argument("name", metavar="ACCOUNT")
 @click.argument("into", metavar="INTO")
-def merge(one: str, into: str) -> None:
+def merge(name: str, into: str) -> None:
     """Merge an account into another.
 
     Both are of one provider. The second one keeps its name.
     """
     from ledger import account_commands
 
-    account_commands.merge(one, into)
+    account_commands.merge(name, into)
 
 
 @account.command()
 @click.argument("name", metavar="ACCOUNT")
 @click.argument("credential")
 def split(name: str, credential: str) -> None:
-    """Make a credential an account of its own.
+    """Split a credential off into an account of its own.
 
     CREDENTIAL is the name of its file, or its index at the proxy.
     """

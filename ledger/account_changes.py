@@ -1,4 +1,4 @@
-"""Merge, split, rename and forget accounts, where the program cannot know what belongs together.
+"""Merge, split, rename and forget accounts, where the program cannot decide it itself.
 
 Events belong to credentials, and an account groups credentials: a change assigns credentials anew
 and rewrites no event. Every change can be undone until it is confirmed; a confirmed `forget` also
@@ -82,7 +82,7 @@ SPLIT_OFF = """
 """
 SET_NAME = "update known_accounts set given_name = ? where id = ?"
 SET_FORGOTTEN = "update known_accounts set forgotten_at = ? where id = ?"
-MARK = """
+MARK_UNDECIDED = """
   insert or ignore into quota_undecided (account_id)
   select account_id from quota_accounts where account_id = ?
 """
@@ -93,11 +93,11 @@ QUOTA_TABLES = (
 
 
 class ChangeRefused(Exception):
-    """A change that cannot be made; the text says why."""
+    """A change that cannot be made; the text gives the reason."""
 
 
-class Found(NamedTuple):
-    """An account that was found by a name, an address, a file, an index or a number."""
+class Account(NamedTuple):
+    """An account; text names it by its name, address, file, index or number."""
 
     id: int
     name: str
@@ -131,28 +131,30 @@ class Change(NamedTuple):
         return cls(**dict(zip(cls._fields, (*row[:-1], json.loads(row[-1])), strict=True)))
 
     def accounts(self) -> set[int]:
-        """Return the accounts that it is about."""
+        """Return the ids of the accounts that it concerns."""
         return {self.account_id} | ({self.other_id} if self.other_id else set())
 
 
-def find_account(conn: sqlite3.Connection, text: str) -> Found:
+def find_account(conn: sqlite3.Connection, text: str) -> Account:
     """Return the account that a text names. Raises `ChangeRefused` when none or several do."""
-    found = [Found(*row) for row in conn.execute(FIND, {"text": text})]
-    exact = [each for each in found if each.name == text]
-    found = exact if len(exact) == 1 else found
-    if not found:
+    accounts = [Account(*row) for row in conn.execute(FIND, {"text": text})]
+    exact = [account for account in accounts if account.name == text]
+    accounts = exact if len(exact) == 1 else accounts
+    if not accounts:
         raise ChangeRefused(f"no account is called {text}; `account list` has them all")
-    if len(found) > 1:
+    if len(accounts) > 1:
         raise ChangeRefused(
             f"several accounts are called {text}; name one by its number: "
-            + ", ".join(f"{each.id} is {each.name} ({each.provider})" for each in found)
+            + ", ".join(
+                f"{account.id} is {account.name} ({account.provider})" for account in accounts
+            )
         )
-    return found[0]
+    return accounts[0]
 
 
-def all_accounts(conn: sqlite3.Connection) -> list[Found]:
+def all_accounts(conn: sqlite3.Connection) -> list[Account]:
     """Return every account."""
-    return [Found(*row) for row in conn.execute(ALL)]
+    return [Account(*row) for row in conn.execute(ALL)]
 
 
 def sums(conn: sqlite3.Connection, account_id: int | None = None) -> Sums:
@@ -165,26 +167,26 @@ def open_changes(conn: sqlite3.Connection) -> list[Change]:
     return [Change.from_row(row) for row in conn.execute(CHANGES)]
 
 
-def merge(conn: sqlite3.Connection, one: Found, into: Found, *, now: int) -> int:
+def merge(conn: sqlite3.Connection, source: Account, into: Account, *, now: int) -> int:
     """Merge an account into another of its provider; returns the number of the change."""
-    if one.id == into.id:
-        raise ChangeRefused(f"{one.name} is that account already")
-    if one.provider != into.provider:
-        raise ChangeRefused(f"{one} and {into} are of two providers")
+    if source.id == into.id:
+        raise ChangeRefused(f"{source.name} is that account already")
+    if source.provider != into.provider:
+        raise ChangeRefused(f"{source} and {into} are of two providers")
     with transaction(conn):
         undo: dict[str, Any] = {
-            "credentials": _ids(conn, CREDENTIALS, one.id),
-            "files": _files(conn, one.id),
-            "merged": [one.id, *_ids(conn, MERGED, one.id)],
+            "credentials": _ids(conn, CREDENTIALS, source.id),
+            "files": _files(conn, source.id),
+            "merged": [source.id, *_ids(conn, MERGED, source.id)],
         }
         _assign(conn, undo, into.id)
         for account_id in undo["merged"]:
             conn.execute(SET_MERGED, (into.id, account_id))
-        return _finish(conn, "merge", (one.id, into.id), undo=undo, now=now)
+        return _finish(conn, "merge", (source.id, into.id), undo=undo, now=now)
 
 
-def split(conn: sqlite3.Connection, account: Found, credential: str, *, now: int) -> int:
-    """Make a credential of an account, by its index or file, an account of its own."""
+def split(conn: sqlite3.Connection, account: Account, credential: str, *, now: int) -> int:
+    """Split a credential, named by its index or file, off into an account of its own."""
     with transaction(conn):
         pins = _pins(conn, account.id, credential)
         if not pins:
@@ -199,7 +201,7 @@ def split(conn: sqlite3.Connection, account: Found, credential: str, *, now: int
         return _finish(conn, "split", (account.id, added), undo={"pins": before}, now=now)
 
 
-def rename(conn: sqlite3.Connection, account: Found, name: str, *, now: int) -> int:
+def rename(conn: sqlite3.Connection, account: Account, name: str, *, now: int) -> int:
     """Set the name of an account; an empty name restores its own."""
     with transaction(conn):
         sql = "select given_name from known_accounts where id = ?"
@@ -208,7 +210,7 @@ def rename(conn: sqlite3.Connection, account: Found, name: str, *, now: int) -> 
         return _finish(conn, "rename", (account.id, None), undo={"name": before}, now=now)
 
 
-def forget(conn: sqlite3.Connection, account: Found, *, now: int) -> int:
+def forget(conn: sqlite3.Connection, account: Account, *, now: int) -> int:
     """Hide the address of an account that no proxy lists; its usage stays in every sum."""
     with transaction(conn):
         if _files(conn, account.id):
@@ -223,7 +225,7 @@ def undo(conn: sqlite3.Connection, change_id: int | None, *, now: int) -> Change
     """Undo a change, by default the newest. Raises `ChangeRefused` when it cannot be."""
     with transaction(conn):
         change = _open_change(conn, change_id)
-        later = [each for each in open_changes(conn) if each.id > change.id]
+        later = [item for item in open_changes(conn) if item.id > change.id]
         if blocking := next((c for c in later if c.accounts() & change.accounts()), None):
             raise ChangeRefused(f"undo change {blocking.id} first: it is about the same account")
         _UNDO[change.action](conn, change)
@@ -248,16 +250,16 @@ def _open_change(conn: sqlite3.Connection, change_id: int | None) -> Change:
     changes = open_changes(conn)
     if change_id is None and changes:
         return changes[0]
-    found = next((each for each in changes if each.id == change_id), None)
-    if found is None:
+    change = next((change for change in changes if change.id == change_id), None)
+    if change is None:
         number = "" if change_id is None else f" {change_id}"
         raise ChangeRefused(f"there is no change{number} that is neither undone nor confirmed")
-    return found
+    return change
 
 
 def _assign(conn: sqlite3.Connection, moved: dict[str, Any], account_id: int) -> None:
-    conn.executemany(MOVE_CREDENTIAL, [(account_id, each) for each in moved["credentials"]])
-    conn.executemany(MOVE_FILE, [(account_id, *each) for each in moved["files"]])
+    conn.executemany(MOVE_CREDENTIAL, [(account_id, id_) for id_ in moved["credentials"]])
+    conn.executemany(MOVE_FILE, [(account_id, *key) for key in moved["files"]])
 
 
 def _pins(conn: sqlite3.Connection, account_id: int, text: str) -> list[tuple[int, str, str]]:
@@ -299,10 +301,10 @@ def _finish(
 
 
 def _refresh(conn: sqlite3.Connection, accounts: Iterable[int]) -> None:
-    """Name all accounts anew, and let the quota worker decide these again."""
+    """Compute the names of all accounts again, and mark these accounts as undecided."""
     name_accounts(conn)
     for account_id in accounts:
-        conn.execute(MARK, (account_id,))
+        conn.execute(MARK_UNDECIDED, (account_id,))
 
 
 def _undo_merge(conn: sqlite3.Connection, change: Change) -> None:

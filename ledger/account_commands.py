@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager
 from tabulate import tabulate
 
 from ledger import account_changes as changes
-from ledger.account_changes import ChangeRefused, Found, Sums
+from ledger.account_changes import Account, ChangeRefused, Sums
 from ledger.commands import existing_file, open_ledger
 from ledger.settings import is_name, read
 
@@ -19,8 +19,8 @@ def print_accounts() -> None:
     """Print every account with its number and sums, and the open changes."""
     with _ledger() as conn:
         rows = [
-            (found.id, found.name, found.provider, *_shown(changes.sums(conn, found.id)))
-            for found in changes.all_accounts(conn)
+            (account.id, account.name, account.provider, *_shown(changes.sums(conn, account.id)))
+            for account in changes.all_accounts(conn)
         ]
         print(_table(("number", "account", "provider", "requests", "tokens", "cost"), rows))
         for change in changes.open_changes(conn):
@@ -28,34 +28,34 @@ def print_accounts() -> None:
             print(f"change {change.id}: {change.action} {change.account_id}{other}, not confirmed")
 
 
-def merge(one: str, into: str) -> None:
+def merge(name: str, into: str) -> None:
     """Merge an account into another."""
     with _ledger() as conn:
-        accounts = changes.find_account(conn, one), changes.find_account(conn, into)
+        accounts = changes.find_account(conn, name), changes.find_account(conn, into)
         _make(conn, accounts, lambda: changes.merge(conn, *accounts, now=_now()))
 
 
 def split(name: str, credential: str) -> None:
-    """Make a credential an account of its own."""
+    """Split a credential off into an account of its own."""
     with _ledger() as conn:
-        found = changes.find_account(conn, name)
-        _make(conn, (found,), lambda: changes.split(conn, found, credential, now=_now()))
+        account = changes.find_account(conn, name)
+        _make(conn, (account,), lambda: changes.split(conn, account, credential, now=_now()))
 
 
 def rename(name: str, new_name: str) -> None:
     """Set the name of an account."""
     with _ledger() as conn:
-        found = changes.find_account(conn, name)
+        account = changes.find_account(conn, name)
         if new_name and not is_name(new_name):
             raise ChangeRefused(f"{new_name!r} is no name: at most 60 printable characters")
-        _make(conn, (found,), lambda: changes.rename(conn, found, new_name, now=_now()))
+        _make(conn, (account,), lambda: changes.rename(conn, account, new_name, now=_now()))
 
 
 def forget(name: str) -> None:
     """Hide the address of an account that no proxy lists."""
     with _ledger() as conn:
-        found = changes.find_account(conn, name)
-        _make(conn, (found,), lambda: changes.forget(conn, found, now=_now()))
+        account = changes.find_account(conn, name)
+        _make(conn, (account,), lambda: changes.forget(conn, account, now=_now()))
 
 
 def undo(change_id: int | None) -> None:
@@ -88,12 +88,12 @@ def _ledger() -> Iterator[sqlite3.Connection]:
             raise SystemExit(f"{str(error)[:1].upper()}{str(error)[1:]}.") from error
 
 
-def _make(conn: sqlite3.Connection, accounts: Iterable[Found], change: Callable[[], int]) -> None:
+def _make(conn: sqlite3.Connection, accounts: Iterable[Account], change: Callable[[], int]) -> None:
     """Make a change, and print the sums before and after, and how to undo it."""
     before = _all_sums(conn)
     change_id = change()
-    (made,) = [each for each in changes.open_changes(conn) if each.id == change_id]
-    _print_sums(conn, before, {*made.accounts(), *(found.id for found in accounts)})
+    (made,) = [item for item in changes.open_changes(conn) if item.id == change_id]
+    _print_sums(conn, before, {*made.accounts(), *(account.id for account in accounts)})
     print(
         f"Change {change_id}. Undo it with `python -m ledger account undo {change_id}`; "
         f"`python -m ledger account confirm {change_id}` makes it final."
@@ -103,7 +103,8 @@ def _make(conn: sqlite3.Connection, accounts: Iterable[Found], change: Callable[
 def _all_sums(conn: sqlite3.Connection) -> dict[int | None, tuple[str, Sums]]:
     """Return the name and the sums of every account, and of all under None."""
     by_account: dict[int | None, tuple[str, Sums]] = {
-        found.id: (found.name, changes.sums(conn, found.id)) for found in changes.all_accounts(conn)
+        account.id: (account.name, changes.sums(conn, account.id))
+        for account in changes.all_accounts(conn)
     }
     return {**by_account, None: (TOTAL, changes.sums(conn))}
 
@@ -117,7 +118,7 @@ def _print_sums(
     rows = [
         (when, name, *_shown(sums))
         for when, states in (("before", before), ("after", after))
-        for name, sums in (states[each] for each in (*sorted(accounts), None) if each in states)
+        for name, sums in (states[id_] for id_ in (*sorted(accounts), None) if id_ in states)
     ]
     print(_table(("", "account", "requests", "tokens", "cost"), rows))
 

@@ -1,7 +1,7 @@
-"""The names of accounts: one for each, also where several have one address.
+"""The names of accounts, which are unique even where several accounts have one address.
 
 One login may have several workspaces at its provider, each an account with the same address. The
-plan tells them apart, else the credential file, else the proxy's index of the credential. A name
+plan distinguishes them, else the credential file, else the proxy's index of the credential. A name
 of the user's own comes first: from `account rename`, or from the setting `account_aliases`, which
 may also name an account by its file or by its index.
 """
@@ -35,7 +35,7 @@ WRITE = "update known_accounts set name = ? where id = ?"
 
 
 class NamedAccount(NamedTuple):
-    """An account with everything that its name may come from; `name` is the stored one."""
+    """An account with every value that its name may be made from; `name` is the stored name."""
 
     id: int
     provider: str
@@ -63,7 +63,7 @@ def name_accounts(conn: sqlite3.Connection, label: str | None = None) -> None:
 
 
 def account_names(accounts: Sequence[NamedAccount], aliases: Mapping[str, str]) -> list[str | None]:
-    """Return the names of the accounts of one label; None where the label or its alias will do."""
+    """Return the names of the accounts of one label; None for the label or its alias."""
     return [
         _name(account, suffix, aliases)
         for account, suffix in zip(accounts, suffixes(accounts), strict=True)
@@ -71,7 +71,7 @@ def account_names(accounts: Sequence[NamedAccount], aliases: Mapping[str, str]) 
 
 
 def suffixes(accounts: Sequence[NamedAccount]) -> list[str]:
-    """Return what each account of one label adds to it: nothing to the only one."""
+    """Return the suffix of each account of one label; empty for the only account."""
     if len(accounts) == 1:
         return [""]
     plans = Counter(account.plan for account in accounts)
@@ -89,8 +89,8 @@ def suffixes(accounts: Sequence[NamedAccount]) -> list[str]:
 def _name(account: NamedAccount, suffix: str, aliases: Mapping[str, str]) -> str | None:
     if account.is_forgotten:
         return f"(forgotten #{account.id})"
-    own = f"{account.label}{suffix}"
-    names = (f"{account.provider}:{own}", own) if suffix else ()
+    full_label = f"{account.label}{suffix}"
+    names = (f"{account.provider}:{full_label}", full_label) if suffix else ()
     if alias := account.given_name or _first(aliases, (*names, *_ids(account))):
         return alias
     # The view finds the alias of a label that only one account has.
@@ -99,13 +99,13 @@ def _name(account: NamedAccount, suffix: str, aliases: Mapping[str, str]) -> str
 
 
 def _detail(account: NamedAccount) -> str:
-    """Return a plan with what tells it apart from the same plan of another account."""
+    """Return a plan with the detail that distinguishes it from the same plan of another account."""
     parts = (account.plan, _file_part(account) or account.indexes[0][:INDEX_LENGTH])
     return " ".join(part for part in parts if part) or f"#{account.id}"
 
 
 def _file_part(account: NamedAccount) -> str:
-    """Return what a credential file's name has beside provider, address and plan."""
+    """Return the part of a credential file's name besides provider, address and plan."""
     stem = account.files[0].removesuffix(".json").removeprefix(f"{account.provider}-")
     rest = stem.replace(account.label, "")
     if account.plan:

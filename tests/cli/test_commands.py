@@ -77,7 +77,12 @@ def run(home: Home, command: str) -> subprocess.CompletedProcess[str]:
 @pytest.fixture
 def configured(home: Home) -> Home:
     """A home whose settings are all in its file, since services refuse others."""
-    for name in ("LEDGER_TIMEZONE", "LEDGER_POLL_INTERVAL_SECONDS", "CLIPROXY_MANAGEMENT_KEY"):
+    for name in (
+        "LEDGER_TIMEZONE",
+        "LEDGER_POLL_INTERVAL_SECONDS",
+        "LEDGER_QUERY_SECONDS",
+        "CLIPROXY_MANAGEMENT_KEY",
+    ):
         del home.env[name]
     folders = {name: home.env.pop(f"LEDGER_{name.upper()}") for name in ("data_dir", "auth_dir")}
     settings = {**folders, "timezone": "UTC", "keep_events_days": 3}

@@ -9,7 +9,7 @@ from ingest.parse import Usage, parse
 from ingest.spool import Batch
 from ingest.store import Store
 from ledger import account_changes as changes
-from ledger.account_changes import ChangeRefused, Found
+from ledger.account_changes import Account, ChangeRefused
 from ledger.account_names import name_accounts
 from ledger.keys import load_salt
 from ledger.prices.calculator import Prices
@@ -76,7 +76,7 @@ class Site:
         self.conn.execute("insert into aliases values ('account', ?, ?)", (name, alias))
         name_accounts(self.conn)
 
-    def find(self, text: str) -> Found:
+    def find(self, text: str) -> Account:
         """Return the account that a text names."""
         return changes.find_account(self.conn, text)
 
