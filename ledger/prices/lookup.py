@@ -111,6 +111,11 @@ class Lookup:
     def __init__(self, lists: dict[str, Provider]) -> None:
         self._lists = lists
         self._all = list(lists.values())
+        # Some entries are matched by longer names than their own.
+        self._by_id = {
+            list_id: {model.id.lower(): model for model in provider.models}
+            for list_id, provider in lists.items()
+        }
 
     def find(self, provider: str, model: str, alias: str = "") -> Match | None:
         """Return the entry for a model, else for the alias that the client asked for.
@@ -127,11 +132,16 @@ class Lookup:
         name = name.removeprefix("models/")
         for list_id, reason in self._candidates(provider, name).items():
             for candidate, change in spellings(name):
-                entry = self._lists[list_id].find_model(candidate, all_providers=self._all)
+                entry = self._entry(list_id, candidate)
                 if entry is not None:
                     has_variants = any(entry is model for model in self._lists[list_id].models)
                     return Match(list_id, entry, f"{rule}{reason}{change}", has_variants)
         return None
+
+    def _entry(self, list_id: str, name: str) -> ModelInfo | None:
+        """Return the entry of a list that a name matches, else the one of that name."""
+        found = self._lists[list_id].find_model(name, all_providers=self._all)
+        return found or self._by_id[list_id].get(name)
 
     def _candidates(self, provider: str, name: str) -> dict[str, str]:
         """Return the lists that may price a model, each with the reason, the best first."""

@@ -34,13 +34,8 @@ from tests.support.brute import Ledger
 DATA = Path(__file__).parents[1] / "data" / "prices"
 NOW = 1_795_500_000_000
 DAY = 86_400_000
-REGISTRY = [
-    line.split("\t") for line in (DATA / "registry.tsv").read_text("utf-8").splitlines()[1:]
-]
 # A micro-dollar is rounded; the rest is the error of floats.
 HALF = Decimal("0.501")
-# They have no published price by the token.
-WITHOUT_PRICE = {"codex-auto-review", "gpt-5.3-codex-spark", "grok-composer-2.5-fast"}
 
 
 def instant(text: str) -> int:
@@ -51,26 +46,6 @@ def instant(text: str) -> int:
 def price(attempt: Attempt, counts: Counts, own: dict | None = None) -> Cost:
     """Return the cost of an attempt all of whose tokens are classified."""
     return Prices(own or {}).cost(attempt, counts)
-
-
-def test_the_proxys_own_models_have_a_price():
-    prices = Prices({})
-    unpriced = {
-        model
-        for provider, model in REGISTRY
-        if prices.plan(Attempt(provider, model, NOW)).rates_at(NOW) is None
-    }
-    # The unit of Imagen is the picture.
-    assert {model for model in unpriced if not model.startswith("imagen-")} == WITHOUT_PRICE
-
-
-def test_every_model_of_openrouters_list_is_priced_by_it():
-    prices = Prices({})
-    for model in lists().providers["openrouter"].models:
-        plan = prices.plan(Attempt("openai-compatible-openrouter", model.id, NOW))
-        rates = plan.rates_at(NOW)
-        assert rates is not None or plan.reason == UNIT, model.id
-        assert rates is None or rates.model == f"openrouter/{model.id}"
 
 
 MODELS = [(provider, model) for provider in get_snapshot().providers for model in provider.models]
