@@ -19,11 +19,14 @@ UPDATE_INTERVAL = timedelta(days=1)
 RETRY_SECONDS = 3600.0
 
 
-def start(prices: Prices, settings: Settings, stop: Stop) -> None:
-    """Start the thread that updates the price list, if `price_updates` is on."""
-    if settings.price_updates == "on":
-        arguments = (prices, settings.data_folder, settings.price_updates_url, stop)
-        threading.Thread(target=run, args=arguments, name="prices", daemon=True).start()
+def start(prices: Prices, settings: Settings, stop: Stop) -> threading.Thread | None:
+    """Start the thread that updates the price list, if `price_updates` is on, and return it."""
+    if settings.price_updates != "on":
+        return None
+    arguments = (prices, settings.data_folder, settings.price_updates_url, stop)
+    thread = threading.Thread(target=run, args=arguments, name="prices", daemon=True)
+    thread.start()
+    return thread
 
 
 def run(prices: Prices, folder: Path, url: str, stop: Stop) -> None:

@@ -45,6 +45,10 @@ class Stop:
         signal.set_wakeup_fd(-1)
         for number in SIGNALS:
             signal.signal(number, signal.SIG_IGN)
+        self.close()
+
+    def close(self) -> None:
+        """Close the sockets that wake resting threads."""
         self._writer.close()
         self._reader.close()
 

@@ -3,17 +3,20 @@
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from ingest.price_updates import is_due, update
+from ingest.price_updates import is_due, start, update
 from ledger.prices.calculator import Attempt, Prices
 from ledger.prices.edition import FILE, fetched_at
 from ledger.prices.rates import Counts
 from ledger.prices.snapshot import fetch, lists
+from ledger.settings import Settings
+from runtime.stop import Stop
+from tests.support.home import eventually
 
 NOW = 1_795_500_000_000
 LIST = [
@@ -106,3 +109,18 @@ def test_a_damaged_file_counts_as_absent(tmp_path):
     (tmp_path / FILE).write_text("{")
     assert lists(tmp_path) == lists()
     assert fetched_at(tmp_path) is None
+
+
+@pytest.mark.parametrize("switch", ["on", "off"])
+def test_the_collector_fetches_only_where_it_is_switched_on(tmp_path, switch):
+    prices = Prices({})
+    with closing(Stop()) as stop, serving(json.dumps(LIST).encode()) as url:
+        settings = Settings(price_updates=switch, price_updates_url=url, data_dir=str(tmp_path))
+        thread = start(prices, settings, stop)
+        assert (thread is not None) == (switch == "on")
+        if thread:
+            eventually(lambda: cost_of_gpt_9(prices))
+            stop.set()
+            thread.join()
+    assert (tmp_path / FILE).exists() == (switch == "on")
+    assert cost_of_gpt_9(prices) == (7_000_000 if switch == "on" else None)
