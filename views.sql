@@ -905,29 +905,6 @@ where range_key is null and slice = 'client' and fine = 0
 group by window, named_clients.client
 having sum(requests) > 0;
 
--- The same by proxy.
-create view proxies_by_window as
-select
-  window                                                  as window,
-  proxies.name                                            as proxy,
-  sum(requests)                                           as requests,
-  sum(failed)                                             as failed,
-  sum(input_tokens)                                       as input_tokens,
-  sum(cached_tokens)                                      as cached_tokens,
-  sum(cache_write_tokens)                                 as cache_write_tokens,
-  sum(output_tokens)                                      as output_tokens,
-  sum(reasoning_tokens)                                   as reasoning_tokens,
-  sum(unclassified_tokens)                                as unclassified_tokens,
-  sum(input_tokens + output_tokens + unclassified_tokens) as total_tokens,
-  sum(cost_microdollars) / 1e6                            as cost_dollars,
-  sum(saved_microdollars) / 1e6                           as saved_dollars,
-  sum(unpriced)                                           as unpriced
-from usage_buckets
-join proxies on proxies.id = usage_buckets.proxy_id
-where range_key is null and slice = 'total' and fine = 0
-group by window, usage_buckets.proxy_id
-having sum(requests) > 0;
-
 -- The same by local hour; an hour that a clock change repeats stands there twice.
 create view hours_by_window as
 select
@@ -974,23 +951,6 @@ join local_days
 where range_key is null and slice = 'total' and fine = 3
 group by window, day
 having sum(requests) > 0;
-
--- Failed attempts of each window by status and code.
-create view failures_by_window as
-select
-  window                              as window,
-  status_code                         as status_code,
-  coalesce(failure_details.code, '')  as code,
-  count(*)                            as requests,
-  count(distinct credential_id)       as credentials,
-  max(failure_details.message)        as message
-from windows
-cross join usage_events indexed by failed_events_by_time
-  on usage_events.occurred_at >= windows.starts_at
-  and usage_events.occurred_at < windows.ends_at
-left join failure_details on failure_details.event_id = usage_events.id
-where failed = 1
-group by 1, 2, 3;
 
 -- Sums since the beginning, for counters that never go back: from day buckets, which outlive raw
 -- events, and none while the rollups are being worked out anew. Kinds of tokens do not overlap.
