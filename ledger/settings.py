@@ -180,6 +180,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """Your own prices, which win over the price list: models, each with dollars for a million
     tokens, or with a factor on the list price; see docs/costs.md.
     Example: `{"mock-*": {"input": 1.25, "cache_read": 0.125, "output": 10}}`"""
+    price_lists: dict[str, str] = {}
+    """Whose price list holds for a provider or relay whose name does not tell, such as `openrouter`
+    or `zhipuai`; see docs/costs.md. Example: `{"my-relay": "openrouter"}`"""
     cache_lifetimes: dict[str, Literal["5m", "1h"]] = {}
     """How long cache writes of Claude live, by client, `*` for all others; where nothing is set,
     an hour with the login of a subscription and five minutes with an API key.

@@ -88,12 +88,14 @@ class Prices:
         own: overrides.Prices,
         *,
         cache_lifetimes: Mapping[str, str] | None = None,
+        price_lists: Mapping[str, str] | None = None,
         client_names: Mapping[str, str] | None = None,
         account_names: Mapping[str, str] | None = None,
         listed: Lists | None = None,
     ) -> None:
         self._own = list(overrides.entries(own))
         self._lifetimes = dict(cache_lifetimes or {})
+        self._price_lists = dict(price_lists or {})
         self._client_names = dict(client_names or {})
         self._account_names = dict(account_names or {})
         self.use(listed or lists())
@@ -105,22 +107,33 @@ class Prices:
     def use(self, listed: Lists) -> None:
         """Price by other lists from now on; another thread may be pricing meanwhile."""
         self.listed = listed
-        self._lookup = Lookup(listed.providers)
+        self._lookup = Lookup(listed.providers, self._price_lists)
         self._plans: dict[tuple[str, ...], Plan] = {}
         # Names that come to the same share a plan.
         self._same: dict[tuple[object, ...], Plan] = {}
 
     @classmethod
     def configured(cls, settings: Settings) -> "Prices":
-        """Return the prices that the settings ask for."""
+        """Return the prices that the settings ask for.
+
+        Raises `SystemExit` with a sentence when they name a list that there is not.
+        """
+        listed = lists(settings.data_folder)
+        for list_id in settings.price_lists.values():
+            if list_id not in listed.providers:
+                raise SystemExit(
+                    "The setting price_lists is malformed: it must name lists among "
+                    f"{', '.join(sorted(listed.providers))}."
+                )
         return cls(
             settings.prices,
             cache_lifetimes=settings.cache_lifetimes,
+            price_lists=settings.price_lists,
             client_names={
                 client_label(text): name for text, name in settings.client_aliases.items()
             },
             account_names=settings.account_aliases,
-            listed=lists(settings.data_folder),
+            listed=listed,
         )
 
     def cost(self, attempt: Attempt, counts: Counts) -> Cost:

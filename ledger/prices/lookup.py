@@ -6,7 +6,7 @@ was found.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from genai_prices.types import ModelInfo, Provider
@@ -108,8 +108,10 @@ class Match(NamedTuple):
 class Lookup:
     """Finds models in the price lists."""
 
-    def __init__(self, lists: dict[str, Provider]) -> None:
+    def __init__(self, lists: dict[str, Provider], chosen: Mapping[str, str] | None = None) -> None:
+        """With `chosen`, lists by the name of a provider or relay."""
         self._lists = lists
+        self._chosen = {name.lower(): list_id for name, list_id in (chosen or {}).items()}
         self._all = list(lists.values())
         # Some entries are matched by longer names than their own.
         self._by_id = {
@@ -149,7 +151,15 @@ class Lookup:
         if own := self.list_of(provider):
             reasons.pop(own, None)
             reasons[own] = "provider's list"
+        if own := self._chosen_for(provider):
+            reasons.pop(own, None)
+            reasons[own] = "list of the settings"
         return dict(reversed(reasons.items()))
+
+    def _chosen_for(self, provider: str) -> str | None:
+        """Return the list that the settings name for a provider or relay."""
+        name = provider.removeprefix(COMPATIBLE)
+        return self._chosen.get(provider) or self._chosen.get(name)
 
     def list_of(self, provider: str) -> str | None:
         """Return the list of a provider of the proxy's, or of the one that a relay's name names."""

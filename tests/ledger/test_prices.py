@@ -29,6 +29,7 @@ from ledger.prices.overrides import Price, Step, problems
 from ledger.prices.periods import periods
 from ledger.prices.rates import Counts, has_token_prices, package_steps
 from ledger.prices.snapshot import lists
+from ledger.settings import Settings
 from tests.support.brute import Ledger
 
 DATA = Path(__file__).parents[1] / "data" / "prices"
@@ -345,3 +346,20 @@ def test_a_price_of_its_time_is_remembered_for_no_other_time(instants):
             rates = plan.rates_at(at)
             if has_token_prices(price):
                 assert (rates.starts, rates.steps) == package_steps(price), (model.id, at)
+
+
+def test_a_setting_names_the_list_of_a_relay():
+    attempt = Attempt("openai-compatible-1", "glm-5.2", NOW)
+    for chosen, model, rule in (
+        ({}, "zai/GLM-5.2", "vendor's list"),
+        ({"1": "zhipuai"}, "zhipuai/GLM-5.2", "list of the settings"),
+        ({"openai-compatible-1": "zhipuai"}, "zhipuai/GLM-5.2", "list of the settings"),
+        ({"2": "zhipuai"}, "zai/GLM-5.2", "vendor's list"),
+    ):
+        rates = Prices({}, price_lists=chosen).plan(attempt).rates_at(NOW)
+        assert (rates.model, rates.rule) == (model, rule)
+
+
+def test_a_list_that_there_is_not_gets_a_sentence():
+    with pytest.raises(SystemExit, match="price_lists is malformed: it must name lists among"):
+        Prices.configured(Settings(price_lists={"my-relay": "open-router"}))

@@ -9,7 +9,7 @@ import pytest
 from demo.fake_proxy import FakeProxy, serving
 from ledger.prices.edition import FILE
 from tests.support.browsing import card, opened
-from tests.support.home import KEY, Home
+from tests.support.home import KEY, Home, eventually
 from tests.support.price_cases import payload
 from tests.support.sites import Site
 
@@ -42,6 +42,9 @@ def site(tmp_path_factory):
         home.stop_clock()
         site = Site(home)
         site.config = config
+        # The first answer of a server may take longer than the page waits.
+        data = f"{site.address}/-/page.json"
+        eventually(lambda: httpx.get(data, trust_env=False, timeout=60).status_code == 200)
         yield site
     home.end()
 
