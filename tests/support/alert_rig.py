@@ -15,6 +15,7 @@ from ledger.settings import Settings
 from quota.decisions import decide_due
 from runtime.tasks import Context
 from tests.support.brute import local
+from tests.support.home import set_clock
 
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 ZONE = "Europe/Berlin"
@@ -109,8 +110,7 @@ class Watch:
     def set_clock(self, now: int) -> None:
         """Set the clock of the views to an instant (ms)."""
         self.now = now
-        self.conn.execute("drop view if exists clock")
-        self.conn.execute(f"create view clock as select {now} as now")
+        set_clock(self.conn, now)
 
     def work(self, now: int | None = None) -> None:
         """Step until nothing is left to do, at an instant (ms) or at the last one."""

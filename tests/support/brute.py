@@ -24,6 +24,7 @@ from ledger.prices.calculator import Prices
 from ledger.prices.overrides import Price
 from ledger.queries import ask, database_of
 from runtime.proxies import find
+from tests.support.home import set_clock
 
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 NOW = 1_795_500_000_000
@@ -211,8 +212,7 @@ class Ledger:
 
     def set_clock(self, now: int) -> None:
         """Set the clock to an instant (ms)."""
-        self.conn.execute("drop view if exists clock")
-        self.conn.execute(f"create view clock as select {now} as now")
+        set_clock(self.conn, now)
 
     def ask(self, name: str, **given: str) -> list[dict]:
         """Return the rows of a canned query."""
