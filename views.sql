@@ -376,6 +376,7 @@ select
   coalesce(client_id, 0)                                          as client_id,
   1                                                               as requests,
   failed                                                          as failed,
+  cancelled                                                       as cancelled,
   input_tokens                                                    as input_tokens,
   cached_tokens                                                   as cached_tokens,
   cache_write_tokens                                              as cache_write_tokens,
@@ -410,7 +411,7 @@ select range_key, window, 'total' as slice, fine, '' as account, '' as model, ''
   bucket_at, bucket_at + offset_ms as local_at,
   proxy_id, null as credential_id, null as model_id, null as client_id,
   null as timed_ms, null as timed_tokens, null as streamed_ms, null as streamed_tokens,
-  requests, failed, input_tokens, cached_tokens, cache_write_tokens, output_tokens,
+  requests, failed, cancelled, input_tokens, cached_tokens, cache_write_tokens, output_tokens,
   reasoning_tokens, unclassified_tokens, cost_microdollars, unpriced, saved_microdollars
 from range_segments as part cross join total_rollup as sums
   on sums.resolution = part.resolution and bucket_at >= from_at and bucket_at < until_at
@@ -420,7 +421,7 @@ select range_key, window, 'model', fine, '', '', '',
   bucket_at, bucket_at + offset_ms, proxy_id, null, model_id, null,
  
   timed_ms, timed_tokens, streamed_ms, streamed_tokens,
-  requests, failed, input_tokens, cached_tokens, cache_write_tokens, output_tokens,
+  requests, failed, cancelled, input_tokens, cached_tokens, cache_write_tokens, output_tokens,
   reasoning_tokens, unclassified_tokens, cost_microdollars, unpriced, saved_microdollars
 from range_segments as part cross join model_rollup as sums
   on sums.resolution = part.resolution and bucket_at >= from_at and bucket_at < until_at
@@ -428,7 +429,7 @@ where part.slice = 'model'
 union all
 select range_key, window, 'client', fine, '', '', '',
   bucket_at, bucket_at + offset_ms, proxy_id, null, null, client_id, null, null, null, null,
-  requests, failed, input_tokens, cached_tokens, cache_write_tokens, output_tokens,
+  requests, failed, cancelled, input_tokens, cached_tokens, cache_write_tokens, output_tokens,
   reasoning_tokens, unclassified_tokens, cost_microdollars, unpriced, saved_microdollars
 from range_segments as part cross join client_rollup as sums
   on sums.resolution = part.resolution and bucket_at >= from_at and bucket_at < until_at
@@ -436,7 +437,7 @@ where part.slice = 'client'
 union all
 select range_key, window, 'credential', fine, '', '', '',
   bucket_at, bucket_at + offset_ms, null, credential_id, null, null, null, null, null, null,
-  requests, failed, input_tokens, cached_tokens, cache_write_tokens, output_tokens,
+  requests, failed, cancelled, input_tokens, cached_tokens, cache_write_tokens, output_tokens,
   reasoning_tokens, unclassified_tokens, cost_microdollars, unpriced, saved_microdollars
 from range_segments as part cross join credential_rollup as sums
   on sums.resolution = part.resolution and bucket_at >= from_at and bucket_at < until_at
@@ -446,7 +447,7 @@ select range_key, window, 'total of model', fine, '', named.name, '',
   bucket_at, bucket_at + offset_ms, proxy_id, null, model_id, null,
  
   timed_ms, timed_tokens, streamed_ms, streamed_tokens,
-  requests, failed, input_tokens, cached_tokens, cache_write_tokens, output_tokens,
+  requests, failed, cancelled, input_tokens, cached_tokens, cache_write_tokens, output_tokens,
   reasoning_tokens, unclassified_tokens, cost_microdollars, unpriced, saved_microdollars
 from range_segments as part cross join known_models as named
 cross join (select resolution, bucket_at as present_at, proxy_id as present_id from total_rollup)
@@ -459,7 +460,7 @@ where part.slice = 'total of model'
 union all
 select range_key, window, 'total of client', fine, '', '', named.client,
   bucket_at, bucket_at + offset_ms, proxy_id, null, null, sums.client_id, null, null, null, null,
-  requests, failed, input_tokens, cached_tokens, cache_write_tokens, output_tokens,
+  requests, failed, cancelled, input_tokens, cached_tokens, cache_write_tokens, output_tokens,
   reasoning_tokens, unclassified_tokens, cost_microdollars, unpriced, saved_microdollars
 from range_segments as part cross join named_clients as named
 cross join (select resolution, bucket_at as present_at, proxy_id as present_id from total_rollup)
@@ -473,7 +474,7 @@ union all
 select range_key, window, 'total of account', fine, named.account, '', '',
   bucket_at, bucket_at + offset_ms, named.proxy_id, sums.credential_id, null, null,
   null, null, null, null,
-  requests, failed, input_tokens, cached_tokens, cache_write_tokens, output_tokens,
+  requests, failed, cancelled, input_tokens, cached_tokens, cache_write_tokens, output_tokens,
   reasoning_tokens, unclassified_tokens, cost_microdollars, unpriced, saved_microdollars
 from range_segments as part cross join named_credentials as named
 cross join (select resolution, bucket_at as present_at, proxy_id as present_id from total_rollup)
@@ -487,7 +488,7 @@ union all
 select range_key, window, 'model of account', fine, named.account, '', '',
   bucket_at, bucket_at + offset_ms, named.proxy_id, sums.credential_id, model_id, null,
   null, null, null, null,
-  requests, failed, input_tokens, cached_tokens, cache_write_tokens, output_tokens,
+  requests, failed, cancelled, input_tokens, cached_tokens, cache_write_tokens, output_tokens,
   reasoning_tokens, unclassified_tokens, cost_microdollars, unpriced, saved_microdollars
 from range_segments as part cross join named_credentials as named
 cross join (
@@ -502,7 +503,7 @@ where part.slice = 'model of account'
 union all
 select range_key, window, 'credential of model', fine, '', named.name, '',
   bucket_at, bucket_at + offset_ms, null, credential_id, model_id, null, null, null, null, null,
-  requests, failed, input_tokens, cached_tokens, cache_write_tokens, output_tokens,
+  requests, failed, cancelled, input_tokens, cached_tokens, cache_write_tokens, output_tokens,
   reasoning_tokens, unclassified_tokens, cost_microdollars, unpriced, saved_microdollars
 from range_segments as part cross join known_models as named
 cross join credential_model_rollup as sums
@@ -513,7 +514,7 @@ union all
 select range_key, window, 'model of client', fine, '', '', named.client,
   bucket_at, bucket_at + offset_ms, proxy_id, null, model_id, sums.client_id,
   null, null, null, null,
-  requests, failed, input_tokens, cached_tokens, cache_write_tokens, output_tokens,
+  requests, failed, cancelled, input_tokens, cached_tokens, cache_write_tokens, output_tokens,
   reasoning_tokens, unclassified_tokens, cost_microdollars, unpriced, saved_microdollars
 from range_segments as part cross join named_clients as named
 cross join client_model_rollup as sums
@@ -533,7 +534,7 @@ select range_key, window, slice, fine, '' as account,
   credential_id, model_id, events.client_id,
   weight * timed_ms as timed_ms, weight * timed_tokens as timed_tokens,
   weight * streamed_ms as streamed_ms, weight * streamed_tokens as streamed_tokens,
-  weight * requests as requests, weight * failed as failed,
+  weight * requests as requests, weight * failed as failed, weight * cancelled as cancelled,
   weight * input_tokens as input_tokens, weight * cached_tokens as cached_tokens,
   weight * cache_write_tokens as cache_write_tokens, weight * output_tokens as output_tokens,
   weight * reasoning_tokens as reasoning_tokens,
@@ -555,8 +556,8 @@ select range_key, window, slice, fine, named.account,
   occurred_at, occurred_at + offset_ms,
   named.proxy_id, named.credential_id, model_id, events.client_id,
   weight * timed_ms, weight * timed_tokens, weight * streamed_ms, weight * streamed_tokens,
-  weight * requests, weight * failed, weight * input_tokens, weight * cached_tokens,
-  weight * cache_write_tokens, weight * output_tokens, weight * reasoning_tokens,
+  weight * requests, weight * failed, weight * cancelled, weight * input_tokens,
+  weight * cached_tokens, weight * cache_write_tokens, weight * output_tokens, weight * reasoning_tokens,
   weight * unclassified_tokens, weight * cost_microdollars, weight * unpriced,
   weight * saved_microdollars
 from range_segments as part
@@ -723,6 +724,7 @@ select
   status_code             as status_code,
   code                    as code,
   requests                as requests,
+  cancelled               as cancelled,
   message                 as message
 from range_segments as part
 cross join failure_rollup as sums
@@ -739,6 +741,7 @@ select
   coalesce(status_code, 0)                                                 as status_code,
   coalesce(code, '')                                                       as code,
   weight                                                                   as requests,
+  weight * cancelled                                                       as cancelled,
   message                                                                  as message
 from range_segments as part
 cross join usage_events indexed by failed_events_by_time
@@ -758,7 +761,8 @@ select
   credential_id             as credential_id,
   model_id                  as model_id,
   coalesce(client_id, 0)    as client_id,
-  coalesce(status_code, 0)  as status_code
+  coalesce(status_code, 0)  as status_code,
+  cancelled                 as cancelled
 from range_segments as part
 cross join usage_events indexed by failed_events_by_time
   on occurred_at >= from_at and occurred_at < until_at
@@ -816,6 +820,7 @@ select
   windows.window                                                       as window,
   coalesce(sum(requests), 0)                                           as requests,
   coalesce(sum(failed), 0)                                             as failed,
+  iif(count(failed) = count(cancelled), coalesce(sum(cancelled), 0), null) as cancelled,
   coalesce(sum(input_tokens), 0)                                       as input_tokens,
   coalesce(sum(cached_tokens), 0)                                      as cached_tokens,
   coalesce(sum(cache_write_tokens), 0)                                 as cache_write_tokens,
@@ -843,6 +848,7 @@ select
   named_credentials.account_id                            as account_id,
   sum(requests)                                           as requests,
   sum(failed)                                             as failed,
+  iif(count(failed) = count(cancelled), coalesce(sum(cancelled), 0), null) as cancelled,
   sum(input_tokens)                                       as input_tokens,
   sum(cached_tokens)                                      as cached_tokens,
   sum(cache_write_tokens)                                 as cache_write_tokens,
@@ -866,6 +872,7 @@ select
   known_models.name                                       as model,
   sum(requests)                                           as requests,
   sum(failed)                                             as failed,
+  iif(count(failed) = count(cancelled), coalesce(sum(cancelled), 0), null) as cancelled,
   sum(input_tokens)                                       as input_tokens,
   sum(cached_tokens)                                      as cached_tokens,
   sum(cache_write_tokens)                                 as cache_write_tokens,
@@ -889,6 +896,7 @@ select
   named_clients.client                                    as client,
   sum(requests)                                           as requests,
   sum(failed)                                             as failed,
+  iif(count(failed) = count(cancelled), coalesce(sum(cancelled), 0), null) as cancelled,
   sum(input_tokens)                                       as input_tokens,
   sum(cached_tokens)                                      as cached_tokens,
   sum(cache_write_tokens)                                 as cache_write_tokens,
@@ -913,6 +921,7 @@ select
   (local_at - bucket_at) / 60000                                          as utc_offset_minutes,
   sum(requests)                                                           as requests,
   sum(failed)                                                             as failed,
+  iif(count(failed) = count(cancelled), coalesce(sum(cancelled), 0), null) as cancelled,
   sum(input_tokens)                                                       as input_tokens,
   sum(cached_tokens)                                                      as cached_tokens,
   sum(cache_write_tokens)                                                 as cache_write_tokens,
@@ -935,6 +944,7 @@ select
   day                                                     as day,
   sum(requests)                                           as requests,
   sum(failed)                                             as failed,
+  iif(count(failed) = count(cancelled), coalesce(sum(cancelled), 0), null) as cancelled,
   sum(input_tokens)                                       as input_tokens,
   sum(cached_tokens)                                      as cached_tokens,
   sum(cache_write_tokens)                                 as cache_write_tokens,
@@ -1011,6 +1021,7 @@ select
   named_clients.client                                                as client,
   known_endpoints.name                                                as endpoint,
   failed                                                              as failed,
+  cancelled                                                           as cancelled,
   status_code                                                         as status_code,
   failure_details.code                                                as code,
   failure_details.message                                             as message,
@@ -3508,9 +3519,10 @@ where rules.rule = 'reset'
 create view traffic_problems as
 with burst as (
   select
-    coalesce(sum(requests), 0) as requests,
-    coalesce(sum(failed), 0)   as failed,
-    max(clock.now - 600000)    as from_at
+    coalesce(sum(requests), 0)                        as requests,
+    -- What a client has cancelled is no failure.
+    coalesce(sum(failed - coalesce(cancelled, 0)), 0) as failed,
+    max(clock.now - 600000)                           as from_at
   from clock
   join total_rollup
     on resolution = 1
@@ -3535,7 +3547,7 @@ select
       from (
         select status_code
         from usage_events indexed by failed_events_by_time
-        where failed = 1 and occurred_at >= burst.from_at
+        where failed = 1 and cancelled = 0 and occurred_at >= burst.from_at
         order by occurred_at desc
         limit 500
       )
@@ -3614,8 +3626,8 @@ create view provider_problems as
 with by_credential as materialized (
   select
     credential_id                                     as credential_id,
-    sum(requests)                                     as requests,
-    sum(failed)                                       as failed
+    sum(requests - coalesce(cancelled, 0))            as requests,
+    sum(failed - coalesce(cancelled, 0))              as failed
   from clock
   join credential_rollup
     on resolution = 1
@@ -3642,19 +3654,20 @@ server_errors as materialized (
   from clock
   join usage_events indexed by failed_events_by_time
     on usage_events.failed = 1
+    and cancelled = 0
     and occurred_at >= clock.now - clock.now % 60000 - 600000
     and occurred_at <= clock.now
     and (status_code >= 500 or coalesce(status_code, 0) in (0, 200))
   join credentials on credentials.id = credential_id
   -- Nothing is read of single events while few accounts fail.
-  where (select count(*) from recent where failed = requests) >= 3
+  where (select count(*) from recent where failed > 0 and failed = requests) >= 3
   group by provider, account_id
 ),
 evidence as (
   select
     recent.provider                                   as provider,
     count(*)                                          as accounts,
-    sum(recent.failed = requests and coalesce(server_errors.failed, 0) * 2 > recent.failed)
+    sum(recent.failed > 0 and recent.failed = requests and coalesce(server_errors.failed, 0) * 2 > recent.failed)
                                                       as failing,
     max(server_errors.status_code)                    as status
   from recent
@@ -3694,7 +3707,7 @@ group by provider;
 -- Budgets: one that is spent is no longer near; one whose account or client is not in the ledger
 -- counts nothing.
 create view budget_problems as
-with states as (
+with states as materialized (
   select
     budget_states.*,
     case
@@ -3737,7 +3750,7 @@ where code is not null;
 -- alone where it is the same day. notify: 1 where the rule of the problem is switched on and the
 -- problem has lasted long enough, so that it is worth a message.
 create view problems as
-with found as (
+with found as materialized (
   select * from worker_problems
   union all
   select * from proxy_problems

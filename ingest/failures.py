@@ -13,12 +13,22 @@ MAX_JSON_LENGTH = 1_000_000
 TITLE = re.compile(r"(?is)<title[^>]*>(.*?)</title>")
 
 
+# A client that went away is 499; earlier proxies have its own status, often 200, or 500, with
+# Go's error.
+CANCELLED_STATUS, CANCELLED_TEXT = 499, "context canceled"
+MAYBE_CANCELLED_STATUSES = {0, 200, 500}
+
+
 class Failure(NamedTuple):
-    """The HTTP status, error code and message of a failed attempt, without secrets."""
+    """The HTTP status, error code and message of a failed attempt, without secrets.
+
+    `cancelled`: the client has cancelled it.
+    """
 
     status: int | None
     code: str | None
     message: str | None
+    cancelled: bool = False
 
 
 def failure(payload: Payload) -> Failure:
@@ -27,7 +37,19 @@ def failure(payload: Payload) -> Failure:
         return Failure(None, None, None)
     code, line = summary(payload.fail.body, [payload.api_key, payload.source])
     status = payload.fail.status_code
-    return Failure(status if 0 < status < 1000 else None, code, line or None)
+    return Failure(
+        status if 0 < status < 1000 else None,
+        code,
+        line or None,
+        is_cancelled(status, payload.fail.body),
+    )
+
+
+def is_cancelled(status: int, body: str) -> bool:
+    """Return whether the client has cancelled an attempt, by its status and its whole body."""
+    if status == CANCELLED_STATUS:
+        return True
+    return status in MAYBE_CANCELLED_STATUSES and CANCELLED_TEXT in body.lower()
 
 
 def summary(body: str, secrets: list[str]) -> tuple[str | None, str]:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from ledger.database import transaction
 
 MEASURES = (
-    *("requests", "failed", "input_tokens", "cached_tokens", "cache_write_tokens"),
+    *("requests", "failed", "cancelled", "input_tokens", "cached_tokens", "cache_write_tokens"),
     *("output_tokens", "reasoning_tokens", "unclassified_tokens"),
     *("cost_microdollars", "saved_microdollars", "unpriced"),
 )
@@ -86,7 +86,7 @@ TIMED = """(
   )"""
 ADD_FAILURES = """
   insert into failure_rollup (
-    resolution, bucket_at, proxy_id, status_code, code, requests, message
+    resolution, bucket_at, proxy_id, status_code, code, requests, cancelled, message
   )
   select
     resolutions.resolution,
@@ -95,6 +95,7 @@ ADD_FAILURES = """
     coalesce(status_code, 0),
     coalesce(code, ''),
     sum(delta.requests),
+    sum(delta.cancelled),
     max(message)
   from temp.rollup_delta as delta
   join usage_events on usage_events.id = delta.event_id
@@ -104,6 +105,7 @@ ADD_FAILURES = """
   group by 1, 2, 3, 4, 5
   on conflict do update set
     requests = requests + excluded.requests,
+    cancelled = cancelled + excluded.cancelled,
     message = max(coalesce(message, excluded.message), coalesce(excluded.message, message))
 """
 ADD_LAST_FAILURES = """

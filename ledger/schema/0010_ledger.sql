@@ -138,7 +138,9 @@ create table usage_events (
   -- Why the cost is missing or incomplete: 1 no price, 2 no usage reported, 3 tokens unclassified,
   -- 4 tokens partly unclassified, 5 billed by a unit that events do not count.
   cost_reason         integer check (cost_reason between 1 and 5),
-  price_rule_id       integer references price_rules (id)
+  price_rule_id       integer references price_rules (id),
+  -- A failed attempt that the client has cancelled.
+  cancelled           integer not null default 0 check (cancelled in (0, 1) and cancelled <= failed)
 ) strict;
 
 -- Equal bytes are the same event. The time is the first column, so that new rows are stored next to
@@ -422,6 +424,8 @@ create table total_rollup (
   cost_microdollars   integer not null,
   unpriced            integer not null,
   saved_microdollars  integer not null default 0,
+  -- Null where it is not known: sums from before cancelled attempts were told apart.
+  cancelled           integer,
   primary key (resolution, bucket_at, proxy_id)
 ) strict, without rowid;
 
@@ -446,6 +450,7 @@ create table model_rollup (
   streamed_ms         integer not null,
   streamed_tokens     integer not null,
   saved_microdollars  integer not null default 0,
+  cancelled           integer,
   primary key (resolution, bucket_at, proxy_id, model_id)
 ) strict, without rowid;
 
@@ -466,6 +471,7 @@ create table client_rollup (
   cost_microdollars   integer not null,
   unpriced            integer not null,
   saved_microdollars  integer not null default 0,
+  cancelled           integer,
   primary key (resolution, bucket_at, proxy_id, client_id)
 ) strict, without rowid;
 
@@ -484,6 +490,7 @@ create table credential_rollup (
   cost_microdollars   integer not null,
   unpriced            integer not null,
   saved_microdollars  integer not null default 0,
+  cancelled           integer,
   primary key (resolution, bucket_at, credential_id)
 ) strict, without rowid;
 
@@ -503,6 +510,7 @@ create table credential_model_rollup (
   cost_microdollars   integer not null,
   unpriced            integer not null,
   saved_microdollars  integer not null default 0,
+  cancelled           integer,
   primary key (resolution, model_id, bucket_at, credential_id)
 ) strict, without rowid;
 
@@ -523,6 +531,7 @@ create table client_model_rollup (
   cost_microdollars   integer not null,
   unpriced            integer not null,
   saved_microdollars  integer not null default 0,
+  cancelled           integer,
   primary key (resolution, client_id, bucket_at, model_id, proxy_id)
 ) strict, without rowid;
 
@@ -574,6 +583,7 @@ create table failure_rollup (
   requests    integer not null,
   -- The last in the alphabet of its messages.
   message     text,
+  cancelled   integer not null default 0,
   primary key (resolution, bucket_at, proxy_id, status_code, code)
 ) strict, without rowid;
 

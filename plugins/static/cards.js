@@ -9,8 +9,17 @@ const perRequest = (sums, measure) => fill(texts.per_request, { n: compact(Math.
 
 const saved = (sums) => (sums.saved_dollars ? fill(texts.cache_saved, { amount: money(sums.saved_dollars) }) : "");
 
+// What a client has cancelled is no failure; null is not known.
+const cancelled = (sums) => sums.cancelled ?? 0;
+const failures = (sums) => sums.failed - cancelled(sums);
+
+function failureNote(sums) {
+  if (cancelled(sums)) return fill(texts.failed_and_cancelled, { n: whole(failures(sums)), cancelled: whole(cancelled(sums)) });
+  return sums.failed ? fill(texts.failed_of, { n: whole(sums.failed), percent: share(sums.failed, sums.requests) }) : texts.no_failures;
+}
+
 const NOTES = {
-  requests: (sums) => (sums.failed ? fill(texts.failed_of, { n: whole(sums.failed), percent: share(sums.failed, sums.requests) }) : texts.no_failures),
+  requests: failureNote,
   total_tokens: (sums) => (sums.requests ? perRequest(sums, "total_tokens") : texts.in_and_out),
   input_tokens: (sums) => fill(texts.cached_of, { percent: share(sums.cached_tokens, sums.input_tokens) }),
   output_tokens: (sums) => (sums.requests ? perRequest(sums, "output_tokens") : ""),
@@ -26,7 +35,7 @@ function summaryCards(now, before) {
       value: isCost ? atLeast(now[measure], now.unpriced) : compact(now[measure]),
       full: isCost ? exactCost(now[measure], now.unpriced) : whole(now[measure]),
       note: note(now),
-      isBad: measure === "requests" && now.failed > now.requests * 0.05,
+      isBad: measure === "requests" && failures(now) > now.requests * 0.05,
       change: comparison(now[measure], before?.[measure], isCost ? money : compact),
     };
   });

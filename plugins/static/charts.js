@@ -104,9 +104,11 @@ function overTime(page) {
   });
 }
 
+// What clients have cancelled is no failure.
 function failures(page) {
-  return stackChart(page, "failure_series", {
-    labelOf: (row) => String(row.status_code ?? "?"), valueOf: (row) => row.failed,
+  const rows = (page.rows.failure_series ?? []).filter((row) => row.failed > (row.cancelled ?? 0));
+  return stackChart({ ...page, rows: { ...page.rows, failure_series: rows } }, "failure_series", {
+    labelOf: (row) => String(row.status_code ?? "?"), valueOf: (row) => row.failed - (row.cancelled ?? 0),
     nameOf: (label) => (label === "?" ? texts.no_status : label || texts.others),
     format: String, empty: texts.no_failures_here, otherColor: "var-other",
   });

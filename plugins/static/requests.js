@@ -59,7 +59,7 @@ function statusCell(row) {
   if (!row.failed) return make("td", {}, make("span", { class: "badge yes" }, texts.ok));
   const reason = [row.code, row.message].filter(Boolean).join(": ");
   return make("td", { class: "why" },
-    make("span", { class: "badge no" }, `${texts.failed}${row.status_code ? ` ${row.status_code}` : ""}`),
+    make("span", { class: "badge no" }, `${row.cancelled ? texts.cancelled : texts.failed}${row.status_code ? ` ${row.status_code}` : ""}`),
     reason ? make("small", { title: reason.slice(0, 600), dir: "auto" }, reason) : null);
 }
 

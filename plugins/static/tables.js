@@ -7,7 +7,8 @@ const MEASURES = ["requests", "failed", "input_tokens", "cached_tokens", "output
 const KEYS = { accounts: "account", models: "model", clients: "client" };
 
 export function numberCell(row, measure) {
-  const value = row[measure];
+  const value = measure === "failed" ? row.failed - (row.cancelled ?? 0) : row[measure];
+  if (measure === "failed" && row.cancelled) return make("td", { class: value ? "number" : "number nil", title: fill(texts.failed_and_cancelled, { n: whole(value), cancelled: whole(row.cancelled) }) }, compact(value));
   if (measure === "cost_dollars") return costCell(value, row.unpriced);
   return make("td", { class: value ? "number" : "number nil", title: value === null ? null : whole(value) }, compact(value));
 }

@@ -22,7 +22,7 @@ from quota.store import PollAttempt, store_reading
 from tests.support import quota_ledger
 from tests.support.alert_rig import DAY, HOUR, MINUTE, Receiver, Watch, receiving
 from tests.support.brute import local, midnight
-from tests.support.home import KEY, ROOT, collector_of
+from tests.support.home import EVENTS, KEY, ROOT, collector_of
 from tests.support.quota_ledger import add_account
 
 numbers = count(1)
@@ -129,6 +129,45 @@ def test_failures(world):
     assert world.sent() == [
         "30 of 30 attempts of the last 10 minutes failed (100 %), mostly with status 429."
     ]
+
+
+def d10(at: int, **failure: Any) -> list[bytes]:
+    """Return the attempts of the case at an instant (ms), the failed ones as a test wants them."""
+    lines = (EVENTS / "d10-cancelled-by-client.jsonl").read_text("utf-8").splitlines()
+    when = datetime.fromtimestamp(at / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S.{:09}Z")
+    return [
+        json.dumps(
+            {
+                **event,
+                "timestamp": when.format(next(numbers)),
+                **(failure if event["failed"] else {}),
+            }
+        ).encode()
+        for event in map(json.loads, lines)
+    ]
+
+
+def test_d10_12_cancelled_of_20_are_no_alert_and_12_failed_of_20_are_one(world):
+    watch, at = world.watch, world.began
+    world.proxy.push(d10(at))
+    world.collect()
+    watch.work(at + MINUTE)
+    assert world.sent() == []
+    sql = "select requests, failed, cancelled from totals_by_window where window = '1h'"
+    assert watch.rows(sql) == [(20, 12, 12)]
+    world.proxy.push(d10(at, fail={"status_code": 503, "body": "overloaded"}))
+    world.collect()
+    watch.work(at + MINUTE)
+    # 12 of 40 are too few for an alert.
+    assert world.sent() == []
+    at += 12 * MINUTE
+    world.proxy.push(d10(at, fail={"status_code": 503, "body": "overloaded"}))
+    world.collect()
+    watch.work(at + MINUTE)
+    assert world.sent() == [
+        "12 of 20 attempts of the last 10 minutes failed (60 %), mostly with status 503."
+    ]
+    assert watch.rows(sql) == [(60, 36, 12)]
 
 
 def test_unpriced(world):

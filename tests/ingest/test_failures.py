@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ingest.failures import Failure
+from ingest.failures import Failure, is_cancelled
 from ingest.parse import Usage, parse
 from tests.support.home import recorded
 
@@ -45,3 +45,27 @@ def test_a_failure_is_its_code_and_one_line(
     usage = parse(json.dumps(event).encode())
     assert isinstance(usage, Usage)
     assert usage.failure == Failure(429, code, message)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "cancelled"),
+    [
+        pytest.param(499, "", True, id="499"),
+        pytest.param(499, "context canceled", True, id="499-with-its-error"),
+        pytest.param(200, "context canceled", True, id="v7.1"),
+        pytest.param(0, 'Post "https://x": Context canceled', True, id="no-status"),
+        pytest.param(500, 'Post "https://x": context canceled', True, id="claude"),
+        pytest.param(500, "x" * 5000 + "context canceled", True, id="beyond-what-is-kept"),
+        pytest.param(500, "context deadline exceeded", False, id="a-timeout"),
+        pytest.param(504, "context canceled", False, id="a-gateway"),
+        pytest.param(429, "slow down", False, id="a-limit"),
+        pytest.param(200, "", False, id="dispatch"),
+    ],
+)
+def test_what_the_client_cancelled_is_told_apart(status: int, body: str, cancelled: bool) -> None:
+    assert is_cancelled(status, body) is cancelled
+    event = EVENT | {"failed": True, "fail": {"status_code": status, "body": body}}
+    usage = parse(json.dumps(event).encode())
+    assert isinstance(usage, Usage)
+    assert usage.failure is not None
+    assert usage.failure.cancelled is cancelled

@@ -88,6 +88,22 @@ def test_a_converted_ledger_adds_up_and_is_what_a_rebuild_makes_of_it(tmp_path, 
         assert {name: dump(conn, name) for name in names} == converted
 
 
+def test_old_sums_do_not_tell_what_was_cancelled(tmp_path, old):
+    with closing(prepare(tmp_path, timezone=ZONE)) as conn:
+        (kept_from,) = conn.execute("select raw_complete_from from rollup_state").fetchone()
+        sql = """
+          select bucket_at >= ?, failed > 0, cancelled is null, count(*)
+          from total_rollup group by 1, 2, 3
+        """
+        kinds = {row[:3] for row in conn.execute(sql, (kept_from,))}
+        assert kinds == {(0, 0, 0), (0, 1, 1), (1, 0, 0), (1, 1, 0)}
+        sums = "select sum(cancelled) from total_rollup where resolution = 4 and bucket_at >= ?"
+        (cancelled,) = conn.execute(sums, (kept_from,)).fetchone()
+        assert (
+            cancelled == conn.execute("select sum(cancelled) from usage_events").fetchone()[0] > 0
+        )
+
+
 def test_a_backup_of_the_old_schema_can_be_restored(tmp_path, old):
     require_intact(old)
     data = tmp_path / "data"
