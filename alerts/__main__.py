@@ -1,4 +1,4 @@
-"""`python -m alerts [--once]`: send a message when something needs a person."""
+"""`python -m alerts [--once]`: send messages about problems."""
 
 from cli.workers import alerts
 

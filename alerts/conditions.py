@@ -23,7 +23,7 @@ PROBLEMS = """
 CUSTOM_RULES = "custom_rules.sql"
 OLD_CUSTOM_RULES = "own_alerts.sql"
 MAX_ROWS, MAX_QUERY_SECONDS, MAX_SENTENCE_LENGTH = 100, 1.0, 500
-# SQLite instructions between two looks at the clock.
+# SQLite instructions between two checks of the time.
 STEPS = 10_000
 ALLOWED = {
     sqlite3.SQLITE_SELECT,
@@ -34,7 +34,7 @@ ALLOWED = {
 
 
 class Condition(NamedTuple):
-    """A condition that deserves a message; its subject stays the same while it holds.
+    """A condition to report; its subject does not change while it holds.
 
     Without a code it is one of a custom rule; `parameters` are JSON.
     """
@@ -87,7 +87,7 @@ class InvalidRow(Exception):
 
 
 class CustomRules:
-    """The user's queries beside the ledger; `problem` is what was wrong at the last check."""
+    """The user's queries in the data folder; `problem` is the error of the last check."""
 
     def __init__(self, folder: Path) -> None:
         self._ledger = folder / LEDGER

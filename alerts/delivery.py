@@ -1,6 +1,6 @@
 """Delivery: the receivers, the alerts due to each, the text of their message, quiet hours.
 
-An alert is sent again until a receiver has it, and never after that.
+An alert is sent to each receiver until it succeeds, then never again.
 """
 
 import sqlite3
@@ -67,16 +67,16 @@ DUE = """
   join alert_episodes on alert_episodes.id = alert_id
   join alerts on alerts.id = alert_id
   where sent_at is null
-    and due_at <= :at
+    and due_at <= :now
     and configured = 1
-    and next_try_at <= :at
+    and next_try_at <= :now
     and (not :quiet or alerts.severity = 'severe' and part = 'begin')
     and (part = 'over' or clear_since is null or alerts.ended_at is not null)
   group by receiver_id, alert_id
   order by receiver_id, alert_id
 """
 SENT = """
-  update alert_deliveries set sent_at = :at
+  update alert_deliveries set sent_at = :now
   where receiver_id = :receiver_id and alert_id = :alert_id and part = :part
 """
 SUCCEEDED = """
@@ -84,13 +84,13 @@ SUCCEEDED = """
     failures = 0,
     next_try_at = 0,
     last_error = null,
-    last_sent_at = :at
+    last_sent_at = :now
   where id = :receiver_id
 """
 FAILED = """
   update alert_receivers set
     failures = failures + 1,
-    next_try_at = :at + min(:first * (1 << min(failures, 10)), :longest),
+    next_try_at = :now + min(:first * (1 << min(failures, 10)), :longest),
     last_error = :error
   where id = :receiver_id
 """
@@ -135,10 +135,10 @@ def service(url: str) -> str:
     return url.partition("://")[0].lower()
 
 
-def due(conn: sqlite3.Connection, at: int, *, is_quiet: bool) -> Mapping[int, list[DueAlert]]:
+def due(conn: sqlite3.Connection, now: int, *, is_quiet: bool) -> Mapping[int, list[DueAlert]]:
     """Return the alerts due at an instant (ms) by receiver. Raises `Unavailable`."""
     with translate_errors():
-        rows = conn.execute(DUE, {"at": at, "quiet": is_quiet}).fetchall()
+        rows = conn.execute(DUE, {"now": now, "quiet": is_quiet}).fetchall()
     return {
         receiver: [DueAlert(row[1], tuple(row[2].split(",")), *row[3:]) for row in group]
         for receiver, group in groupby(rows, key=lambda row: row[0])
@@ -146,7 +146,7 @@ def due(conn: sqlite3.Connection, at: int, *, is_quiet: bool) -> Mapping[int, li
 
 
 def write_results(
-    conn: sqlite3.Connection, results: Iterable[tuple[Result, list[DueAlert]]], at: int
+    conn: sqlite3.Connection, results: Iterable[tuple[Result, list[DueAlert]]], now: int
 ) -> None:
     """Write which alerts were sent, in one transaction. Raises `Unavailable`.
 
@@ -156,7 +156,7 @@ def write_results(
     waits = {"first": FIRST_WAIT_MS, "longest": MAX_WAIT_MS}
     with transaction(conn):
         for result, alerts in results:
-            row: dict[str, object] = {"receiver_id": result.receiver, "at": at}
+            row: dict[str, object] = {"receiver_id": result.receiver, "now": now}
             if result.error:
                 conn.execute(FAILED, {**row, **waits, "error": result.error})
                 continue
@@ -203,8 +203,8 @@ def line(alert: DueAlert, language: str) -> str:
     return alert.sentence
 
 
-def quiet_until(hours: str, zone: str, at: int) -> int | None:
-    """Return when (ms) the quiet hours around `at` end; None outside of them.
+def quiet_until(hours: str, zone: str, now: int) -> int | None:
+    """Return when (ms) the quiet hours around `now` end; None outside of them.
 
     `hours` is two local times, `23:00-07:00`, or empty for none.
     """
@@ -212,12 +212,12 @@ def quiet_until(hours: str, zone: str, at: int) -> int | None:
         return None
     begins, ends = map(time.fromisoformat, hours.split("-"))
     local_zone = ZoneInfo(zone)
-    today = (EPOCH + timedelta(milliseconds=at)).astimezone(local_zone).date()
+    today = (EPOCH + timedelta(milliseconds=now)).astimezone(local_zone).date()
     for day in (today - timedelta(days=1), today):
         begin = datetime.combine(day, begins, local_zone)
         last = day + timedelta(days=int(ends <= begins))
         end = milliseconds(datetime.combine(last, ends, local_zone))
-        if milliseconds(begin) <= at < end:
+        if milliseconds(begin) <= now < end:
             return end
     return None
 

@@ -37,7 +37,7 @@ BEGIN = """
   values
     (
       :rule, :subject, :severity, :sentence, :code, :parameters, :value, :threshold, :tells_over,
-      :custom, :at
+      :custom, :now
     )
   returning id
 """
@@ -55,7 +55,7 @@ REWORD = """
     value = :value
   where id = :id
 """
-CLEAR = "update alerts set clear_since = :at where id = :id"
+CLEAR = "update alerts set clear_since = :now where id = :id"
 RETURN = "update alerts set clear_since = null where id = :id"
 END = "update alerts set ended_at = max(clear_since, began_at) where id = :id"
 # A condition that began in quiet hours and was gone before their end is not sent.
@@ -80,7 +80,7 @@ DROP_RULE = """
     and alert_id in (select id from alerts where ended_at is null and rule = :rule)
 """
 END_RULE = """
-  update alerts set ended_at = max(began_at, :at) where ended_at is null and rule = :rule
+  update alerts set ended_at = max(began_at, :now) where ended_at is null and rule = :rule
 """
 INSERT_BUDGET = """
   insert into budgets (budget, scope, named, unit, amount, per)
@@ -122,8 +122,8 @@ class Changes(NamedTuple):
         return not any(self)
 
 
-def compare(conditions: Iterable[Condition], episodes: Iterable[Episode], at: int) -> Changes:
-    """Return the changes between open episodes and the conditions that hold at `at` (ms)."""
+def compare(conditions: Iterable[Condition], episodes: Iterable[Episode], now: int) -> Changes:
+    """Return the changes between open episodes and the conditions that hold at `now` (ms)."""
     holding = {(condition.rule, condition.subject): condition for condition in conditions}
     remembered = {(episode.rule, episode.subject): episode for episode in episodes}
     ongoing = [(episode, holding[key]) for key, episode in remembered.items() if key in holding]
@@ -138,13 +138,13 @@ def compare(conditions: Iterable[Condition], episodes: Iterable[Episode], at: in
         ],
         returned=[episode.id for episode, _ in ongoing if episode.clear_since is not None],
         cleared=[episode.id for episode in gone if episode.clear_since is None],
-        ended=[episode for episode in gone if is_over(episode, at)],
+        ended=[episode for episode in gone if is_over(episode, now)],
     )
 
 
-def is_over(episode: Episode, at: int) -> bool:
+def is_over(episode: Episode, now: int) -> bool:
     """Return whether the condition of an episode has been gone for long enough."""
-    return episode.clear_since is not None and at - episode.clear_since >= CLEAR_MS
+    return episode.clear_since is not None and now - episode.clear_since >= CLEAR_MS
 
 
 def read_open(conn: sqlite3.Connection) -> list[Episode]:
@@ -165,55 +165,55 @@ def read_open(conn: sqlite3.Connection) -> list[Episode]:
     ]
 
 
-def write(conn: sqlite3.Connection, changes: Changes, at: int, quiet_until: int | None) -> None:
+def write(conn: sqlite3.Connection, changes: Changes, now: int, quiet_until: int | None) -> None:
     """Write changes at an instant (ms) and queue their messages, in one transaction.
 
     Severe beginnings are due at once; other beginnings, and all ends, at the end of quiet hours.
     Raises `Unavailable`.
     """
-    later = quiet_until or at
+    later = quiet_until or now
     with transaction(conn):
         for condition in changes.begun:
-            begin(conn, condition, at, at if condition.severity == "severe" else later)
+            begin(conn, condition, now, now if condition.severity == "severe" else later)
         for number, condition in changes.reworded:
             conn.execute(REWORD, {**condition._asdict(), "id": number})
         conn.executemany(RETURN, [{"id": number} for number in changes.returned])
-        conn.executemany(CLEAR, [{"id": number, "at": at} for number in changes.cleared])
+        conn.executemany(CLEAR, [{"id": number, "now": now} for number in changes.cleared])
         for episode in changes.ended:
             conn.execute(END, {"id": episode.id})
             conn.execute(DROP_HELD_BACK, {"id": episode.id})
             conn.execute(QUEUE_END, {"id": episode.id, "due_at": later})
 
 
-def begin(conn: sqlite3.Connection, condition: Condition, at: int, due_at: int) -> None:
+def begin(conn: sqlite3.Connection, condition: Condition, now: int, due_at: int) -> None:
     """Begin an episode, inside the caller's transaction."""
-    row = {**condition._asdict(), "custom": condition.custom, "at": at}
+    row = {**condition._asdict(), "custom": condition.custom, "now": now}
     (number,) = conn.execute(BEGIN, row).fetchone()
     conn.execute(QUEUE_BEGIN, {"alert_id": number, "due_at": due_at})
 
 
-def prune(conn: sqlite3.Connection, at: int) -> None:
+def prune(conn: sqlite3.Connection, now: int) -> None:
     """Delete the episodes that ended long before an instant (ms). Raises `Unavailable`."""
     with transaction(conn):
-        conn.execute(PRUNE, (at - KEPT_MS,))
+        conn.execute(PRUNE, (now - KEPT_MS,))
 
 
 def write_settings(
-    conn: sqlite3.Connection, rules: Iterable[AlertRule], budgets: Iterable[Budget], at: int
+    conn: sqlite3.Connection, rules: Iterable[AlertRule], budgets: Iterable[Budget], now: int
 ) -> None:
     """Write rules and budgets for the views, end the episodes of disabled rules.
 
-    The first call also stores `at` (ms): events before it cause no alerts. Raises `Unavailable`.
+    The first call also stores `now` (ms): events before it cause no alerts. Raises `Unavailable`.
     """
     current = list(rules)
     with transaction(conn):
-        conn.execute(FROM, (str(at),))
+        conn.execute(FROM, (str(now),))
         alert_rules.replace(conn, current)
         conn.execute("delete from budgets")
         for rule in current:
             if not rule.enabled:
                 conn.execute(DROP_RULE, {"rule": rule.rule})
-                conn.execute(END_RULE, {"rule": rule.rule, "at": at})
+                conn.execute(END_RULE, {"rule": rule.rule, "now": now})
         conn.executemany(INSERT_BUDGET, map(budget_row, budgets))
 
 

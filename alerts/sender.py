@@ -1,4 +1,4 @@
-"""Send messages from a process of their own, which no service can stall or make grow."""
+"""Send messages in a separate process, so that a slow or large answer cannot harm the worker."""
 
 import contextlib
 import os
@@ -13,15 +13,15 @@ import msgspec
 
 from ledger import Unavailable
 
-SECONDS = 30.0
-# The reasons of a failure, beside an HTTP status; never the text of a service.
+TIMEOUT_SECONDS = 30.0
+# The reasons of a failure without an HTTP status. The text of a service is never stored.
 NO_ANSWER, NOT_REACHED = "no answer", "not reached"
 UNKNOWN, REFUSED = "an address that apprise does not know", "refused by the service"
 READ_BYTES = 65536
 
 
 class Message(NamedTuple):
-    """A message for one receiver; `severity` is `over` when it only reports ends."""
+    """A message for one receiver; `severity` is `over` when it reports only the end of alerts."""
 
     receiver: int
     url: str
@@ -35,7 +35,7 @@ class Message(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Messages, at most one for each receiver, and the id of the process that sends them."""
+    """Messages, at most one for each receiver, and the process id of the worker."""
 
     parent: int
     messages: list[Message]
@@ -49,12 +49,12 @@ class Result(NamedTuple):
 
 
 class Sender:
-    """One batch of messages on its way, at most one for each receiver.
+    """One batch of messages that is being sent, at most one for each receiver.
 
     Raises `Unavailable` when no process can be started.
     """
 
-    def __init__(self, messages: Sequence[Message], *, seconds: float = SECONDS) -> None:
+    def __init__(self, messages: Sequence[Message], *, seconds: float = TIMEOUT_SECONDS) -> None:
         self._pending = {message.receiver for message in messages}
         self._deadline = time.monotonic() + seconds
         self._buffer, self._at_end = b"", False
@@ -84,7 +84,7 @@ class Sender:
         _pipe(self._process.stdout).close()
 
     def _write(self, messages: Sequence[Message]) -> None:
-        """Send the messages through a pipe: any user of this machine can read a command line."""
+        """Write the messages to a pipe, since any user of this machine can read a command line."""
         batch = msgspec.json.encode(Batch(os.getpid(), list(messages)))
         # A process that has died already is noticed when its results are read.
         with contextlib.suppress(BrokenPipeError), _pipe(self._process.stdin) as pipe:

@@ -16,8 +16,8 @@ def create(context: Context) -> AlertsWorker:
     """Return the worker for an open ledger and its settings."""
     conn, settings = context.conn, context.settings
     conn.execute(SMALL_CACHE)
-    at = conditions.clock(conn)
-    episodes.write_settings(conn, effective_rules(settings.alert_rules), settings.budgets, at)
+    now = conditions.clock(conn)
+    episodes.write_settings(conn, effective_rules(settings.alert_rules), settings.budgets, now)
     return AlertsWorker(
         Parts(
             conn=conn,

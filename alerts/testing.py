@@ -4,12 +4,22 @@ import sys
 from collections.abc import Mapping
 
 from alerts.delivery import NAME, service
-from alerts.sender import NO_ANSWER, NOT_REACHED, REFUSED, SECONDS, UNKNOWN, Message, Result, Sender
+from alerts.sender import (
+    NO_ANSWER,
+    NOT_REACHED,
+    REFUSED,
+    TIMEOUT_SECONDS,
+    UNKNOWN,
+    Message,
+    Result,
+    Sender,
+)
 from ledger import settings, text
 
 WAIT_SECONDS = 1.0
 ADVICE = {
-    NO_ANSWER: f"no answer came within {SECONDS:g} s: is the service down, or the host wrong?",
+    NO_ANSWER: f"no answer came within {TIMEOUT_SECONDS:g} s: "
+    "is the service down, or the host wrong?",
     UNKNOWN: "see the list of services and what each address needs at "
     "https://github.com/caronc/apprise/wiki.",
     NOT_REACHED: "is the host right, and can this machine reach it?",

@@ -65,7 +65,7 @@ class AlertsWorker:
         self._check_due = 0.0
 
     def close(self) -> None:
-        """Wait briefly for messages on their way; those without a result are sent again."""
+        """Wait briefly for the results of messages; a message without a result is sent again."""
         deadline = time.monotonic() + CLOSE_SECONDS
         try:
             while (self._sender or self._unwritten) and time.monotonic() < deadline:
@@ -77,44 +77,44 @@ class AlertsWorker:
 
     def _check(self) -> int:
         """Write the changes since the last check; return how many alerts began or ended."""
-        conn, at = self._parts.conn, conditions.clock(self._parts.conn)
-        if not self._is_calm(at):
+        conn, now = self._parts.conn, conditions.clock(self._parts.conn)
+        if not self._is_calm(now):
             return 0
-        self._prune(at)
+        self._prune(now)
         current = conditions.current(conn, self._parts.language)
         open_episodes = episodes.read_open(conn)
         custom = self._custom_rules.current()
         if custom is None:
-            # Whether these hold is not known: their episodes stay as they are.
+            # It is unknown whether these conditions hold: their episodes stay unchanged.
             open_episodes = [episode for episode in open_episodes if not episode.custom]
-        changes = episodes.compare([*current, *(custom or ())], open_episodes, at)
+        changes = episodes.compare([*current, *(custom or ())], open_episodes, now)
         if not changes.are_none:
-            episodes.write(conn, changes, at, self._quiet_until(at))
+            episodes.write(conn, changes, now, self._quiet_until(now))
         if changes.begun or changes.ended:
             log.info("%d alerts began, %d ended", len(changes.begun), len(changes.ended))
         return len(changes.begun) + len(changes.ended)
 
-    def _prune(self, at: int) -> None:
+    def _prune(self, now: int) -> None:
         """Delete old episodes once an hour."""
         if time.monotonic() >= self._prune_due:
-            episodes.prune(self._parts.conn, at)
+            episodes.prune(self._parts.conn, now)
             self._prune_due = time.monotonic() + PRUNE_SECONDS
 
-    def _is_calm(self, at: int) -> bool:
+    def _is_calm(self, now: int) -> bool:
         """Return whether the other workers had time to report after a start or a sleep."""
         longest_ms = 4 * self._parts.every_seconds * 1000 + 10_000
-        before, self._checked_at = self._checked_at, at
-        if before is None or not 0 <= at - before <= longest_ms:
-            self._calm_until = at + self._parts.calm_ms
-        return at >= self._calm_until
+        before, self._checked_at = self._checked_at, now
+        if before is None or not 0 <= now - before <= longest_ms:
+            self._calm_until = now + self._parts.calm_ms
+        return now >= self._calm_until
 
     def _send(self) -> int:
-        """Send what is due unless a batch is on its way; return how many messages are."""
+        """Send the due messages unless a batch is being sent; return its number of messages."""
         if self._sender:
             return len(self._sending)
-        at = conditions.clock(self._parts.conn)
-        is_quiet = self._quiet_until(at) is not None
-        self._sending = delivery.due(self._parts.conn, at, is_quiet=is_quiet)
+        now = conditions.clock(self._parts.conn)
+        is_quiet = self._quiet_until(now) is not None
+        self._sending = delivery.due(self._parts.conn, now, is_quiet=is_quiet)
         messages = [
             delivery.compose(receiver, self._parts.urls[receiver], alerts, self._parts.language)
             for receiver, alerts in self._sending.items()
@@ -124,7 +124,7 @@ class AlertsWorker:
         return len(messages)
 
     def _take_results(self, wait: float) -> None:
-        """Write the results of messages on their way. Raises `Unavailable`."""
+        """Write the results of the messages that are being sent. Raises `Unavailable`."""
         if self._sender:
             results = self._sender.results(wait)
             self._unwritten += [(result, self._sending[result.receiver]) for result in results]
@@ -132,12 +132,12 @@ class AlertsWorker:
                 self._sender = None
         if not self._unwritten:
             return
-        at = conditions.clock(self._parts.conn)
-        delivery.write_results(self._parts.conn, self._unwritten, at)
+        now = conditions.clock(self._parts.conn)
+        delivery.write_results(self._parts.conn, self._unwritten, now)
         for result, _ in self._unwritten:
             if result.error:
                 log.warning("a message could not be sent: %s", result.error)
         self._unwritten.clear()
 
-    def _quiet_until(self, at: int) -> int | None:
-        return delivery.quiet_until(self._parts.quiet_hours, self._parts.zone, at)
+    def _quiet_until(self, now: int) -> int | None:
+        return delivery.quiet_until(self._parts.quiet_hours, self._parts.zone, now)

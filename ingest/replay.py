@@ -54,7 +54,7 @@ def replay(conn: sqlite3.Connection, make_store: Callable[[int], Store]) -> Coun
 
 
 def chunks(conn: sqlite3.Connection) -> Iterator[list[Record]]:
-    """Return the records that are not replayed yet, some at a time."""
+    """Yield lists of records that are not replayed yet."""
     after = 0
     while rows := conn.execute(NEXT_RECORDS, (after, CHUNK)).fetchall():
         yield [Record(*row) for row in rows]

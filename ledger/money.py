@@ -1,8 +1,8 @@
-"""Sums of money as text for people: in the currency of the settings, with what they lack."""
+"""Sums of money as text, in the currency of the settings, with the number of unpriced attempts."""
 
 from typing import NamedTuple
 
-# The signs that no other currency of a reader shares; every other one is named by its code.
+# Unambiguous signs; every other currency is shown by its code.
 SIGNS = {"USD": "$", "EUR": "€", "GBP": "£", "CNY": "CN¥", "JPY": "JP¥", "INR": "₹", "KRW": "₩"}
 
 
@@ -21,7 +21,7 @@ class Currency(NamedTuple):
         return f"{'-' if value <= -0.005 else ''}{sign}{abs(value):,.2f}"
 
     def at_least(self, dollars: float | None, unpriced: int | None) -> str:
-        """Return a sum, marked as a lower bound where attempts are missing in it."""
+        """Return a sum, marked as a lower bound where it lacks attempts."""
         return f"≥ {self.amount(dollars)}" if unpriced else self.amount(dollars)
 
     def total(self, dollars: float | None, unpriced: int | None) -> str:

@@ -1,7 +1,7 @@
 """Delete old raw events in small transactions; rollups and histograms are never deleted.
 
 Failures by status and code are deleted with their events.
-Only whole weeks, the longest bucket, are deleted: the raw events of a bucket are complete or gone.
+Only whole weeks, the longest bucket, are deleted: a bucket has all of its raw events or none.
 """
 
 import sqlite3

@@ -147,7 +147,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     cliproxy_port: Port = 8317
     """The proxy's port. Example: `8317`"""
     management_key: str = ""
-    """The proxy's `remote-management.secret-key`, in clear as its owner wrote it.
+    """The proxy's `remote-management.secret-key`, in clear, not the hash that the proxy writes.
     Example: `a long random text`"""
     poll_interval_seconds: Seconds = 1.0
     """How long the collector waits after the queue was empty. Example: `5`"""
@@ -408,12 +408,12 @@ def read() -> Settings:
     return settings
 
 
-# A dashboard follows the file for as long as it runs.
+# The dashboard reads changes of the file while it runs.
 last_valid = Settings()
 
 
 def read_live() -> Settings:
-    """Return the settings of now, or the last valid ones while the file is malformed."""
+    """Return the current settings, or the last valid ones while the file is malformed."""
     global last_valid
     with contextlib.suppress(SystemExit):
         last_valid = read()
@@ -508,7 +508,7 @@ def convert(raw: dict[str, Any], *, strict: bool, place: str) -> Settings:
 
 
 class Requirement(NamedTuple):
-    """Whether a setting's value can work; `rule` follows "it must"."""
+    """Whether a setting's value is valid; `rule` completes "it must"."""
 
     setting: str
     is_met: bool
@@ -516,7 +516,7 @@ class Requirement(NamedTuple):
 
 
 def validate(settings: Settings) -> None:
-    """Raise `SystemExit` for values of the right type that cannot work."""
+    """Raise `SystemExit` for values of the right type that are invalid."""
     for requirement in requirements(settings):
         if not requirement.is_met:
             raise SystemExit(
@@ -542,7 +542,9 @@ def requirements(settings: Settings) -> Iterator[Requirement]:
     for name in ("account_aliases", "client_aliases"):
         yield Requirement(name, are_aliases(getattr(settings, name)), ALIAS_RULE)
     days = settings.keep_events_days
-    yield Requirement("keep_events_days", days == 0 or days >= 7, "be 0, for ever, or at least 7")
+    yield Requirement(
+        "keep_events_days", days == 0 or days >= 7, "be 0, to keep all, or at least 7"
+    )
     for name in ("auth_dir", "data_dir"):
         yield Requirement(name, is_path(getattr(settings, name)), "be a path")
     yield from proxy_requirements(settings.proxies)
@@ -610,7 +612,7 @@ ALIAS_RULE = f"give names of 1 to {LONGEST_NAME} printable characters, each to a
 
 
 def are_aliases(names: Mapping[str, str]) -> bool:
-    """Return whether a mapping names something, each by a text that fits in a line."""
+    """Return whether every alias is a name, and every label is not empty."""
     return all(label.strip() and is_name(alias) for label, alias in names.items())
 
 
@@ -672,7 +674,7 @@ def refuse_two_keys(settings: Settings) -> None:
 
 
 SCHEME = r"[A-Za-z][A-Za-z0-9+.-]*://"
-# One address each: with two in one, the first would get again what the second refused.
+# One address each: with two in one, a retry for the second would send to the first again.
 ALERT_URL = re.compile(rf"{SCHEME}(?!\S*,{SCHEME})\S*")
 HOURS = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)")
 

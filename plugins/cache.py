@@ -1,4 +1,4 @@
-"""Caches for answers that several requests ask for at once or soon after each other."""
+"""Caches for answers that several requests need at once or within a short time."""
 
 import asyncio
 import contextlib
@@ -14,7 +14,7 @@ Compute = Callable[[], Awaitable[T]]
 
 
 class SingleFlight(Generic[T]):
-    """Answers by key, each computed once at a time and kept for some seconds from its start."""
+    """Answers by key; each is computed once at a time and cached for some seconds."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
@@ -25,7 +25,7 @@ class SingleFlight(Generic[T]):
         self._drop_expired()
         if key not in self.flights:
             self.flights[key] = (time.monotonic(), asyncio.ensure_future(compute()))
-        # A client that disconnects must not cancel what others wait for.
+        # A client that disconnects must not cancel a computation that others wait for.
         return await asyncio.shield(self.flights[key][1])
 
     def _drop_expired(self) -> None:
@@ -39,7 +39,7 @@ class SingleFlight(Generic[T]):
 
 
 def has_failed(flight: asyncio.Future[T]) -> bool:
-    """Return whether a finished computation gave no answer."""
+    """Return whether a finished computation has no answer."""
     return flight.cancelled() or flight.exception() is not None
 
 

@@ -1,7 +1,7 @@
 """`/export/NAME.csv` and `/export/NAME.jsonl`: every row of the events or of a view, streamed.
 
 Datasette's own CSV of a query ends silently at its row limit, and its stream of a table stalls
-every other request. Here one cursor in a thread of its own reads a chunk at a time.
+every other request. Here one cursor in a separate thread reads a chunk at a time.
 """
 
 import asyncio

@@ -104,7 +104,7 @@ Family = CounterMetricFamily | GaugeMetricFamily
 
 
 class Metric(NamedTuple):
-    """A counter or gauge; the label `column_label` tells several columns apart."""
+    """A counter or gauge; the label `column_label` distinguishes several columns."""
 
     name: str
     help: str
@@ -301,7 +301,7 @@ def format_for(accept: str) -> Format:
     """Return the format that an Accept header prefers."""
     encode, content_type = choose_encoder(accept)
     if isinstance(encode, partial):
-        # Our names are plain: searching them for characters to escape takes as long as the rest.
+        # Our names need no escaping: searching them for such characters takes as long as the rest.
         encode = partial(encode, escaping=ALLOWUTF8)
     return Format(encode, content_type, encode(CollectorRegistry()))
 

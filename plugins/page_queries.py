@@ -17,7 +17,7 @@ PARAMETERS = (
     *("range", "from", "to", "account", "model", "client", "proxy", "by"),
     *("failed", "request_id", "before", "mask"),
 )
-# Lists of which the page shows the first rows until the reader opens them.
+# Lists of which the page shows only the first rows until the user opens them.
 LISTS = frozenset({"usable", "accounts", "models", "clients"})
 ROWS_SHOWN = 10
 ACCOUNTS_SHOWN = 8
@@ -132,7 +132,7 @@ def parse_day(text: str) -> str:
 def step(question: Question, *, coarse: bool = False) -> dict[str, str]:
     """Return the parameter that names the step of a series.
 
-    A coarse one is for what takes long by the hour, as percentiles, or is too little to be seen.
+    A coarse step is for series that are slow by the hour, or too small to be seen.
     """
     if question.first:
         return {"step": "hour" if question.days <= MAX_HOURLY_DAYS else "day"}
@@ -238,7 +238,7 @@ def snapshot(
 
 
 def unmasked(question: Question, mask: Mask) -> Question:
-    """Return a question whose account and client are names and no masks."""
+    """Return a question with the names of its account and client in place of their masks."""
     return question._replace(account=mask.name(question.account), client=mask.name(question.client))
 
 
@@ -268,11 +268,11 @@ def shorten(sections: Sections, closed: frozenset[str]) -> None:
     accounts = list(dict.fromkeys(values(sections["usable"], "account_id")))
     if section := sections["usable"]:
         section.count = len(accounts)
-    kept = set(accounts[:ACCOUNTS_SHOWN] if "usable" in closed else accounts)
+    shown = set(accounts[:ACCOUNTS_SHOWN] if "usable" in closed else accounts)
     for name in ("usable", "quota", "forecast"):
         if section := sections[name]:
             pairs = zip(section.rows, values(section, "account_id"), strict=True)
-            section.rows = [row for row, account in pairs if account in kept]
+            section.rows = [row for row, account in pairs if account in shown]
 
 
 def values(section: Section | None, column: str) -> list[Any]:

@@ -1,4 +1,4 @@
-"""What stands before every route: the password, the request guard and the response headers.
+"""The checks before every route: the password, the request guard and the response headers.
 
 The guard refuses what a hostile web page could send to a server on this machine. A foreign `Host`
 is a sign of DNS rebinding; a POST with a foreign `Origin` is a forged form. Datasette's own

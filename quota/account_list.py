@@ -45,7 +45,7 @@ POLL_STATES = """
   from quota_accounts
 """
 LISTED_ACCOUNTS = "select proxy_id, account_id from credential_files"
-# What users and events have changed since.
+# Changes by users and events since the last listing.
 KNOWN = """
   select
     (select max(id) from credentials),
@@ -66,7 +66,7 @@ def listed_accounts(conn: sqlite3.Connection, proxies: Iterable[int]) -> dict[in
 
 
 def store_expired(conn: sqlite3.Connection, state: PollState) -> None:
-    """Store that an account's token has expired, which takes no call to find out."""
+    """Store that an account's token has expired, which is known without a call."""
     if state.state != "token_expired":
         with transaction(conn):
             conn.execute(SET_EXPIRED, (state.account_id,))
@@ -118,7 +118,7 @@ class AccountList:
         return True
 
     def list_soon(self) -> None:
-        """List the credentials at the next occasion."""
+        """List the credentials at the next step."""
         self._list_due = 0
 
     def load_poll_states(self) -> None:
@@ -160,7 +160,7 @@ class AccountList:
         elsewhere = self.poll_state(account_id).other_proxies_credentials
         poller = f"{source}:{self._proxy_id}"
         is_disabled = self.is_disabled(account_id)
-        # An account that was enabled again is asked at once.
+        # An account that was enabled again is polled at once.
         words = (poller, *(each.fingerprint for each in listed), *["disabled"] * is_disabled)
         return PollContext(
             at=self._clock(),

@@ -1,8 +1,8 @@
-"""Decide the verdicts and forecasts of accounts, and write them as rows that end.
+"""Decide the verdicts and forecasts of accounts, and write them with the end of their validity.
 
 An account is decided again when an observation arrives, when a success lifts a refusal, and when
 the validity of its verdict or of a forecast ends. The views show the rows, and call them stale
-outside their validity. Every change of a verdict is kept for a while.
+outside their validity. Every change of a verdict is stored for 60 days.
 """
 
 import sqlite3
@@ -29,10 +29,10 @@ from quota.verdict import (
 )
 
 MAX_VALIDITY_MS = 86_400_000
-# A request counts at its end, but its event is of its start.
+# A success counts from the end of its request, but the event has the time of the start.
 MAX_REQUEST_MS = 1_800_000
 RETENTION_MS = 60 * 86_400_000
-# A verdict that ended longer ago was not replaced in time: nobody decided meanwhile.
+# A verdict that ended longer ago was not replaced in time, since no worker ran.
 LATE_MS = 60_000
 ACCOUNT_COLUMNS = tuple(field.name for field in fields(Account))
 WINDOW_COLUMNS = tuple(field.name for field in fields(Window))
@@ -192,13 +192,13 @@ def lift_by_successes(conn: sqlite3.Connection, now: int) -> None:
 
 
 def staleness(conn: sqlite3.Connection) -> int:
-    """Return the age (ms) after which a value is no ground for a yes."""
+    """Return the age (ms) after which a value is too old for a verdict of yes."""
     row = conn.execute(STALENESS).fetchone()
     return int(row[0]) if row else STALE_MS
 
 
 def store_staleness(conn: sqlite3.Connection, stale_ms: int) -> None:
-    """Store the age after which a value is no ground for a yes; decide every account again."""
+    """Store the age after which a value is too old for a yes; decide every account again."""
     if conn.execute(STALENESS).fetchone() == (str(stale_ms),):
         return
     with transaction(conn):
@@ -279,7 +279,7 @@ def _values(names: Sequence[str], row: Sequence[Any]) -> dict[str, Any]:
 def _delete_ended_refusals(
     conn: sqlite3.Connection, account_id: int, states: Iterable[AccountState]
 ) -> None:
-    """Delete the refusals that are over or lifted, so that no later answer revives them."""
+    """Delete the refusals that are over or lifted, so that no later answer restores them."""
     for state in states:
         serves_overage = state.serves_overage()
         for refusal in state.refusals:
@@ -342,7 +342,7 @@ def _write_change(
 def _write_forecast(
     conn: sqlite3.Connection, stored: StoredWindow, now: int, *, stale_ms: int
 ) -> None:
-    # With a large pool polls are rare, and a forecast lives as long as they need.
+    # With a large pool polls are rare, so a forecast is valid for longer.
     cycle = replace(_cycle(conn, stored), stale_ms=max(FORECAST_STALE_MS, stale_ms))
     result: Forecast = forecast(cycle, now)
     first = min(cycle.points, key=lambda point: point.observed_at, default=None)

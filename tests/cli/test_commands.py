@@ -14,7 +14,7 @@ from cli.root import cli
 from cli.services import service
 from tests.support.home import ROOT, Home
 
-RULE = "The setting keep_events_days is malformed: it must be 0, for ever, or at least 7."
+RULE = "The setting keep_events_days is malformed: it must be 0, to keep all, or at least 7."
 # `demo` has settings of its own, and writes the pages without any.
 WITHOUT_SETTINGS = {"demo", "docs"}
 ARGUMENTS = {
