@@ -2471,6 +2471,102 @@ left join quota_cycle_sums as usage
   on usage.window_id = forecasts.window_id and usage.first_at = forecasts.first_at
 left join zone;
 
+-- How many tokens and dollars are left for each account, from what a percent point of each of its
+-- gating windows has cost so far. The range is that of whole percents; what others used is not
+-- counted. Null with the reason where a window has no such price.
+create view account_capacities as
+with limits as (
+  select
+    states.account_id                                 as account_id,
+    states.account                                    as account,
+    states.provider                                   as provider,
+    states.label                                      as label,
+    states.left_percent                               as left_percent,
+    case
+      when states.left_percent is null then 'percent_unknown'
+      when sums.tokens_per_percent is null then 'too_little_data'
+      when sums.moved_percent - sums.outside_percent < 2 then 'used_elsewhere'
+    end                                               as reason,
+    max(states.left_percent - 0.5, 0.0)               as left_low,
+    min(states.left_percent + 0.5, 100.0)             as left_high,
+    sums.total_tokens                                 as total_tokens,
+    iif(sums.unpriced > 0, null, sums.cost_microdollars / 1e6) as dollars,
+    sums.moved_percent + 1.0                          as moved_high,
+    sums.moved_percent - sums.outside_percent - 1.0   as moved_low
+  from quota_window_states as states
+  left join quota_forecasts on quota_forecasts.window_id = states.window_id
+  left join quota_cycle_sums as sums
+    on sums.window_id = states.window_id and sums.first_at = quota_forecasts.first_at
+  where states.gating = 1 and states.scope in ('account', 'group')
+)
+select
+  account_id                                          as account_id,
+  account                                             as account,
+  provider                                            as provider,
+  min(left_percent)                                   as left_percent,
+  case when max(reason) is null then round(min(left_low * total_tokens / moved_high)) end
+                                                      as tokens_low,
+  case when max(reason) is null then round(min(left_high * total_tokens / moved_low)) end
+                                                      as tokens_high,
+  case
+    when max(reason) is null and count(dollars) = count(*)
+      then round(min(left_low * dollars / moved_high), 2)
+  end                                                 as dollars_low,
+  case
+    when max(reason) is null and count(dollars) = count(*)
+      then round(min(left_high * dollars / moved_low), 2)
+  end                                                 as dollars_high,
+  max(reason)                                         as reason
+from limits
+group by account_id;
+
+-- The forecasts of pools as people read them, in local time. Outside its validity a forecast is
+-- stale, and none.
+create view pool_forecasts as
+with timed as (
+  select
+    pools.*,
+    clock.now                                         as now,
+    clock.now >= pools.decided_at - 5000 and clock.now < pools.valid_until as valid
+  from quota_pool_forecasts as pools
+  cross join clock
+),
+current as (
+  select
+    provider                                          as provider,
+    group_name                                        as group_name,
+    accounts                                          as accounts,
+    iif(valid, usable, null)                          as usable,
+    iif(valid, unknown, null)                         as unknown,
+    iif(valid, outcome, 'none')                       as outcome,
+    iif(valid, reason, 'stale')                       as reason,
+    iif(valid, max(out_from, now), null)              as out_from,
+    iif(valid, max(out_until, now), null)             as out_until,
+    iif(valid, returns_at, null)                      as returns_at,
+    decided_at                                        as decided_at,
+    valid_until                                       as valid_until,
+    coalesce(offset_ms, 0)                            as offset_ms
+  from timed
+  left join zone_offsets on zone_offsets.starts_at <= now and now < zone_offsets.ends_at
+)
+select
+  provider                                            as provider,
+  group_name                                          as group_name,
+  accounts                                            as accounts,
+  usable                                              as usable,
+  unknown                                             as unknown,
+  outcome                                             as outcome,
+  reason                                              as reason,
+  out_from                                            as out_from,
+  out_until                                           as out_until,
+  returns_at                                          as returns_at,
+  datetime((out_from + offset_ms) / 1000, 'unixepoch') as out_from_local,
+  datetime((out_until + offset_ms) / 1000, 'unixepoch') as out_until_local,
+  datetime((returns_at + offset_ms) / 1000, 'unixepoch') as returns_local,
+  decided_at                                          as decided_at,
+  valid_until                                         as valid_until
+from current;
+
 -- Every kept observation; the newest one of a window may not be among them.
 create view quota_observations as
 select

@@ -16,6 +16,7 @@ from quota.forecast import STALE_MS as FORECAST_STALE_MS
 from quota.forecast import TOO_EARLY_SHARE, Cycle, Forecast, forecast, recent_ms
 from quota.history import Point, is_early
 from quota.model import Account, Window
+from quota.pools import renew_pools
 from quota.providers import PROVIDERS
 from quota.refusals import UNCONFIRMED_MS, is_lifted, is_over, lift, load_refusals, successes_after
 from quota.verdict import (
@@ -166,6 +167,7 @@ def decide_due(conn: sqlite3.Connection, now: int) -> int:
         stale_ms = staleness(conn)
         for account_id in due:
             decide_account(conn, account_id, now=now, stale_ms=stale_ms)
+    renew_pools(conn, now)
     return len(due)
 
 

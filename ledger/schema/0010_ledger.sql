@@ -801,6 +801,25 @@ create table quota_cycle_sums (
   outside_share_percent real
 ) strict;
 
+-- When the pool of a provider, or of a group of models there, has no usable account, as the quota
+-- worker last projected it.
+create table quota_pool_forecasts (
+  provider    text not null,
+  group_name  text not null,
+  accounts    integer not null,
+  usable      integer not null,
+  unknown     integer not null,
+  outcome     text not null
+              check (outcome in ('exhausted', 'runs_out', 'may_run_out', 'lasts', 'none')),
+  reason      text,
+  out_from    integer,
+  out_until   integer,
+  returns_at  integer,
+  decided_at  integer not null,
+  valid_until integer not null,
+  primary key (provider, group_name)
+) strict, without rowid;
+
 -- Accounts whose verdict has to be decided again.
 create table quota_undecided (
   account_id integer primary key references known_accounts (id) on delete cascade

@@ -30,6 +30,7 @@ NEW_TABLES = (
         "account_pins",
         "account_changes",
         "quota_cycle_sums",
+        "quota_pool_forecasts",
     ),
 )
 
