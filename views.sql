@@ -3154,7 +3154,7 @@ select
 from clock
 cross join first_start;
 
--- In this view and the next ones: alert_key is what an open alert is found again by and must not
+-- In this view and the next ones: alert_key identifies an open alert and must not
 -- change while the problem lasts; long_enough: it has lasted as long as its rule says. The instant
 -- `until` is written into the parameter that until_name names.
 
@@ -3667,18 +3667,18 @@ where rules.rule = 'failures'
 union all
 select
   'model_unpriced',
-  found.name,
-  'model ' || found.model_id,
-  found.first_at,
+  models.name,
+  'model ' || models.model_id,
+  models.first_at,
   null,
   null,
-  found.requests,
-  found.threshold,
+  models.requests,
+  models.threshold,
   json_object(
-    'model', found.name,
-    'requests', found.requests,
-    'reason', found.reason,
-    'remedy', 'remedy: ' || found.reason
+    'model', models.name,
+    'requests', models.requests,
+    'reason', models.reason,
+    'remedy', 'remedy: ' || models.reason
   ),
   null,
   1
@@ -3714,7 +3714,7 @@ from (
   where rules.rule = 'unpriced' and unpriced > 0
   group by model_rollup.model_id
   having sum(unpriced) >= rules.threshold
-) as found;
+) as models;
 
 -- A provider is down when many of its accounts fail at once: at least three, and a share of those
 -- in use. What counts are attempts that all failed with an error of the server, and polls.
@@ -3846,7 +3846,7 @@ where code is not null;
 -- alone where it is the same day. notify: 1 where the rule of the problem is switched on and the
 -- problem has lasted long enough, so that it is worth a message.
 create view problems as
-with found as materialized (
+with conditions as materialized (
   select * from worker_problems
   union all
   select * from proxy_problems
@@ -3869,7 +3869,7 @@ with found as materialized (
 ),
 localized as materialized (
   select
-    found.*,
+    conditions.*,
     (now + (
       select offset_ms
       from zone_offsets
@@ -3891,7 +3891,7 @@ localized as materialized (
       order by starts_at desc
       limit 1
     )) / 1000 as until_local
-  from found
+  from conditions
   cross join clock
 ),
 formatted as materialized (
