@@ -46,7 +46,7 @@ POLL_STATES = """
 """
 LISTED_ACCOUNTS = "select proxy_id, account_id from credential_files"
 # Changes by users and events since the last listing.
-KNOWN = """
+CHANGES = """
   select
     (select max(id) from credentials),
     (select group_concat(coalesce(undone_at, 0)) from account_changes)
@@ -102,19 +102,19 @@ class AccountList:
 
         Returns whether it was due. Raises `Unavailable` or `Refused`.
         """
-        at = self._clock()
-        if at < self._list_due:
+        now = self._clock()
+        if now < self._list_due:
             return False
         listed, source = self._source.list_credentials(), self._source.name
-        known = self._conn.execute(KNOWN).fetchone()
-        if self._last_listing != (listed, source, known):
+        changes = self._conn.execute(CHANGES).fetchone()
+        if self._last_listing != (listed, source, changes):
             self._credentials = link_credentials(
                 self._conn, self._proxy_id, listed, by_address=source == "files"
             )
             store_listing(self._conn, self._credentials, source)
-            self._last_listing = (listed, source, known)
+            self._last_listing = (listed, source, changes)
             log.info("%d credentials of %d accounts", len(listed), len(self._credentials))
-        self._list_due = at + LIST_EVERY_MS[source]
+        self._list_due = now + LIST_EVERY_MS[source]
         return True
 
     def list_soon(self) -> None:
@@ -132,7 +132,7 @@ class AccountList:
 
     def enabled_credentials(self, account_id: int) -> list[ListedCredential]:
         """Return an account's credentials that can request a quota and are not disabled."""
-        return [each for each in self._with_source(account_id) if not each.credential.disabled]
+        return [item for item in self._with_source(account_id) if not item.credential.disabled]
 
     def usable_credentials(self, account_id: int) -> list[ListedCredential]:
         """Return the enabled credentials; all of a disabled account, which is asked rarely."""
@@ -147,12 +147,12 @@ class AccountList:
 
     def _with_source(self, account_id: int) -> list[ListedCredential]:
         listed = self._credentials.get(account_id, ())
-        return [each for each in listed if has_source(each.credential)]
+        return [item for item in listed if has_source(item.credential)]
 
     def valid_credentials(self, account_id: int) -> list[ListedCredential]:
         """Return the usable credentials whose tokens are not known to have expired."""
-        at, listed = self._clock(), self.usable_credentials(account_id)
-        return [each for each in listed if token_state(each.credential, at) != "token_expired"]
+        now, listed = self._clock(), self.usable_credentials(account_id)
+        return [item for item in listed if token_state(item.credential, now) != "token_expired"]
 
     def poll_context(self, account_id: int) -> PollContext:
         """Return the state of an account's credentials at this moment."""
@@ -161,9 +161,9 @@ class AccountList:
         poller = f"{source}:{self._proxy_id}"
         is_disabled = self.is_disabled(account_id)
         # An account that was enabled again is polled at once.
-        words = (poller, *(each.fingerprint for each in listed), *["disabled"] * is_disabled)
+        words = (poller, *(item.fingerprint for item in listed), *["disabled"] * is_disabled)
         return PollContext(
-            at=self._clock(),
+            now=self._clock(),
             provider=listed[0].credential.provider,
             source=source,
             fingerprint=" ".join(words),

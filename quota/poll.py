@@ -127,9 +127,9 @@ class AccountPoller:
         due_at = next_attempt(
             state, context, reading, refresh_ms=self.interval_ms, uniform=self._uniform
         )
-        retry_at = context.at + session.retry_after_ms if session.retry_after_ms else None
+        retry_at = context.now + session.retry_after_ms if session.retry_after_ms else None
         attempt = PollAttempt(
-            context.at,
+            context.now,
             max(due_at, retry_at or 0),
             context.source,
             context.fingerprint,
@@ -155,7 +155,7 @@ class AccountPoller:
 
 def _is_plan_due(state: PollState, context: PollContext) -> bool:
     last_plan_at = state.plan_asked_at
-    return last_plan_at is None or context.at - last_plan_at >= PLAN_INTERVAL_MS
+    return last_plan_at is None or context.now - last_plan_at >= PLAN_INTERVAL_MS
 
 
 def poll_quota(

@@ -64,7 +64,7 @@ class PollContext(NamedTuple):
     The first word of the fingerprint names the poller. `credentials` counts those of all proxies.
     """
 
-    at: int
+    now: int
     provider: str
     source: str
     fingerprint: str
@@ -90,11 +90,11 @@ def is_due(state: PollState, context: PollContext, *, requested: bool = False) -
         return True
     due_at = state.next_attempt_at
     delay = TURN_MS if _gives_way(state, context) else 0
-    return due_at is None or context.at >= due_at + delay
+    return due_at is None or context.now >= due_at + delay
 
 
-def is_told_to_wait(state: PollState, now: int) -> bool:
-    """Return whether a Retry-After is running: a call within it prolongs it."""
+def must_wait(state: PollState, now: int) -> bool:
+    """Return whether a Retry-After has not passed; a call before its end prolongs it."""
     # After a clock was set back, an end in the far future must not stop the polls.
     return state.retry_after_at is not None and 0 < state.retry_after_at - now <= MAX_WAIT_MS
 
@@ -109,11 +109,11 @@ def is_fresh(state: PollState, now: int, interval_ms: int) -> bool:
 
 def is_too_soon(state: PollState, context: PollContext) -> bool:
     """Return whether the minimum interval since the last poll, or a Retry-After, is running."""
-    if is_told_to_wait(state, context.at):
+    if must_wait(state, context.now):
         return True
     last = state.last_attempt_at
     # After a clock was set back the last poll is in the future; it must not delay the next one.
-    return last is not None and 0 <= context.at - last < minimum_interval(context.provider)
+    return last is not None and 0 <= context.now - last < minimum_interval(context.provider)
 
 
 def next_attempt(
@@ -131,7 +131,7 @@ def next_attempt(
         longest = max(interval, MAX_INTERVAL_MS[outcome])
         wait = max(wait, min(interval * 2.0 ** min(failures, 20), longest))
     # Jitter on both sides keeps the average; the minimum holds in any case.
-    return context.at + round(max(wait * uniform(1 - JITTER, 1 + JITTER), minimum))
+    return context.now + round(max(wait * uniform(1 - JITTER, 1 + JITTER), minimum))
 
 
 def poller_name(subject: PollState | PollContext) -> str:

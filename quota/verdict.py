@@ -185,8 +185,8 @@ class AccountState:
         """Return the windows whose percentage still applies."""
         return [w for w in self.windows if not is_rolled_over(w, self.now)]
 
-    def standing(self) -> list[Refusal]:
-        """Return the refusals of the account or group that stand, confirmed or not."""
+    def refusals_in_force(self) -> list[Refusal]:
+        """Return the refusals of the account or group that apply, confirmed or not."""
         return [
             r
             for r in self.refusals
@@ -202,7 +202,7 @@ class AccountState:
         return (credits or budgets) and not self.overage_refused()
 
     def overage_refused(self) -> bool:
-        """Return whether the provider has refused overage lately."""
+        """Return whether the provider has refused overage recently."""
         return any(
             r.scope == "overage" and not is_over(r, self.now) and not is_unconfirmed(r, self.now)
             for r in self.refusals
@@ -214,8 +214,8 @@ class AccountState:
             is_open(w, self.now) is None for w in self.overage
         )
 
-    def unexcused(self) -> list[Window]:
-        """Return the blocking windows without a later permission; spend is never excused."""
+    def blocking_without_permission(self) -> list[Window]:
+        """Return the blocking windows without a later permission, which spend always is."""
         permitted_at = self.account.observed_at if self.account.allowed is True else None
         return [
             w
@@ -237,8 +237,8 @@ def _closed(state: AccountState) -> str | None:
 
 def _refused(state: AccountState) -> str | None:
     """Return the reason of the newest refusal that still applies."""
-    standing = [r for r in state.standing() if not is_unconfirmed(r, state.now)]
-    return max(standing, key=lambda r: r.refused_at).reason if standing else None
+    in_force = [r for r in state.refusals_in_force() if not is_unconfirmed(r, state.now)]
+    return max(in_force, key=lambda r: r.refused_at).reason if in_force else None
 
 
 def _forbidden(state: AccountState) -> str | None:
@@ -253,22 +253,26 @@ def _forbidden(state: AccountState) -> str | None:
 
 def _spent(state: AccountState) -> str | None:
     """Return the reason of spent windows that no overage covers."""
-    unexcused = state.unexcused()
-    if any(w.scope == "spend" for w in unexcused):
+    unpermitted = state.blocking_without_permission()
+    if any(w.scope == "spend" for w in unpermitted):
         return "spend_reached"
     covered = state.serves_overage() or state.overage_unknown()
-    return "window_spent" if unexcused and not covered else None
+    return "window_spent" if unpermitted and not covered else None
 
 
 def _doubtful(state: AccountState) -> str | None:
     """Return the reason why a state, a refusal or flags are no longer conclusive."""
     if state.account.state in DOUBTFUL:
         return state.account.state
-    if state.standing():
+    if state.refusals_in_force():
         return "refused_earlier"
     if _provider_reason(state):
         return "stale" if state.is_stale(state.account.observed_at) else "rolled_over"
-    return "overage_unknown" if state.unexcused() and not state.serves_overage() else None
+    return (
+        "overage_unknown"
+        if state.blocking_without_permission() and not state.serves_overage()
+        else None
+    )
 
 
 def _unknown(state: AccountState) -> str | None:
@@ -326,7 +330,7 @@ def _verdict(state: AccountState) -> Verdict:
 def _permission(state: AccountState) -> str:
     """Return why an account is usable."""
     account = state.account
-    if state.blocking() and (state.unexcused() or state.serves_overage()):
+    if state.blocking() and (state.blocking_without_permission() or state.serves_overage()):
         return "overage"
     if not state.windows and state.serves_overage() and account.allowed is None:
         return "unlimited" if account.credits_unlimited else "credits"
@@ -344,7 +348,7 @@ def _provider_reason(state: AccountState) -> str | None:
 
 def _next_usable_at(state: AccountState) -> int | None:
     ends = [w.resets_at for w in state.blocking()]
-    ends += [r.ends_at for r in state.standing()]
+    ends += [r.ends_at for r in state.refusals_in_force()]
     # The last of the blocks decides, and one without an end leaves the end unknown.
     future = [end for end in ends if end is not None and end > state.now]
     return max(future) if future and len(future) == len(ends) else None

@@ -24,7 +24,7 @@ from quota.refresh_requests import (
     answer_requests,
     open_requests,
 )
-from quota.schedule import PollState, is_due, is_fresh, is_told_to_wait, is_too_soon
+from quota.schedule import PollState, is_due, is_fresh, is_too_soon, must_wait
 from quota.signals import take_signals
 from quota.sources import CredentialChanged, Source
 from quota.verdict import STALE_MS
@@ -145,7 +145,7 @@ class ProxyPoller:
             credentials = accounts.enabled_credentials(account_id)
         if not credentials:
             return NO_CREDENTIAL
-        if is_told_to_wait(state, self._clock()):
+        if must_wait(state, self._clock()):
             return TOLD_TO_WAIT
         return TOO_SOON if is_too_soon(state, accounts.poll_context(account_id)) else None
 

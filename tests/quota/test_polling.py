@@ -255,8 +255,8 @@ def test_no_request_is_sent_for_an_index_that_the_proxy_no_longer_lists(rig_of):
     calls = list(rig.proxy.providers.calls)[before:]
     assert {call.account for call in calls} == {BOB}
     assert not [call for call in calls if "$TOKEN$" in call.headers.get("authorization", "")]
-    standing = rows(rig.conn, "select account from account_poll_states")
-    assert standing == [{"account": "bob@example.com"}]
+    states = rows(rig.conn, "select account from account_poll_states")
+    assert states == [{"account": "bob@example.com"}]
 
 
 def test_a_slow_answer_ends_at_the_timeout(rig_of):

@@ -325,8 +325,8 @@ def test_the_values_of_a_listing_are_stored_and_deleted_with_the_file(conn):
     members = link_credentials(conn, 1, [alice, listed("qwen.json", provider="qwen")])
     store_listing(conn, members, "management")
     set_clock(conn, AT)
-    standing = "select account, plan, state, disabled, cooldown_until from account_poll_states"
-    assert rows(conn, standing) == [
+    sql = "select account, plan, state, disabled, cooldown_until from account_poll_states"
+    assert rows(conn, sql) == [
         {
             "account": "alice@example.com",
             "plan": "plus",
@@ -343,7 +343,7 @@ def test_the_values_of_a_listing_are_stored_and_deleted_with_the_file(conn):
         },
     ]
     store_listing(conn, link_credentials(conn, 1, []), "management")
-    assert rows(conn, standing) == []
+    assert rows(conn, sql) == []
 
 
 def test_accounts_known_from_events_only_have_a_state(conn):
