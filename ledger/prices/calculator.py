@@ -347,7 +347,7 @@ def tier(attempt: Attempt) -> str:
     turn `fast` into `priority`. Elsewhere the answer's tier wins where there is one.
     """
     if attempt.provider == "codex":
-        asked = attempt.requested_tier
+        asked = attempt.requested_tier.lower()
         is_responses = attempt.endpoint.rsplit(" ", 1)[-1] == "/v1/responses"
         return "priority" if asked == "priority" or (asked == "fast" and not is_responses) else ""
     word = (attempt.answered_tier or attempt.requested_tier).lower()

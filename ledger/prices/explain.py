@@ -14,9 +14,10 @@ KINDS = {
     "reasoning": "reasoning",
 }
 REMEDIES = {
-    NO_PRICE: "No price is known for it: set one in `prices`, see docs/costs.md.",
+    NO_PRICE: "No price is known for it: set one in `prices`, see docs/costs.md, "
+    "then run `ledger reprice`.",
     UNIT: "It is billed by a unit that usage events do not count: set a price for the request in "
-    "`prices`, see docs/costs.md.",
+    "`prices`, see docs/costs.md, then run `ledger reprice`.",
 }
 
 

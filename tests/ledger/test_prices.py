@@ -122,6 +122,7 @@ def test_any_counts_cost_and_save_what_the_package_says(chosen, tier, day, is_ho
 
 TIER_CASES = [
     pytest.param("codex", "priority", "default", "", "priority", id="codex-asks-priority"),
+    pytest.param("codex", "Priority", "", "", "priority", id="any-case"),
     pytest.param("codex", "flex", "default", "", "", id="codex-drops-flex"),
     pytest.param("codex", "auto", "priority", "", "", id="codex-answer-does-not-count"),
     pytest.param("codex", "fast", "", "POST /v1/responses", "", id="codex-drops-fast"),
