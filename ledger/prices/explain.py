@@ -25,11 +25,12 @@ def explain(prices: Prices, attempt: Attempt) -> Iterator[str]:
     """Yield the lines that say what an attempt would cost, for a million tokens of each kind."""
     plan = prices.plan(attempt)
     rates = plan.rates_at(attempt.occurred_at)
+    name = f"{attempt.model} of {attempt.provider}" if attempt.provider else attempt.model
     if rates is None:
-        yield f"{attempt.model} of {attempt.provider}: cost unknown."
+        yield f"{name}: cost unknown."
         yield REMEDIES[plan.reason]
         return
-    yield f"{attempt.model} of {attempt.provider} is priced as {rates.model}"
+    yield f"{name} is priced as {rates.model}"
     yield f"  source  {' '.join(filter(None, (rates.source, rates.version)))}"
     yield f"  rule    {rates.rule}"
     yield f"  tier    {rates.tier or 'standard'}"

@@ -24,6 +24,7 @@ from ledger.prices.calculator import (
     context,
     tier,
 )
+from ledger.prices.explain import explain
 from ledger.prices.lookup import Match
 from ledger.prices.overrides import Price, Step, problems
 from ledger.prices.periods import periods
@@ -364,3 +365,20 @@ def test_a_setting_names_the_list_of_a_relay():
 def test_a_list_that_there_is_not_gets_a_sentence():
     with pytest.raises(SystemExit, match="price_lists is malformed: it must name lists among"):
         Prices.configured(Settings(price_lists={"my-relay": "open-router"}))
+
+
+def test_a_price_is_explained_with_its_list_and_rule():
+    attempt = Attempt("openai-compatible-zai", "glm-4.7[1m]", NOW)
+    first, source, rule, tier_line, *_ = explain(Prices({}), attempt)
+    assert first == "glm-4.7[1m] of openai-compatible-zai is priced as zai/GLM-4.7"
+    assert source.split()[1] == "genai-prices"
+    assert rule.endswith("provider's list, without [1m]")
+    assert tier_line.endswith("standard")
+
+
+@pytest.mark.parametrize("model", ["who-knows", "whisper-1"])
+def test_a_missing_price_is_explained_with_what_to_do(model):
+    first, remedy = explain(Prices({}), Attempt("", model, NOW))
+    assert first == f"{model}: cost unknown."
+    assert "set " in remedy
+    assert "ledger reprice" in remedy
