@@ -419,7 +419,6 @@ where part.slice = 'total'
 union all
 select range_key, window, 'model', fine, '', '', '',
   bucket_at, bucket_at + offset_ms, proxy_id, null, model_id, null,
- 
   timed_ms, timed_tokens, streamed_ms, streamed_tokens,
   requests, failed, cancelled, input_tokens, cached_tokens, cache_write_tokens, output_tokens,
   reasoning_tokens, unclassified_tokens, cost_microdollars, unpriced, saved_microdollars
@@ -445,8 +444,7 @@ where part.slice = 'credential'
 union all
 select range_key, window, 'total of model', fine, '', named.name, '',
   bucket_at, bucket_at + offset_ms, proxy_id, null, model_id, null,
- 
-  timed_ms, timed_tokens, streamed_ms, streamed_tokens,
+  null, null, null, null,
   requests, failed, cancelled, input_tokens, cached_tokens, cache_write_tokens, output_tokens,
   reasoning_tokens, unclassified_tokens, cost_microdollars, unpriced, saved_microdollars
 from range_segments as part cross join known_models as named
@@ -532,8 +530,11 @@ select range_key, window, slice, fine, '' as account,
   occurred_at as bucket_at, occurred_at + offset_ms as local_at,
   (select proxy_id from credentials where credentials.id = credential_id) as proxy_id,
   credential_id, model_id, events.client_id,
-  weight * timed_ms as timed_ms, weight * timed_tokens as timed_tokens,
-  weight * streamed_ms as streamed_ms, weight * streamed_tokens as streamed_tokens,
+  -- For models alone, since these are computed from several columns.
+  iif(slice = 'model', weight * timed_ms, null) as timed_ms,
+  iif(slice = 'model', weight * timed_tokens, null) as timed_tokens,
+  iif(slice = 'model', weight * streamed_ms, null) as streamed_ms,
+  iif(slice = 'model', weight * streamed_tokens, null) as streamed_tokens,
   weight * requests as requests, weight * failed as failed, weight * cancelled as cancelled,
   weight * input_tokens as input_tokens, weight * cached_tokens as cached_tokens,
   weight * cache_write_tokens as cache_write_tokens, weight * output_tokens as output_tokens,
@@ -555,7 +556,7 @@ select range_key, window, slice, fine, named.account,
   iif(of_model, known_models.name, ''), iif(of_client, clients.client, ''),
   occurred_at, occurred_at + offset_ms,
   named.proxy_id, named.credential_id, model_id, events.client_id,
-  weight * timed_ms, weight * timed_tokens, weight * streamed_ms, weight * streamed_tokens,
+  null, null, null, null,
   weight * requests, weight * failed, weight * cancelled, weight * input_tokens,
   weight * cached_tokens, weight * cache_write_tokens, weight * output_tokens, weight * reasoning_tokens,
   weight * unclassified_tokens, weight * cost_microdollars, weight * unpriced,
