@@ -9,6 +9,7 @@ from urllib.parse import unquote
 import msgspec
 import pytest
 
+from cli.root import cli
 from ledger import settings_reference as reference
 from ledger.queries import metadata, windows
 from ledger.settings import Settings
@@ -75,6 +76,12 @@ def test_every_make_command_in_the_readme_exists_and_every_target_is_in_it():
     named = set(re.findall(r"`make ([a-z-]+)", README))
     named |= set(re.findall(r"^    make ([a-z-]+)", README, re.MULTILINE))
     assert named | {"help"} == TARGETS | {"help"}
+
+
+@pytest.mark.parametrize("readme", [README, CHINESE], ids=["english", "chinese"])
+def test_a_readme_names_every_command(readme):
+    others = [name for name in cli.commands if name not in TARGETS]
+    assert [name for name in others if not re.search(rf"^\| `{name}\b", readme, re.MULTILINE)] == []
 
 
 def test_every_make_command_in_any_document_exists():
