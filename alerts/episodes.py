@@ -1,4 +1,4 @@
-"""Episodes: a condition from its beginning until it has been gone for a while, as stored."""
+"""Episodes: the stored time of a condition, from its beginning until it has ended for a while."""
 
 import sqlite3
 from collections.abc import Iterable
@@ -73,7 +73,7 @@ QUEUE_END = """
   join alert_receivers on alert_receivers.id = receiver_id
   where alert_id = :id and part = 'begin' and tells_over = 1 and configured = 1
 """
-# The episodes of a disabled rule end without a message: whether the cause is gone is not known.
+# The episodes of a disabled rule end without a message: it is unknown whether the cause has ended.
 DROP_RULE = """
   delete from alert_deliveries
   where sent_at is null
@@ -93,7 +93,7 @@ FROM = "insert into settings (name, value) values ('alerts_from', ?) on conflict
 
 
 class Episode(NamedTuple):
-    """An open episode; `clear_since` (ms) is when its condition was first gone.
+    """An open episode; `clear_since` (ms) is the time since which its condition has not held.
 
     `is_sent`: a receiver has got it, or there is no receiver.
     """

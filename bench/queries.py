@@ -56,7 +56,7 @@ STRIDE = 7
 MAX_REQUEST_MS, MIN_SAMPLES = 20_000.0, 20
 GROWTH_LIMIT = 2.0
 HOUR, QUARTER = 3600, 900
-# From the storing of the bursts to the queries; the windows move meanwhile.
+# From the storing of the bursts to the queries; the windows move during that time.
 BUILDING_SECONDS = 120.0
 COLUMNS = ["request", "p50 ms", "p95 ms", "p99 ms", "limit ms"]
 WHY_SERVED = (

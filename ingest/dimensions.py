@@ -138,7 +138,7 @@ class Dimensions:
         self._salt = salt
         self._texts: dict[tuple[str, ...], TextIds] = {}
         self._ids: dict[object, int] = {}
-        # The rates are kept beside their ids, so that no other object takes their place in memory.
+        # The cache references the rates, so that no other object gets the same id().
         self._prices: dict[int, tuple[Rates, PriceIds]] = {}
 
     @contextmanager

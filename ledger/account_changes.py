@@ -33,7 +33,7 @@ FIND = """
   order by named_accounts.account <> :text, known_accounts.id
 """
 ALL = "select account_id, account, provider from named_accounts order by account, account_id"
-# The sums of days are kept for ever and hold every stored event.
+# The sums of days are never deleted and include every stored event.
 SUMS = """
   select
     coalesce(sum(requests), 0),

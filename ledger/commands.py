@@ -66,7 +66,7 @@ def check() -> bool:
 
 
 def rebuild() -> None:
-    """Compute every rollup again from the raw events; workers may run meanwhile."""
+    """Compute every rollup again from the raw events; workers may run at the same time."""
     settings = read()
     existing_file(settings)
     with closing(open_ledger(settings)) as conn, progress_bar("rollups") as update:

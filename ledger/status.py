@@ -64,7 +64,7 @@ NEXT_RESET = """
   order by resets_at, account
   limit 1
 """
-# The severe ones first, and of these the oldest; notices need nobody.
+# Severe problems first, the oldest first; notices are left out.
 PROBLEMS = """
   select
     code,

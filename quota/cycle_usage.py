@@ -1,6 +1,6 @@
-"""What the ledger's own events used in the running cycles of windows, stored for quick reading.
+"""The usage of the ledger's events in the current cycles of windows, stored for quick reading.
 
-The view `quota_cycle_usage` looks at every event of those cycles. Its answer is stored at
+The view `quota_cycle_usage` reads every event of those cycles. Its answer is stored at
 intervals: usage changes slowly, and events arrive all the time.
 """
 
@@ -21,7 +21,7 @@ WRITE = f"insert into quota_cycle_sums values ({', '.join('?' * len(COLUMNS))})"
 
 
 def renew_cycle_usage(conn: sqlite3.Connection, now: int) -> None:
-    """Store the usage of all running cycles anew, unless that was done lately."""
+    """Compute and store the usage of all current cycles, unless that was done recently."""
     row = conn.execute(RENEWED_AT).fetchone()
     if row and 0 <= now - row[0] < RENEW_MS:
         return

@@ -1,14 +1,14 @@
-"""The pace of provider calls for the whole pool: so many a minute, and spread.
+"""The pace of provider calls for the whole pool: a limit per minute, and gaps between calls.
 
-Many accounts asked within a second draw attention, so that the pollers of all proxies share one
-pace. A few calls after a quiet minute need no gap: a small pool is asked at once.
+Calls for many accounts within a second look suspicious to a provider, so the pollers of all proxies
+share one pace. A few calls after a quiet minute need no gap: a small pool is polled at once.
 """
 
 from collections import deque
 from threading import Lock
 
 MINUTE_MS = 60_000
-# So many calls in a minute need no gap between them.
+# This number of calls in a minute needs no gap between calls.
 UNSPACED_CALLS = 5
 
 
@@ -31,7 +31,7 @@ class Pace:
             return has_room
 
     def release(self, calls: int) -> None:
-        """Return calls that were reserved last and not made."""
+        """Release calls that were reserved last and were not made."""
         with self._lock:
             for _ in range(min(calls, len(self._calls))):
                 self._calls.pop()
@@ -43,7 +43,7 @@ class Pace:
             return max(self._open_at(now, 1) - now, 0)
 
     def round_ms(self, accounts: int) -> int:
-        """Return how long it takes to ask so many accounts once."""
+        """Return the time in which a number of accounts can be polled once."""
         return accounts * MINUTE_MS // self._limit
 
     def _open_at(self, now: int, calls: int) -> int:

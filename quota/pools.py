@@ -51,7 +51,7 @@ class Verdict(NamedTuple):
 
 
 def renew_pools(conn: sqlite3.Connection, now: int) -> None:
-    """Store the forecasts of all pools anew, unless that was done lately."""
+    """Compute and store the forecasts of all pools, unless that was done recently."""
     row = conn.execute(RENEWED_AT).fetchone()
     if row and 0 <= now - row[0] < RENEW_MS:
         return

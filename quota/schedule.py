@@ -100,7 +100,7 @@ def must_wait(state: PollState, now: int) -> bool:
 
 
 def is_fresh(state: PollState, now: int, interval_ms: int) -> bool:
-    """Return whether traffic has told an account's quota recently, so that others go first."""
+    """Return whether traffic has reported the quota recently: other accounts are polled first."""
     if state.traffic_at is None or state.last_attempt_at is None:
         return False
     was_polled = now - state.last_attempt_at < MAX_SKIPPED_INTERVALS * interval_ms

@@ -44,7 +44,7 @@ WATCH_EVERY_MS = 1_000
 PRUNE_EVERY_MS = 6 * 3_600_000
 # How long an account with a changed or an expired credential is not polled.
 PAUSE_MS = 10_000
-# The command line's own request, beside those of the ledger.
+# The request of the command line, in addition to those of the ledger.
 FORCED = RefreshRequest(0, None)
 
 
@@ -307,7 +307,7 @@ class SignalReader:
         return None
 
     def failed(self, error: Unavailable | Refused) -> None:
-        """Do nothing: the next step starts anew."""
+        """Do nothing: the next step starts again."""
 
     def close(self) -> None:
         """Do nothing: the reader has nothing open."""

@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 from urllib.parse import quote
 
 FETCH_SIZE = 1000
-# Reading a database that has a write-ahead log creates a file beside it.
+# Reading a database that has a write-ahead log creates a file in its folder.
 NOT_WRITABLE = {
     sqlite3.SQLITE_CANTOPEN,
     sqlite3.SQLITE_READONLY,

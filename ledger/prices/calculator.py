@@ -42,7 +42,7 @@ PAID_TIERS = ("priority", "fast", "flex", "batch")
 
 
 class Attempt(NamedTuple):
-    """What decides the cost of an attempt besides its tokens, as the proxy reports it.
+    """The properties of an attempt that its cost depends on, besides its tokens.
 
     `occurred_at` is ms UTC; `client` and `account` are labels, needed only for prices of the
     user's own that name one.
@@ -105,7 +105,7 @@ class Prices:
         )
 
     def use(self, listed: Lists) -> None:
-        """Price by other lists from now on; another thread may be pricing meanwhile."""
+        """Price by other lists from now on; another thread may be pricing at the same time."""
         self.listed = listed
         self._lookup = Lookup(listed.providers, self._price_lists)
         self._plans: dict[tuple[str, ...], Plan] = {}
@@ -364,7 +364,7 @@ def context(tier: str) -> dict[str, str]:
 
 
 def applies(pattern: str, price: Price, attempt: Attempt) -> bool:
-    """Return whether a price of the user's own is for an attempt, whoever made it and when."""
+    """Return whether a user's own price applies to an attempt, at any time and for any user."""
     names = [attempt.model, attempt.alias] if attempt.alias else [attempt.model]
     return (
         any(overrides.matches(pattern, name) for name in names)

@@ -101,7 +101,7 @@ def _deepseek_chat(fresh: str, read: str, output: str) -> list[ConditionalPrice]
 ALIBABA_STEPS = (32_000, 128_000, 256_000)
 XAI_STEP = 199_999
 OPENAI_STEP = 272_000
-# Model by list: what holds in place of the package's entry, or beside its others.
+# Model by list: the entry that replaces the package's entry, or is added to its entries.
 CORRECTIONS: dict[str, dict[str, ModelPrice | list[ConditionalPrice]]] = {
     # https://platform.claude.com/docs/en/about-claude/pricing
     "anthropic": {

@@ -1,4 +1,4 @@
-"""The stretches of time in which no price of a model changes."""
+"""The periods in which no price of a model changes."""
 
 from bisect import bisect_right
 from collections.abc import Iterable
@@ -24,7 +24,7 @@ class Periods(NamedTuple):
     slot_ms: int
 
     def key(self, occurred_at: int) -> int:
-        """Return a number that instants (ms UTC) of the same prices have in common."""
+        """Return a number that is equal for instants (ms UTC) with the same prices."""
         begun = bisect_right(self.starts, occurred_at)
         if not self.slot_ms:
             return begun

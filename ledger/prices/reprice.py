@@ -192,7 +192,7 @@ def costs(
     """Yield the values of `temp.repriced` for each event."""
     names = Names(conn)
     plans: dict[tuple[int | None, ...], tuple[Plan, Attempt]] = {}
-    # The rates are kept beside their ids, so that no other object takes their place in memory.
+    # The dictionary references the rates, so that no other object gets the same id().
     ids: dict[int, tuple[Rates, PriceIds]] = {}
     for event_id, credential, model, alias, endpoint, asked, answered, client, at, *more in events:
         key = (credential, model, alias, endpoint, asked, answered, client)

@@ -29,7 +29,7 @@ def texts(language: str) -> dict[str, Any]:
 
 
 def sentence(code: str, parameters: Parameters, language: str) -> str:
-    """Return what is wrong and what to do, or a fact; the code itself where it has no text."""
+    """Return the sentence of a problem with its action, or of a fact; else the code."""
     words = texts(language)
     if code in words["facts"]:
         return fill(words["facts"][code], parameters, language)
@@ -41,7 +41,7 @@ def sentence(code: str, parameters: Parameters, language: str) -> str:
 
 
 def short(code: str, parameters: Parameters, language: str) -> str:
-    """Return a problem in a few words; the code itself where it has no text."""
+    """Return a problem in a few words; the code if it has no text."""
     problem = texts(language)["problems"].get(code)
     return fill(problem["short"], parameters, language) if problem else code
 

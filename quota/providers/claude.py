@@ -203,7 +203,7 @@ def _listed(body: Mapping[str, object]) -> Iterator[Window]:
             length = WEEK if kind == "weekly_scoped" else group
             yield _window(scope_name, title, length=length, used=used, resets_at=resets_at)
         elif kind and kind != "weekly_scoped":
-            # A kind that nobody knows yet gets a row, but blocks nothing.
+            # An unknown kind gets a row, but blocks nothing.
             title = kind.replace("_", " ")
             yield _window("feature", title, length=group, used=used, resets_at=resets_at)
 
