@@ -21,7 +21,10 @@ QUERIES = {
     "proxy": "by_proxy",
     "day": "days",
 }
-REMEDY = "`/ledger/unpriced` has the reasons; after a change of prices, run `ledger reprice`."
+REMEDY = (
+    "`/ledger/unpriced` has the reasons; after a change of prices, run: "
+    ".venv/bin/python -m ledger reprice"
+)
 SHARES = ("cost", "tokens")
 MODELS_SHOWN = 12
 COUNTS = ("requests", "total_tokens", "input_tokens", "output_tokens", "reasoning_tokens")
@@ -123,20 +126,20 @@ def print_json(database: sqlite_utils.Database, window: str, by: str | None) -> 
 
 def print_table(database: sqlite_utils.Database, window: str, by: str | None) -> None:
     """Print a readable table for each section, or for one query."""
-    for name in [QUERIES[by]] if by else SECTIONS:
-        rows = ask_columns(database, name, window)
+    sections = ask_sections(database, window, by)
+    for name, rows in sections.items():
         print(f"\n{queries()[name].title}, {window}")
         print(format_table(rows, "simple") if rows else "  nothing")
-        print_missing(rows)
+    print_missing(next(iter(sections.values())))
 
 
 def print_markdown(database: sqlite_utils.Database, window: str, by: str | None) -> None:
     """Print a Markdown table for each section, or for one query."""
-    for name in [QUERIES[by]] if by else SECTIONS:
-        rows = ask_columns(database, name, window)
+    sections = ask_sections(database, window, by)
+    for name, rows in sections.items():
         print(f"\n### {queries()[name].title}, {window}\n")
         print(format_table(rows, "github") if rows else "nothing")
-        print_missing(rows)
+    print_missing(next(iter(sections.values())))
 
 
 def print_missing(rows: Rows) -> None:
@@ -151,10 +154,16 @@ def print_csv(database: sqlite_utils.Database, window: str, by: str | None) -> N
     print_as_csv(ask(database, QUERIES[by or "account"], window=window))
 
 
+def ask_sections(database: sqlite_utils.Database, window: str, by: str | None) -> dict[str, Rows]:
+    """Return the rows of each section, or of one query, with the columns that a report shows."""
+    names = [QUERIES[by]] if by else SECTIONS
+    return {name: ask_columns(database, name, window) for name in names}
+
+
 def ask_columns(database: sqlite_utils.Database, name: str, window: str) -> Rows:
     """Run a canned query for a window; returns the columns that a report shows."""
     rows = ask(database, name, window=window)
-    return [{key: row[key] for key in row if key in COLUMNS} for row in rows]
+    return [{key: row[key] for key in COLUMNS if key in row} for row in rows]
 
 
 STYLES: dict[str, Callable[[sqlite_utils.Database, str, str | None], None]] = {
