@@ -2919,17 +2919,14 @@ where budgets.scope = 'account';
 -- credentials in hours, and days.
 create view budget_buckets as
 with segments as (
-  select 'day' as per, *
+  select *
   from range_segments
-  where range_key = json_array('this day', '', '') and fine = 0
-  union all
-  select 'week', *
-  from range_segments
-  where range_key = json_array('this week', '', '') and fine = 0
-  union all
-  select 'month', *
-  from range_segments
-  where range_key = json_array('this month', '', '') and fine = 0
+  where fine = 0
+    and range_key in (
+      json_array('this day', '', ''),
+      json_array('this week', '', ''),
+      json_array('this month', '', '')
+    )
 ),
 parts as materialized (
   select
@@ -2941,7 +2938,7 @@ parts as materialized (
     segments.weight         as weight
   from budgets
   join segments
-    on segments.per = budgets.per
+    on segments.range_key = json_array('this ' || budgets.per, '', '')
     and segments.slice = iif(budgets.scope = 'account', 'credential', budgets.scope)
 ),
 members as materialized (
