@@ -106,11 +106,12 @@ class Prices:
 
     def use(self, listed: Lists) -> None:
         """Price by other lists from now on; another thread may be pricing at the same time."""
-        self.listed = listed
-        self._lookup = Lookup(listed.providers, self._price_lists)
-        self._plans: dict[tuple[str, ...], Plan] = {}
+        self._lookup = Lookup(listed.providers, self._price_lists), listed.version
         # Names that come to the same share a plan.
         self._same: dict[tuple[object, ...], Plan] = {}
+        self._plans: dict[tuple[str, ...], Plan] = {}
+        # Last: who sees it sees the rest.
+        self.listed = listed
 
     @classmethod
     def configured(cls, settings: Settings) -> "Prices":
@@ -158,13 +159,16 @@ class Prices:
             attempt.client if self.needs_client else "",
             attempt.account if self.needs_account else "",
         )
-        plan = self._plans.get(key)
+        # Held, so that no plan of older lists gets among those of newer ones.
+        plans = self._plans
+        plan = plans.get(key)
         if plan is None:
-            plan = self._plans[key] = self._make_plan(attempt)
+            plan = plans[key] = self._make_plan(attempt)
         return plan
 
     def _make_plan(self, attempt: Attempt) -> "Plan":
-        match = self._lookup.find(attempt.provider, attempt.model, attempt.alias)
+        same, (lookup, version) = self._same, self._lookup
+        match = lookup.find(attempt.provider, attempt.model, attempt.alias)
         clients, accounts = self._client_texts(attempt), self._account_texts(attempt)
         own = [
             (pattern, price)
@@ -175,11 +179,9 @@ class Prices:
         ]
         paid, is_hour = tier(attempt), self._is_hour(attempt)
         key = (match and (match.name, match.rule), paid, is_hour, *(id(price) for _, price in own))
-        if key not in self._same:
-            self._same[key] = Plan(
-                match, own, tier=paid, is_hour=is_hour, version=self.listed.version
-            )
-        return self._same[key]
+        if key not in same:
+            same[key] = Plan(match, own, tier=paid, is_hour=is_hour, version=version)
+        return same[key]
 
     def _client_texts(self, attempt: Attempt) -> list[str]:
         """Return the label of the client key and the user's own name for it."""
