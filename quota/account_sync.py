@@ -300,11 +300,22 @@ class Linker:
                 continue
             if not self._is_same({**place, "id": other}, listed=listed, is_only=is_only):
                 continue
-            values = {"old": other, "new": account_id}
-            for sql in MOVE_ALL:
-                self._conn.execute(sql, values)
-            _merge_unreferenced(self._conn, other, account_id)
+            self._move_all(other, account_id)
             self._conn.execute(SET_KEY, (other_key, account_id))
+        if self._by_address and self._name_counts[_name(each)] == 1:
+            self._absorb_events(account_id, place)
+
+    def _absorb_events(self, account_id: int, place: Mapping[str, object]) -> None:
+        """Merge the account of events whose index is of another path, as from a container."""
+        name = str(place["name"])
+        row = self._conn.execute(BY_ADDRESS, {**place, "address": name}).fetchone()
+        if "@" in name and row and row[0] and row[1] is None:
+            self._move_all(row[0], account_id)
+
+    def _move_all(self, old: int, new: int) -> None:
+        for sql in MOVE_ALL:
+            self._conn.execute(sql, {"old": old, "new": new})
+        _merge_unreferenced(self._conn, old, new)
 
     def _is_same(self, place: Mapping[str, object], *, listed: int, is_only: bool) -> bool:
         """Return whether another account of the address is of the same login."""
