@@ -264,7 +264,6 @@ class Part(Collector):
 
 
 flights: SingleFlight[Part] = SingleFlight(CACHE_SECONDS)
-accounts: StaleWhileRevalidate[Part] = StaleWhileRevalidate(fresh_seconds=0, stale_seconds=120)
 gaps: StaleWhileRevalidate[Part] = StaleWhileRevalidate(fresh_seconds=60, stale_seconds=600)
 
 
@@ -352,11 +351,11 @@ async def metrics(request: Any, datasette: Any) -> Response:
         return lambda: database.execute_fn(lambda conn: read(conn, sources, form))
 
     try:
-        current = await flights.get(database.path, reading(SOURCES))
+        current = await flights.get(database.path, reading([*SOURCES, *account_sources()]))
     except sqlite3.OperationalError as error:
         return Response.text(f"The ledger cannot be read now: {error}.\n", status=503)
-    cached = await accounts.get(reading(account_sources())), await gaps.get(reading([GAP_SOURCE]))
-    parts = [part for part in (current, *cached, file_sizes(Path(database.path))) if part]
+    estimate = await gaps.get(reading([GAP_SOURCE]))
+    parts = [part for part in (current, estimate, file_sizes(Path(database.path))) if part]
     return await asyncio.to_thread(respond, parts, form)
 
 

@@ -208,6 +208,7 @@ def parts(question: Question) -> dict[str, Part]:
         "usable": ("usable_accounts", proxy),
         "quota": ("quota", proxy),
         "forecast": ("forecast_summary", proxy),
+        "usable_share": ("usable_share", proxy),
         "quota_errors": ("quota_errors", proxy),
         "refreshes": ("quota_refreshes", {}),
     }
@@ -269,7 +270,7 @@ def shorten(sections: Sections, closed: frozenset[str]) -> None:
     if section := sections["usable"]:
         section.count = len(accounts)
     shown = set(accounts[:ACCOUNTS_SHOWN] if "usable" in closed else accounts)
-    for name in ("usable", "quota", "forecast"):
+    for name in ("usable", "quota", "forecast", "usable_share"):
         if section := sections[name]:
             pairs = zip(section.rows, values(section, "account_id"), strict=True)
             section.rows = [row for row, account in pairs if account in shown]

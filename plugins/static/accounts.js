@@ -11,17 +11,29 @@ const WAIT_FOR_ANSWER_MS = 60e3;
 function items(page) {
   const { usable, quota, forecast } = page.rows;
   const forecasts = new Map((forecast ?? []).map((row) => [row.window_id, row]));
+  const shares = usableShares(page.rows.usable_share ?? []);
   const accounts = new Map();
   for (const row of usable ?? []) {
     if (!accounts.has(row.account_id)) {
       const windows = (quota ?? []).filter((limit) => limit.account_id === row.account_id);
       const limits = windows.map((limit) => limitItem(limit, forecasts.get(limit.window_id), page.now));
-      accounts.set(row.account_id, { ...accountItem(row, page.now), proxy: page.several ? row.proxy : "", limits, groups: [] });
+      accounts.set(row.account_id, { ...accountItem(row, page.now), share: shareText(shares.get(row.account_id)), proxy: page.several ? row.proxy : "", limits, groups: [] });
     }
     if (row.models) accounts.get(row.account_id).groups.push(`${row.models}: ${texts[row.usable]}`);
   }
   return [...accounts.values()];
 }
+
+// The best of an account's groups; without any verdict in the time there is no share.
+function usableShares(rows) {
+  const shares = new Map();
+  for (const row of rows) {
+    if (row.unknown_percent < 100) shares.set(row.account_id, Math.max(row.usable_percent, shares.get(row.account_id) ?? 0));
+  }
+  return shares;
+}
+
+const shareText = (share) => (share === undefined ? null : fill(texts.usable_share, { percent: percent(share / 100) }));
 
 function accountItem(row, now) {
   const returnsAt = row.usable === "no" ? row.next_usable_at : null;
@@ -104,7 +116,7 @@ function drawAccount(item) {
       make("p", { class: "why" }, [item.returns, item.reason].filter(Boolean).join(" · ")),
       item.groups.length > 1 ? make("p", { class: "why" }, item.groups.join(" · ")) : null),
     make("div", { class: "limits" }, ...limits.map(drawLimit)),
-    make("p", { class: "age" }, item.hasSource ? item.age : ""));
+    make("p", { class: "age" }, item.hasSource ? [item.age, item.share].filter(Boolean).join(" · ") : ""));
 }
 
 function drawLimit(item) {

@@ -4,7 +4,8 @@
 - `parameters`: `query.parameter` or `parameter` → new name; those of the page are `page.…`.
 - `columns`: `query.column` or `column` → new name, null for one that is gone. Keys of JSON count
   as columns, of `api`, `status` and `report`.
-- `added`: `query.column` or `column` that only the new program has.
+- `added`: `query.column` or `column` that only the new program has; a part of the page is
+  `sections.…`.
 - `sections`: parts of `/-/page.json`. `metrics`: names of samples.
 - `values`: column → {old value: new value}. `texts`: regular expression → replacement, in texts.
 - `layouts`: commands whose lines for people look different; their JSON and CSV are compared.
