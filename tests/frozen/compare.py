@@ -58,9 +58,8 @@ def of_sections(old: dict[str, Any], new: dict[str, Any], renames: Renames) -> I
             yield f"{name} parameters", parameters, new_section["parameters"]
         for place, one, other in of_tables(section, new_section, query, renames):
             yield f"{name} {place}", one, other
-    for name in left:
-        if name not in old and not renames.is_added("sections", name):
-            yield name, "no such section", "a section"
+    added = [n for n in left if n not in old and not renames.is_added("sections", n)]
+    yield from ((name, "no such section", "a section") for name in added)
 
 
 def of_tables(old: Answer, new: Answer, scope: str, renames: Renames) -> Iterator[Difference]:
