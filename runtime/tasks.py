@@ -142,7 +142,7 @@ def restart_process(stop: Stop) -> NoReturn:
     """Start this process again, since every file that it has open is of another ledger."""
     if stop.is_requested:
         sys.exit(0)
-    log.warning("another file is in the place of the ledger: starting again with it")
+    log.warning("another file has replaced the ledger: starting again with it")
     os.execv(sys.executable, sys.orig_argv)
 
 

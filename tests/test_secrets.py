@@ -29,10 +29,10 @@ def events() -> list[bytes]:
         "user_agent": f"agent {TOKEN}",
     }
     event["response_headers"] |= {"Set-Cookie": [COOKIE], "Authorization": [f"Bearer {TOKEN}"]}
-    said = {"message": f"key {CLIENT} for {UPSTREAM} at {ADDRESS}: Bearer {TOKEN}, {GOOGLE}"}
+    error = {"message": f"key {CLIENT} for {UPSTREAM} at {ADDRESS}: Bearer {TOKEN}, {GOOGLE}"}
     failed = event | {
         "failed": True,
-        "fail": {"status_code": 401, "body": json.dumps({"error": said})},
+        "fail": {"status_code": 401, "body": json.dumps({"error": error})},
         "timestamp": "2026-11-24T03:00:00Z",
     }
     own_key = event | {"source": CLIENT, "provider": "kimi", "auth_index": "00ff"}
@@ -49,14 +49,14 @@ def events() -> list[bytes]:
 def test_no_secret_is_in_any_file_of_the_data_folder_or_in_the_log(home, proxy):
     proxy.push(events())
     home.use(proxy)
-    said = home.run("ingest", "--once")
+    output = home.run("ingest", "--once")
     home.run("ledger", "check")
     assert home.query("select stored, rejected from ingest_ledger") == [(3, 4)]
     files = {file: file.read_bytes() for file in home.data.rglob("*") if file.is_file()}
     assert home.data / "ledger.db" in files
     found = [
         (file.name, secret)
-        for file, content in [*files.items(), (home.data / "log", said.encode())]
+        for file, content in [*files.items(), (home.data / "log", output.encode())]
         for secret in [*PLANTED, KEY]
         if secret.encode() in content
     ]

@@ -76,9 +76,9 @@ def test_a_ledger_locked_by_another_process(home, proxy):
             time.sleep(0.2)
         locker.execute("commit")
     eventually(lambda: home.count() == SIZE, within=180)
-    said = stopped(process)
-    assert "locked by another process" in said
-    assert said.count("locked by another process") <= 2
+    output = stopped(process)
+    assert "locked by another process" in output
+    assert output.count("locked by another process") <= 2
     found = account(home, proxy, SIZE)
     nothing_lost(home, found)
     assert home.query("select distinct cause from gaps where ended_at") == [("ledger locked",)]
@@ -104,8 +104,8 @@ def test_a_full_disk(home, proxy, disk):
         assert len(proxy.popped) - popped <= 2
         queued = proxy.queued
     eventually(lambda: home.count() == SIZE, within=180)
-    said = stopped(process)
-    assert "disk is full" in said or "No space left" in said
+    output = stopped(process)
+    assert "disk is full" in output or "No space left" in output
     found = account(home, proxy, SIZE)
     nothing_lost(home, found)
     record(
@@ -165,8 +165,8 @@ def test_a_start_on_a_read_only_folder_waits_with_a_sentence(home, proxy, disk):
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
     proxy.push(events(SIZE))
     process = home.start("ingest")
-    said = process.stdout.readline()
-    assert "waiting" in said
+    output = process.stdout.readline()
+    assert "waiting" in output
     assert proxy.queued == SIZE
     subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
     eventually(lambda: home.count() == SIZE, within=180)
@@ -227,8 +227,8 @@ def test_a_ledger_file_that_is_replaced(home, proxy):
     proxy.push(made[SIZE // 2 :])
     eventually(lambda: not proxy.queued, within=60)
     eventually(lambda: home.count() >= SIZE // 2, within=60)
-    said = stopped(process)
-    assert "another ledger file lies in the place" in said
+    output = stopped(process)
+    assert "another file has replaced the ledger" in output
     home.run("ledger", "check")
     assert SIZE // 2 <= home.count() <= SIZE
     record(

@@ -384,9 +384,9 @@ def test_a_slow_subscriber_is_dropped_and_the_queue_takes_over(proxy: FakeProxy)
             proxy.push([large] * 50)
         sent = read_all(line).count(large)
         proxy.push([b"later"])
-    kept = proxy.queue.pop(10_000)
+    popped = proxy.queue.pop(10_000)
     assert sent > BUFFER
-    assert kept[-1] == b"later"
+    assert popped[-1] == b"later"
 
 
 def test_with_statistics_off_events_are_discarded_at_the_source(

@@ -149,7 +149,7 @@ def test_every_file_that_a_document_names_is_there():
 
 
 def test_every_quoted_sentence_is_one_that_the_program_says():
-    corpus = documents.said()
+    corpus = documents.program_texts()
     page = (ROOT / "docs" / "troubleshooting.md").read_text("utf-8")
     quotes = documents.QUOTE.findall(page)
     assert len(quotes) > 50

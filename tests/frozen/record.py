@@ -200,13 +200,13 @@ async def recorded(file: Path, asked: list[Question], renames: Renames) -> list[
 def thinned(asked: list[Question], every: int) -> list[Question]:
     """Return a sample of the questions of each query and kind: the first, then every n-th."""
     seen: dict[tuple[str, str], int] = {}
-    kept = []
+    sample = []
     for question in asked:
         key = (question["kind"], question.get("name", ""))
         number = seen[key] = seen.get(key, -1) + 1
         if number % every == 0:
-            kept.append(question)
-    return kept
+            sample.append(question)
+    return sample
 
 
 def read(file: Path) -> dict[str, Any]:

@@ -24,14 +24,16 @@ def test_each_popped_batch_is_wholly_stored_or_wholly_absent(home, proxy):
     home.run("ingest", "--once")
 
     stored = {hash_ for (hash_,) in home.query("select event_hash from usage_events")}
-    kept = [sum(digest(event) in stored for event in batch) for batch in proxy.popped]
-    torn = [n for n, batch in zip(kept, proxy.popped, strict=True) if n not in (0, len(batch))]
-    absent = kept.count(0)
+    stored_counts = [sum(digest(event) in stored for event in batch) for batch in proxy.popped]
+    torn = [
+        n for n, batch in zip(stored_counts, proxy.popped, strict=True) if n not in (0, len(batch))
+    ]
+    absent = stored_counts.count(0)
     [(at_risk,)] = home.query("select sum(batches_at_risk) from gaps")
-    print(f"{len(kept)} batches, {absent} absent, {at_risk} on record as at risk, {KILLS} kills")
+    print(f"{len(stored_counts)} batches, {absent} missing, {at_risk} at risk, {KILLS} kills")
     assert not torn
     assert absent <= at_risk <= KILLS
-    assert len(stored) == sum(kept) == home.count()
+    assert len(stored) == sum(stored_counts) == home.count()
     home.run("ledger", "check")
     assert home.spool().read_bytes() == b""
 

@@ -60,18 +60,18 @@ def test_a_planted_secret_is_not_stored(raw: bytes, secret: str, around: str, da
     else:
         container[key] = around.format(secret)
     whole = json.dumps(record).encode()
-    form, kept = redact_record(whole, SALT.placeholder)
+    form, redacted = redact_record(whole, SALT.placeholder)
     _, torn = redact_record(whole[: data.draw(st.integers(0, len(whole) - 1))], SALT.placeholder)
-    assert (form, secret in kept, secret in torn) == ("json", False, False)
-    assert shape(json.loads(kept)) == shape(record)
+    assert (form, secret in redacted, secret in torn) == ("json", False, False)
+    assert shape(json.loads(redacted)) == shape(record)
 
 
 @pytest.mark.parametrize(
     "raw", [b'{"a":NaN}', b'{"a":1e999}', b"\xff", b"[" * 100_000, b""], ids=len
 )
 def test_what_is_not_json_is_stored_as_an_excerpt(raw: bytes) -> None:
-    form, kept = redact_record(raw, SALT.placeholder)
-    assert (form, len(kept) <= 300) == ("excerpt", True)
+    form, redacted = redact_record(raw, SALT.placeholder)
+    assert (form, len(redacted) <= 300) == ("excerpt", True)
 
 
 @pytest.mark.parametrize(
@@ -85,8 +85,12 @@ def test_what_is_not_json_is_stored_as_an_excerpt(raw: bytes) -> None:
     ],
 )
 def test_an_excerpt_shows_no_text_of_an_unknown_kind(raw: bytes) -> None:
-    form, kept = redact_record(raw, SALT.placeholder)
-    assert (form, kept[:25], "hunter2" in kept) == ("excerpt", '{"timestamp":"2026-08-22"', False)
+    form, redacted = redact_record(raw, SALT.placeholder)
+    assert (form, redacted[:25], "hunter2" in redacted) == (
+        "excerpt",
+        '{"timestamp":"2026-08-22"',
+        False,
+    )
 
 
 def test_a_record_with_a_lone_surrogate_is_stored_whole() -> None:
@@ -99,8 +103,8 @@ def test_a_corrected_record_is_the_same_usage_of_the_same_client(broken: str) ->
         whole = json.loads(raw)
         damaged = json.dumps(whole | {broken: ["?"]}).encode()
         assert isinstance(parse(damaged), Rejected)
-        kept = json.loads(redact_record(damaged, SALT.placeholder)[1])
-        first, again = parse(raw), parse(json.dumps(kept | {broken: whole[broken]}).encode())
+        redacted = json.loads(redact_record(damaged, SALT.placeholder)[1])
+        first, again = parse(raw), parse(json.dumps(redacted | {broken: whole[broken]}).encode())
         assert isinstance(first, Usage)
         assert isinstance(again, Usage)
         assert again[1:4] == first[1:4]
@@ -109,6 +113,6 @@ def test_a_corrected_record_is_the_same_usage_of_the_same_client(broken: str) ->
 
 
 def test_a_record_that_is_too_long_leaves_an_excerpt() -> None:
-    form, kept = redact_record(b'{"a": "' + b"x" * 300_000 + b'"}', lambda text: "hash")
+    form, redacted = redact_record(b'{"a": "' + b"x" * 300_000 + b'"}', lambda text: "hash")
     assert form == "excerpt"
-    assert len(kept) <= 300
+    assert len(redacted) <= 300

@@ -6,7 +6,7 @@ from ledger.quota_headers import MOST_HEADERS, allowed
 
 
 @pytest.mark.parametrize(
-    ("name", "kept"),
+    ("name", "is_allowed"),
     [
         pytest.param("X-Codex-Primary-Used-Percent", True, id="codex"),
         pytest.param("x-codex-additional-gpt-5.3-codex-spark-allowed", True, id="with-a-dot"),
@@ -21,8 +21,8 @@ from ledger.quota_headers import MOST_HEADERS, allowed
         pytest.param("x-codex-a\nset-cookie", False, id="two-lines"),
     ],
 )
-def test_only_quota_headers_are_kept(name: str, kept: bool) -> None:
-    assert bool(allowed({name: ["1"]})) is kept
+def test_only_quota_headers_are_kept(name: str, is_allowed: bool) -> None:
+    assert bool(allowed({name: ["1"]})) is is_allowed
 
 
 def test_a_header_is_its_first_value_that_is_not_empty() -> None:

@@ -68,8 +68,8 @@ def test_every_proof_holds_and_no_old_event_is_left(thinned):
         "select min(occurred_at), count(*), (select count(*) from failure_details) "
         "from usage_events"
     ).fetchall()
-    kept = [event for event in events if event["at"] >= CUT]
-    assert (left, details) == (len(kept), sum(event["failed"] for event in kept))
+    remaining = [event for event in events if event["at"] >= CUT]
+    assert (left, details) == (len(remaining), sum(event["failed"] for event in remaining))
     assert oldest >= CUT
 
 

@@ -45,7 +45,7 @@ EVENTS = st.lists(
 )
 
 
-def told(done: int, whole: int) -> None:
+def ignore_progress(done: int, whole: int) -> None:
     """Ignore the progress."""
 
 
@@ -61,10 +61,10 @@ def test_a_rebuilt_ledger_equals_one_kept_batch_by_batch(events, sizes):
             # Some of each batch comes again: duplicates must add nothing.
             ledger.keep(left[:size] + events[:3], popped_at=NOW)
             left = left[size:]
-        kept = rollup_contents(ledger)
+        before = rollup_contents(ledger)
         rollups.reset(ledger.conn, NOW)
-        rollups.catch_up(ledger.conn, told)
-        assert rollup_contents(ledger) == kept
+        rollups.catch_up(ledger.conn, ignore_progress)
+        assert rollup_contents(ledger) == before
         assert everything_holds(ledger)
 
 
@@ -79,7 +79,7 @@ def test_a_repriced_ledger_equals_one_that_had_those_prices_from_the_start(event
         closing(Ledger(Path(two), "UTC", recent_from=RECENT, prices=other)) as early,
     ):
         late.keep(events, popped_at=NOW)
-        reprice(late.conn, Prices(other), start=0, end=1 << 62, progress=told)
+        reprice(late.conn, Prices(other), start=0, end=1 << 62, progress=ignore_progress)
         early.keep(events, popped_at=NOW)
         costs = """
           select event_hash, cost_microdollars, cost_reason, saved_microdollars
@@ -111,7 +111,7 @@ def test_only_the_days_named_are_repriced(tmp_path):
     with closing(Ledger(tmp_path, "UTC")) as ledger:
         ledger.keep([event(NOW - DAY), event(NOW)])
         other = Prices({"own-*": Price(input=0.0, output=0.0)})
-        assert reprice(ledger.conn, other, start=NOW, end=1 << 62, progress=told) == {
+        assert reprice(ledger.conn, other, start=NOW, end=1 << 62, progress=ignore_progress) == {
             ("codex", "own-large"): Change(1, 610, 0, 0, 0)
         }
         costs = "select cost_microdollars from usage_events order by occurred_at"

@@ -57,8 +57,8 @@ def test_a_conversion_keeps_every_row(tmp_path, old):
             "where account_id = (select min(account_id) from quota_accounts)"
         )
     names = select(old, "select name from sqlite_schema where type = 'table'")
-    kept = {name for (name,) in names} - GONE - {"settings"}
-    before = {name: select(old, f"select * from {name}") for name in kept}
+    tables = {name for (name,) in names} - GONE - {"settings"}
+    before = {name: select(old, f"select * from {name}") for name in tables}
     prepare(tmp_path, timezone=ZONE).close()
     for name, rows in before.items():
         after = select(old, f"select * from {RENAMED.get(name, name)}")
@@ -73,7 +73,7 @@ def test_a_conversion_keeps_every_row(tmp_path, old):
         # Totals are kept by the hour now, and there are more rules.
         assert len(rows) == len(after) or name in ("total_rollup", "alert_rules")
     copy = tmp_path / f"ledger-before-{OLD + 1:04d}.db"
-    assert {name: select(copy, f"select * from {name}") for name in kept} == before
+    assert {name: select(copy, f"select * from {name}") for name in tables} == before
 
 
 def test_a_converted_ledger_adds_up_and_is_what_a_rebuild_makes_of_it(tmp_path, old):

@@ -135,7 +135,7 @@ def conn() -> Iterator[sqlite3.Connection]:
         yield opened
 
 
-def kept(conn: sqlite3.Connection) -> tuple[object, ...]:
+def stored(conn: sqlite3.Connection) -> tuple[object, ...]:
     """Return zone, first and last day, and how often the offset changes, as the tables have it."""
     return conn.execute(
         "select (select value from settings where name = 'timezone'), min(day), max(day),"
@@ -148,12 +148,12 @@ def test_another_zone_rewrites_the_tables_and_the_same_one_does_not(
 ) -> None:
     last = (datetime.now(UTC).date() + timedelta(days=zones.DAYS_AHEAD)).isoformat()
     zones.update(conn, "Asia/Kathmandu")
-    assert kept(conn) == ("Asia/Kathmandu", "2024-01-01", last, 0)
+    assert stored(conn) == ("Asia/Kathmandu", "2024-01-01", last, 0)
     written = conn.total_changes
     zones.update(conn, "Asia/Kathmandu")
     assert conn.total_changes == written
     zones.update(conn, "Asia/Shanghai")
-    assert kept(conn) == ("Asia/Shanghai", "2024-01-01", last, 0)
+    assert stored(conn) == ("Asia/Shanghai", "2024-01-01", last, 0)
     assert conn.execute("select distinct offset_ms from zone_offsets").fetchall() == [(8 * HOUR,)]
 
 
@@ -175,9 +175,9 @@ def test_a_wrong_clock_extends_the_tables(
     conn: sqlite3.Connection, earliest: str, latest: str, first: str, last: str | None
 ) -> None:
     zones.update(conn, "Europe/Berlin")
-    before = kept(conn)
+    before = stored(conn)
     with transaction(conn):
         zones.extend(conn, at(earliest), at(latest))
-    assert kept(conn)[:3] == ("Europe/Berlin", first, last or before[2])
+    assert stored(conn)[:3] == ("Europe/Berlin", first, last or before[2])
     zones.update(conn, "America/Havana")
-    assert kept(conn)[:3] == ("America/Havana", first, last or before[2])
+    assert stored(conn)[:3] == ("America/Havana", first, last or before[2])

@@ -92,9 +92,9 @@ def test_the_originals_rows_are_what_the_collector_would_have_stored(
     import_file(home, ORIGINAL)
     other = Home(tmp_path / "other")
     with closing(sqlite3.connect(f"file:{ORIGINAL}?mode=ro", uri=True)) as conn:
-        kept = [raw.encode() for (raw,) in conn.execute("select raw_json from usage_events")]
+        payloads = [raw.encode() for (raw,) in conn.execute("select raw_json from usage_events")]
         sums = conn.execute("select count(*), sum(failed) from usage_events").fetchall()
-    write_lines(lines, kept)
+    write_lines(lines, payloads)
     import_file(other, lines)
     assert home.query(EVERYTHING) == other.query(EVERYTHING)
     sql = "select count(*), sum(failed) from usage_events"

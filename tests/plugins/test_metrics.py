@@ -212,7 +212,7 @@ def test_models_beyond_the_first_hundred_are_one_series(tmp_path):
 
 def steps(ledger: Ledger, chance: random.Random) -> Iterator[str]:
     """Change the ledger in random order; yield the name of each step."""
-    conn, now, told = ledger.conn, NOW, lambda done, whole: None
+    conn, now, ignore_progress = ledger.conn, NOW, lambda done, whole: None
     for number in range(60):
         now += chance.randrange(2 * DAY)
         ledger.set_clock(now)
@@ -236,7 +236,7 @@ def steps(ledger: Ledger, chance: random.Random) -> Iterator[str]:
             rollups.catch_up(conn)
         else:
             prices = Prices({"own-*": Price(input=chance.random(), output=1.0)})
-            reprice(conn, prices, start=0, end=1 << 62, progress=told)
+            reprice(conn, prices, start=0, end=1 << 62, progress=ignore_progress)
         yield action
 
 

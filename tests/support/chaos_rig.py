@@ -24,7 +24,7 @@ LARGE = SIZE >= 50_000
 
 
 class Account(NamedTuple):
-    """Where every event of a run is: each batch that the proxy handed out is in or absent."""
+    """Counts of the events of a run: each batch that the proxy delivered is stored or missing."""
 
     pushed: int
     handed_out: int
@@ -39,22 +39,24 @@ class Account(NamedTuple):
 def account(home, proxy: FakeProxy, pushed: int) -> Account:
     """Count at the fake proxy and in the ledger."""
     stored = {hash_ for (hash_,) in home.query("select event_hash from usage_events")}
-    kept = [(sum(digest(event) in stored for event in batch), len(batch)) for batch in proxy.popped]
+    batches = [
+        (sum(digest(event) in stored for event in batch), len(batch)) for batch in proxy.popped
+    ]
     [(at_risk,)] = home.query("select coalesce(sum(batches_at_risk), 0) from gaps")
     return Account(
         pushed=pushed,
-        handed_out=sum(size for _, size in kept),
+        handed_out=sum(size for _, size in batches),
         queued=proxy.queued,
         stored=len(stored),
-        batches=len(kept),
-        absent=sum(found == 0 for found, _ in kept),
-        torn=sum(found not in (0, size) for found, size in kept),
+        batches=len(batches),
+        absent=sum(count == 0 for count, _ in batches),
+        torn=sum(count not in (0, size) for count, size in batches),
         at_risk=at_risk,
     )
 
 
 def must_add_up(home, found: Account) -> None:
-    """Fail unless everything that was pushed is accounted for and the ledger proves itself."""
+    """Fail unless the counts of all pushed events agree and `ledger check` succeeds."""
     assert found.pushed == found.handed_out + found.queued, found
     assert found.torn == 0, found
     assert found.absent <= found.at_risk, found
@@ -68,18 +70,18 @@ def nothing_lost(home, found: Account) -> None:
     assert (found.absent, found.stored) == (0, found.pushed), found
 
 
-def record(fault: str, held: str, counts: object) -> None:
+def record(fault: str, result: str, counts: object) -> None:
     """Write a row of the table, in place of the one that the fault had."""
-    told = counts if isinstance(counts, str) else in_words(counts)
-    print(f"\n{fault}: {held}; {told}")
+    counts_text = counts if isinstance(counts, str) else in_words(counts)
+    print(f"\n{fault}: {result}; {counts_text}")
     if not REPORT:
         return
     file = Path(REPORT)
     text = file.read_text("utf-8")
     rows = dict(re.findall(r"^(\| ([^|]+?) \|.*\|)$", TABLE.search(text)[2], re.MULTILINE))
-    kept = {name: row for row, name in rows.items() if name not in ("fault", "---")}
-    kept[fault] = f"| {fault} | {held} | {told} |"
-    body = HEAD + "".join(f"{row}\n" for row in kept.values())
+    table = {name: row for row, name in rows.items() if name not in ("fault", "---")}
+    table[fault] = f"| {fault} | {result} | {counts_text} |"
+    body = HEAD + "".join(f"{row}\n" for row in table.values())
     file.write_text(TABLE.sub(lambda match: f"{match[1]}{body}{match[3]}", text), "utf-8")
 
 
@@ -92,7 +94,7 @@ def in_words(found: Account) -> str:
 
 
 def stopped(process: subprocess.Popen[str]) -> str:
-    """Stop a worker and give what it logged."""
+    """Stop a worker and return its log."""
     process.terminate()
     return process.communicate(timeout=30)[0]
 

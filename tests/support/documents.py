@@ -84,7 +84,7 @@ def commands(block: str) -> Iterator[str]:
         yield pending
 
 
-def said() -> str:
+def program_texts() -> str:
     """Return every text that the program can print, with … for its variable parts."""
     rooms = ("ledger", "runtime", "ingest", "quota", "alerts", "plugins", "deploy")
     files = [file for room in rooms for file in (ROOT / room).rglob("*.py")]

@@ -56,10 +56,10 @@ def write_original(file: Path, raws: Iterable[bytes]) -> None:
 def write_export(file: Path, raws: Iterable[bytes]) -> None:
     """Write the statistics that an old proxy would have exported."""
     apis: dict[str, dict[str, list[object]]] = defaultdict(lambda: defaultdict(list))
-    kept = ("timestamp", "latency_ms", "source", "auth_index", "tokens", "failed")
+    names = ("timestamp", "latency_ms", "source", "auth_index", "tokens", "failed")
     for raw in raws:
         event = json.loads(raw)
-        detail = {name: event[name] for name in kept if name in event}
+        detail = {name: event[name] for name in names if name in event}
         apis[event["api_key"] or event["endpoint"]][event["model"]].append(detail)
     written = {
         api: {"models": {model: {"details": details} for model, details in models.items()}}

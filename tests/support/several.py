@@ -51,7 +51,7 @@ def begin(home: Home) -> subprocess.Popen[str]:
 
 def stored(home: Home) -> dict[str, tuple[int, int]]:
     """Return (received, stored) of each proxy by name."""
-    return {name: (received, kept) for name, received, kept in home.query(STORED)}
+    return {name: (received, stored) for name, received, stored in home.query(STORED)}
 
 
 def gaps(home: Home) -> list[tuple[str, str, bool]]:
