@@ -1597,20 +1597,32 @@ select
   expected = actual                       as holds
 from checks;
 
--- Both numbers are of the time since the first reading of the run. What is stored between a reading
--- and the next empty pop may or may not be in the proxy's number. A credential of which the ledger
--- knows nothing has no account.
-create view proxy_counts as
+-- What the proxy counted of each credential in each of its runs beside what was stored of it, without
+-- names.
+create view counted_attempts as
 with readings as (
   select
-    counter_readings.proxy_id               as proxy_id,
-    counter_readings.since_at               as since_at,
+    proxy_id                                as proxy_id,
+    since_at                                as since_at,
     auth_index                              as auth_index,
     counted - first_counted                 as counted,
     stored - stored_late                    as stored_least,
     stored + stored_early                   as stored_most
   from counter_readings
 )
+select
+  proxy_id                                            as proxy_id,
+  since_at                                            as since_at,
+  auth_index                                          as auth_index,
+  counted                                             as counted,
+  min(max(counted, stored_least), stored_most)        as stored,
+  max(0, counted - stored_most)                       as missing
+from readings;
+
+-- Both numbers are of the time since the first reading of the run. What is stored between a reading
+-- and the next empty pop may or may not be in the proxy's number. A credential of which the ledger
+-- knows nothing has no account.
+create view proxy_counts as
 select
   readings.proxy_id                                                   as proxy_id,
   proxies.name                                                        as proxy,
@@ -1627,9 +1639,9 @@ select
       and named_credentials.auth_index = readings.auth_index
   )                                                                   as account,
   counted                                                             as counted,
-  min(max(counted, stored_least), stored_most)                        as stored,
-  max(0, counted - stored_most)                                       as missing
-from readings
+  stored                                                              as stored,
+  missing                                                             as missing
+from counted_attempts as readings
 join proxies on proxies.id = readings.proxy_id
 join proxy_runs
   on proxy_runs.proxy_id = readings.proxy_id and proxy_runs.since_at = readings.since_at;
@@ -1650,7 +1662,7 @@ with sums as (
       select max(since_at) from proxy_runs as newest where newest.proxy_id = proxy_runs.proxy_id
     )                                         as current,
     coalesce(sum(counted), 0)                 as counted,
-    coalesce(sum(proxy_counts.stored), 0)     as stored,
+    coalesce(sum(stored), 0)                  as stored,
     coalesce(sum(missing), 0)                 as missing,
     (
       select count(*)
@@ -1662,10 +1674,19 @@ with sums as (
     )                                         as rejected
   from proxy_runs
   join proxies on proxies.id = proxy_runs.proxy_id
-  left join proxy_counts
-    on proxy_counts.proxy_id = proxy_runs.proxy_id
-    and proxy_counts.since_at = proxy_runs.since_at
-    and (account is not null or proxy_counts.counted > 0)
+  left join counted_attempts
+    on counted_attempts.proxy_id = proxy_runs.proxy_id
+    and counted_attempts.since_at = proxy_runs.since_at
+    and (
+      counted_attempts.counted > 0
+      -- Not the name of the account, which costs more.
+      or exists (
+        select 1
+        from credentials
+        where credentials.proxy_id = counted_attempts.proxy_id
+          and credentials.auth_index = counted_attempts.auth_index
+      )
+    )
   group by proxy_runs.proxy_id, proxy_runs.since_at
 ),
 compared as (
@@ -3363,7 +3384,13 @@ cross join clock
 cross join alert_horizons
 left join alert_rules on alert_rules.rule = 'lost'
 where gap_id in (
-    select id from gaps cross join clock where ended_at > clock.now - 86400000
+    -- The newest ones: each costs a look at the hours around it.
+    select id
+    from gaps
+    cross join clock
+    where ended_at > clock.now - 86400000
+    order by ended_at desc
+    limit 10
   )
   and (
     batches_at_risk > 0
