@@ -27,6 +27,7 @@ from ledger.data_folder import prepare
 from ledger.database import FILE_NAME
 from ledger.settings import ROOT, Settings, load
 from quota.account_sync import link_credentials, store_listing
+from quota.decisions import decide_account
 from quota.identity import from_listing
 from quota.model import Answer, Reading
 from quota.providers import PROVIDERS
@@ -39,6 +40,8 @@ DAYS, EVENTS = 30, 24_000
 CHUNK, MAX_QUEUED = 1_000, 4_000
 POLL_SECONDS, TIMEOUT_SECONDS = 0.05, 60.0
 QUOTA_SECONDS = 3600.0
+# The length of the history of verdicts; between two answers each of them holds.
+HISTORY_SECONDS, STALE_MS = 7 * 86_400.0, 2 * 3_600_000
 PREFERRED_PORT = 18317
 
 
@@ -171,7 +174,10 @@ def drain(proxy: FakeProxy, collector: subprocess.Popen[bytes], most: int) -> No
 def store_quotas(
     conn: sqlite3.Connection, proxy: FakeProxy, quotas: Quotas, *, start: float, end: float
 ) -> None:
-    """Store hourly quota answers of every account, as a quota worker would have; unix seconds."""
+    """Store hourly quota answers of every account, as a quota worker would have; unix seconds.
+
+    The verdicts of the last week are decided too, so that their history has one.
+    """
     by_file = {account.file: account for account in proxy.accounts}
     entries = management.file_entries(proxy.accounts, proxy.counters, since=start)
     listed = [ListedCredential(one, "demo") for one in map(from_listing, entries) if one]
@@ -186,6 +192,8 @@ def store_quotas(
                     write_reading(
                         conn, account_id, reading, PollAttempt(moment, moment, "management", "demo")
                     )
+                    if moment > (end - HISTORY_SECONDS) * 1000:
+                        decide_account(conn, account_id, now=moment, stale_ms=STALE_MS)
 
 
 def readings(account: Account, quotas: Quotas, *, start: float, end: float) -> Iterator[Reading]:
