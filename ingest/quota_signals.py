@@ -44,12 +44,13 @@ ERROR_FIELDS = (
 NESTED = ("error", "details", "metadata")
 # Texts of refusals that have no code.
 PHRASES = re.compile(
-    r"out of extra usage|run out of credits|exhausted your (?:capacity|quota)|usage limit"
-    r"|billing cycle|5[ -]hour|weekly|7[ -]day|monthly"
+    r"out of extra usage|run out of credits|used all available credits"
+    r"|exhausted your (?:capacity|quota)|usage limit|billing cycle|5[ -]hour|weekly|7[ -]day|monthly"
 )
 REFUSING_PHRASES = (
     "out of extra usage",
     "run out of credits",
+    "used all available credits",
     "exhausted your capacity",
     "exhausted your quota",
     "usage limit",

@@ -10,7 +10,7 @@ A claim with a suffix belongs to one model and never blocks the account.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from quota.errors import open_answer
@@ -91,6 +91,7 @@ def parse(answer: Answer, expected_account_id: str | None = None) -> Reading:
         observed_at=answer.observed_at,
         http_status=answer.status,
         reset_credits=_banked_resets(body, answer.observed_at),
+        refusals=_disabled_overage(body, windows, answer.observed_at),
         windows=finish_windows(windows, answer.observed_at),
         complete=all(isinstance(field(body, key), dict | list | None) for key in REQUIRED),
     )
@@ -285,6 +286,23 @@ def _extra_usage(body: object) -> Iterator[Window]:
         unit=text(unit, 12),
         limit_reached=True if disabled_reason else None,
     )
+
+
+def _disabled_overage(
+    body: object, windows: Iterable[Window], observed_at: int
+) -> tuple[Refusal, ...]:
+    """Return the refusal of overage that an answer states, until the spent windows have reset.
+
+    A later answer without the reason has been seen while requests were refused all the same.
+    """
+    reasons = (field(field(body, name), "disabled_reason") for name in ("extra_usage", "spend"))
+    reason = next(filter(None, map(word, reasons)), None)
+    spent = [w for w in windows if w.scope == "account" and (w.used_percent or 0) >= 100]
+    ends = [w.resets_at for w in spent if w.resets_at and w.resets_at > observed_at]
+    if reason is None or not ends:
+        return ()
+    refusal = Refusal(scope="overage", reason=reason, refused_at=observed_at, ends_at=max(ends))
+    return (refusal,)
 
 
 def _banked_resets(body: Mapping[str, object], now: int) -> int | None:

@@ -41,7 +41,7 @@ PATH = "/v1/billing"
 # Without the first of these the answer is 404.
 CLIENT = {"x-xai-token-auth": "xai-grok-cli", "x-grok-client-version": "0.2.93"}
 CENT_DIGITS = 2
-OUT_OF_CREDITS = "run out of credits"
+OUT_OF_CREDITS = ("run out of credits", "used all available credits")
 
 
 def request(credential: Credential) -> Request:
@@ -81,7 +81,8 @@ def parse(answer: Answer, expected_account_id: str | None = None) -> Reading:
 
 def read_headers(signal: HeaderSignal) -> Reading:
     """Parse the refusal of a generation; headers have no quota."""
-    spent = signal.failed and OUT_OF_CREDITS in str(field(signal.error, "phrases") or "")
+    phrases = str(field(signal.error, "phrases") or "")
+    spent = signal.failed and any(phrase in phrases for phrase in OUT_OF_CREDITS)
     refusal = Refusal(reason="out_of_credits", refused_at=signal.observed_at)
     return Reading(state=None, observed_at=signal.observed_at, refusals=(refusal,) if spent else ())
 

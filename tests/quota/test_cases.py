@@ -443,3 +443,43 @@ def test_a_model_that_is_unavailable_is_not_offered(case_of):
     assert case.limit("gpt-6-astra")["state"] == "used up"
     assert case.query("next_account", model="gpt-6-astra") == []
     assert len(case.query("next_account", model="gpt-5.5")) == 1
+
+
+def claude_usage(extra_usage: dict[str, Any]) -> dict[str, Any]:
+    """Return an answer whose 5 hours are spent for another hour, and whose week has room."""
+    reset = datetime.fromtimestamp(START / 1000 + 3600, UTC).isoformat()
+    week = datetime.fromtimestamp(START / 1000 + 86_400, UTC).isoformat()
+    return {
+        "five_hour": {"utilization": 100, "resets_at": reset},
+        "seven_day": {"utilization": 50, "resets_at": week},
+        "extra_usage": {"is_enabled": True, "monthly_limit": 100, "used_credits": 5, **extra_usage},
+    }
+
+
+def test_overage_that_a_poll_calls_disabled_stays_so_until_the_reset(case_of):
+    case = case_of("claude")
+    case.poll(claude_usage({"disabled_reason": "out_of_credits"}), START)
+    case.judge(START + SECOND)
+    assert case.verdict() == ("no", "window_spent", 0, 3600)
+    case.poll(claude_usage({"disabled_reason": None}), START + 300 * SECOND)
+    case.judge(START + 301 * SECOND)
+    assert case.verdict() == ("no", "window_spent", 0, 3600)
+    # After the reset nothing of it is left.
+    case.poll(claude_usage({"disabled_reason": None}), START + 3601 * SECOND)
+    case.judge(START + 3602 * SECOND)
+    assert case.verdict()[0] != "no"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "You have run out of credits or need a Grok subscription.",
+        "Your team has either used all available credits or reached its monthly spending limit.",
+    ],
+)
+@pytest.mark.parametrize("status_code", [402, 403, 429])
+def test_grok_without_credits_is_used_up_in_either_words(case_of, text, status_code):
+    case = case_of("xai")
+    case.event(START, failed=True, status_code=status_code, error={"message": text})
+    case.judge(START + SECOND)
+    assert case.verdict()[:2] == ("no", "out_of_credits")
