@@ -45,7 +45,8 @@ NESTED = ("error", "details", "metadata")
 # Texts of refusals that have no code.
 PHRASES = re.compile(
     r"out of extra usage|run out of credits|used all available credits"
-    r"|exhausted your (?:capacity|quota)|usage limit|billing cycle|5[ -]hour|weekly|7[ -]day|monthly"
+    r"|exhausted your (?:capacity|quota)|usage limit|billing cycle"
+    r"|5[ -]hour|weekly|7[ -]day|monthly"
 )
 REFUSING_PHRASES = (
     "out of extra usage",
