@@ -103,9 +103,11 @@ async def data(request: Any, datasette: Any) -> Response:
     is_masked = parameters.get("mask") == "1"
     database, shown = datasette.get_database("ledger"), costs(settings)
 
+    limit_ms = datasette.setting("sql_time_limit_ms")
+
     async def compute() -> bytes:
         return await database.execute_fn(
-            lambda conn: snapshot(conn, question, shown, is_masked=is_masked)
+            lambda conn: snapshot(conn, question, shown, is_masked=is_masked, limit_ms=limit_ms)
         )
 
     try:

@@ -21,7 +21,6 @@ from plugins.security import require_permission
 
 PREFIX = "cliproxy_ledger_"
 CACHE_SECONDS = 1.0
-TIME_LIMIT_MS = 3000
 
 USAGE = "select * from usage_lifetime_totals"
 COLLECTION = """
@@ -311,14 +310,16 @@ def respond(parts: Sequence[Part], form: Format) -> Response:
     return Response(body, content_type=form.content_type)
 
 
-def read(conn: sqlite3.Connection, sources: Sequence[Source], form: Format) -> Part:
+def read(
+    conn: sqlite3.Connection, sources: Sequence[Source], form: Format, *, limit_ms: int
+) -> Part:
     """Read sources from one state of the ledger, and encode them.
 
-    Raises `sqlite3.OperationalError` ("interrupted") when it takes longer than 3 s.
+    Raises `sqlite3.OperationalError` ("interrupted") when it takes longer than the limit.
     """
     conn.execute("begin")
     try:
-        with sqlite_timelimit(conn, TIME_LIMIT_MS):
+        with sqlite_timelimit(conn, limit_ms):
             part = Part(list(families(conn, sources)))
     finally:
         conn.rollback()
@@ -346,9 +347,12 @@ async def metrics(request: Any, datasette: Any) -> Response:
     await require_permission(request, datasette)
     database = datasette.get_database("ledger")
     form = format_for(request.headers.get("accept", ""))
+    limit_ms = datasette.setting("sql_time_limit_ms")
 
     def reading(sources: Sequence[Source]) -> Callable[[], Awaitable[Part]]:
-        return lambda: database.execute_fn(lambda conn: read(conn, sources, form))
+        return lambda: database.execute_fn(
+            lambda conn: read(conn, sources, form, limit_ms=limit_ms)
+        )
 
     try:
         current = await flights.get(database.path, reading([*SOURCES, *account_sources()]))

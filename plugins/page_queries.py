@@ -24,7 +24,6 @@ ACCOUNTS_SHOWN = 8
 ALERTS_OVER = 3
 # The charts below the large one; each is named as its part of the page.
 SERIES_CHARTS = ("failure_series", "latency_series")
-TIME_LIMIT_MS = 3000
 
 # Filters that not every rollup has; all of them have the proxy.
 NARROW = ("account", "model", "client")
@@ -215,17 +214,22 @@ def parts(question: Question) -> dict[str, Part]:
 
 
 def snapshot(
-    conn: sqlite3.Connection, question: Question, costs: Mapping[str, Any], *, is_masked: bool
+    conn: sqlite3.Connection,
+    question: Question,
+    costs: Mapping[str, Any],
+    *,
+    is_masked: bool,
+    limit_ms: int,
 ) -> bytes:
     """Return every part of the page, read from one state of the ledger, as JSON.
 
     `costs` is how they are shown, see `dashboard.costs`.
 
-    Raises `sqlite3.OperationalError` ("interrupted") when it takes longer than 3 s.
+    Raises `sqlite3.OperationalError` ("interrupted") when it takes longer than the limit.
     """
     conn.execute("begin")
     try:
-        with sqlite_timelimit(conn, TIME_LIMIT_MS):
+        with sqlite_timelimit(conn, limit_ms):
             mask = Mask(private_names(conn) if is_masked else ())
             question = unmasked(question, mask)
             sections = {name: read(conn, part) for name, part in parts(question).items()}
