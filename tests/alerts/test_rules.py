@@ -22,7 +22,7 @@ from quota.store import PollAttempt, store_reading
 from tests.support import quota_ledger
 from tests.support.alert_rig import DAY, HOUR, MINUTE, Receiver, Watch, receiving
 from tests.support.brute import local, midnight
-from tests.support.home import EVENTS, KEY, ROOT, collector_of
+from tests.support.home import DATA, KEY, ROOT, collector_of
 from tests.support.quota_ledger import add_account
 
 numbers = count(1)
@@ -133,7 +133,7 @@ def test_failures(world):
 
 def d10(at: int, **failure: Any) -> list[bytes]:
     """Return the attempts of the case at an instant (ms), the failed ones as a test wants them."""
-    lines = (EVENTS / "d10-cancelled-by-client.jsonl").read_text("utf-8").splitlines()
+    lines = (DATA / "cases" / "d10-cancelled-by-client.jsonl").read_text("utf-8").splitlines()
     when = datetime.fromtimestamp(at / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S.{:09}Z")
     return [
         json.dumps(

@@ -19,12 +19,12 @@ from quota.identity import from_listing
 from quota.model import Reading
 from quota.sources import ListedCredential
 from quota.store import write_reading
-from tests.support.home import EVENTS
+from tests.support.home import DATA
 from tests.support.quota_ledger import ledger, rows
 
 NOW = 1_795_777_000_000
-TWO_WORKSPACES = json.loads((EVENTS / "d05-one-email-two-workspaces.json").read_text())
-RENAMED = json.loads((EVENTS / "d06-claude-renamed-or-second-proxy.json").read_text())
+TWO_WORKSPACES = json.loads((DATA / "cases" / "d05-one-email-two-workspaces.json").read_text())
+RENAMED = json.loads((DATA / "cases" / "d06-claude-renamed-or-second-proxy.json").read_text())
 ANN = "ann@example.com"
 PLUS, TEAM = f"{ANN} · plus", f"{ANN} · team"
 
