@@ -225,9 +225,11 @@ select
   of_model                                                  as of_model,
   of_client                                                 as of_client,
   case
-    -- Hours do not fit local hours where the offset is not whole.
+    -- Hours do not fit local hours where the offset is not whole, or begins or ends within one.
     when resolution = 3
-      and offset_ms % 3600000
+      and (
+        offset_ms % 3600000 or zone_offsets.starts_at % 3600000 or zone_offsets.ends_at % 3600000
+      )
       and (instead > 0 or first_at >= raw_complete_from) then instead
     when is_recent and from_at < recent_from then instead
     else resolution

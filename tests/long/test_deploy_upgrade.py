@@ -30,7 +30,8 @@ def test_an_upgrade_keeps_the_rows_and_a_copy_of_what_was(home, old):
     before = select(old, ROWS)
     home.run("ledger", "init")
     assert select(old, VERSION) == [(NEWEST,)]
-    assert select(old, ROWS) == before
+    # New columns follow those that were.
+    assert [row[: len(before[0])] for row in select(old, ROWS)] == before
     assert len(before) == 600
     copy = home.data / f"ledger-before-{OLD + 1:04d}.db"
     assert select(copy, VERSION) == [(OLD,)]

@@ -57,7 +57,9 @@ def old_ledger(data: Path) -> Path:
             conn.execute(sql)
             if kind == "table" and name in SEEDS:
                 conn.execute(f"insert into {name} select * from frozen.{name}")
-        conn.execute("update rollup_state set last_event_id = 0, recent_from = 0")
+        conn.execute(
+            "update rollup_state set last_event_id = 0, recent_from = 0, events_deleted = 0"
+        )
         conn.execute("detach frozen")
         conn.execute(f"pragma user_version = {OLD}")
         conn.executescript(NAMED)
@@ -66,6 +68,7 @@ def old_ledger(data: Path) -> Path:
         conn.execute("commit")
         conn.executescript(RECEIVED)
     (data / "frozen.db").unlink()
+    file.chmod(0o600)
     return file
 
 
