@@ -30,7 +30,7 @@ def test_a_clock_that_jumps_an_hour_forward_and_back(home, proxy, monkeypatch, t
     real = collector.now
     for module in (collector, idle):
         monkeypatch.setattr(module, "now", lambda: real() + shift[0])
-    monkeypatch.setattr(collector, "NOTE_SECONDS", 0.0)
+    monkeypatch.setattr(collector, "POP_NOTE_SECONDS", 0.0)
     chosen = Settings(
         cliproxy_port=proxy.port,
         management_key="test-management-key",
