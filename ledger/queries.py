@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import sqlite_utils
 import yaml
 
-from ledger import text
 from ledger.database import split_statements
 from ledger.settings import ROOT
 
@@ -57,9 +56,11 @@ def database_of(conn: sqlite3.Connection) -> sqlite_utils.Database:
 
 
 def ask(database: sqlite_utils.Database, name: str, **parameters: str) -> list[dict[str, Any]]:
-    """Run a canned query; missing parameters are empty, as in Datasette."""
+    """Run a canned query; missing parameters are empty, as in Datasette.
+
+    A query with `sentence` or `short_text` needs a connection with `text.register`.
+    """
     query = queries()[name]
-    text.register(database.conn, lambda: text.LANGUAGES[0])
     return list(database.query(query.sql, {**dict.fromkeys(query.parameters, ""), **parameters}))
 
 

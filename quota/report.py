@@ -6,11 +6,9 @@ import time
 from contextlib import closing
 from typing import TextIO
 
-from sqlite_utils import Database
-
 from ledger import connect
 from ledger.database import FILE_NAME
-from ledger.queries import ask
+from ledger.queries import ask, database_of
 from ledger.settings import Settings
 from quota.refresh_requests import add_request, is_answered
 from runtime.heartbeat import now
@@ -44,7 +42,7 @@ def print_quotas(conn: sqlite3.Connection, out: TextIO) -> None:
 def print_next_account(settings: Settings, out: TextIO, *, provider: str, model: str) -> int:
     """Write the account to use next as JSON; returns 0, or 1 where none is usable now."""
     with closing(connect(settings.data_folder / FILE_NAME)) as conn:
-        rows = ask(Database(conn), "next_account", provider=provider, model=model)
+        rows = ask(database_of(conn), "next_account", provider=provider, model=model)
     best = rows[0] if rows else None
     print(json.dumps({"next": best}, ensure_ascii=False, indent=2), file=out)
     return 0 if best and best["usable"] == "yes" else 1

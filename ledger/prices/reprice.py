@@ -104,7 +104,7 @@ SUM_CHANGES = f"""
   where {IS_CHANGED}
   group by 1, 2
 """
-UPDATE = """
+UPDATE = f"""
   update usage_events set
     cost_microdollars = repriced.cost_microdollars,
     saved_microdollars = repriced.saved_microdollars,
@@ -114,9 +114,7 @@ UPDATE = """
   from temp.repriced
   where repriced.id = usage_events.id
     and (
-      usage_events.cost_microdollars is not repriced.cost_microdollars
-      or usage_events.saved_microdollars <> repriced.saved_microdollars
-      or usage_events.cost_reason is not repriced.cost_reason
+      {IS_CHANGED}
       or usage_events.price_id is not repriced.price_id
       or usage_events.price_rule_id is not repriced.price_rule_id
     )

@@ -7,12 +7,11 @@ from contextlib import closing
 from typing import Any, NamedTuple
 
 import pytest
-import sqlite_utils
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ledger import text
-from ledger.queries import ask
+from ledger.queries import ask, database_of
 from ledger.settings import Budget
 from ledger.status import query_status
 from plugins import metrics
@@ -190,7 +189,8 @@ def test_alerts_state_page_status_line_and_metrics_agree(world, tmp_path_factory
     with closing(Watch(tmp_path_factory.mktemp("agree") / "data")) as watch:
         watch.set_clock(NOW)
         problems = sorted(build(watch, world))
-        rows = ask(sqlite_utils.Database(watch.conn), "state")
+        text.register(watch.conn, lambda: "en")
+        rows = ask(database_of(watch.conn), "state")
         assert (
             sorted((r["code"], r["subject"]) for r in rows if r["state"] in SEVERITIES) == problems
         )
@@ -264,6 +264,16 @@ def test_a_text_leaves_out_what_is_not_known():
         "ann@example.com（codex）的 5 小时额度已用完，将于 16:00 重置。"
     )
     assert text.sentence("no_such_code", {}, "en") == "no_such_code"
+
+
+def test_a_canned_query_keeps_the_language_of_its_connection(tmp_path):
+    with closing(Watch(tmp_path / "data")) as watch:
+        text.register(watch.conn, lambda: "zh")
+        ask(database_of(watch.conn), "requests")
+        (sentence,) = watch.conn.execute(
+            "select sentence('alerts_worker_silent', '{}', '')"
+        ).fetchone()
+        assert sentence == text.sentence("alerts_worker_silent", {}, "zh")
 
 
 def test_a_message_is_in_the_language_of_the_settings(tmp_path):
